@@ -1,0 +1,355 @@
+"""What the world contains: how sparse features are drawn, and how often each is active.
+
+Every law of features is a pytree with `density` and `importance` (one number a feature),
+`n_features`, and `sample(key, n)`. Densities are kept in float64, because exact losses
+are computed in float64; samples have JAX's default precision.
+"""
+
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+
+# Exact losses need float64 where it is asked for by name, and nowhere else. This option grants
+# exactly that; the defaults of a program that imports superpose stay as they were.
+jax.config.update("jax_explicit_x64_dtypes", "allow")
+
+
+class Uniform(eqx.Module):
+    """An active feature is uniform on `[low, high]`. The paper's law is `Uniform()`.
+
+    >>> Uniform(-1, 1).quantile(jnp.array([0.25, 0.5])).tolist()
+    [-0.5, 0.0]
+    """
+
+    low: float = eqx.field(static=True, default=0.0, converter=float)
+    high: float = eqx.field(static=True, default=1.0, converter=float)
+
+    def __check_init__(self):
+        if not self.low < self.high:
+            raise ValueError(f"Uniform needs low < high, got low={self.low}, high={self.high}")
+
+    def quantile(self, v: Float[Array, "..."]) -> Float[Array, "..."]:
+        return self.low + (self.high - self.low) * v
+
+
+class Binary(eqx.Module):
+    """An active feature is 1."""
+
+    def quantile(self, v: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jnp.ones_like(v)
+
+
+class Exponential(eqx.Module):
+    """An active feature is exponential with mean `scale`."""
+
+    scale: float = eqx.field(static=True, default=1.0, converter=float)
+
+    def __check_init__(self):
+        if not 0 < self.scale < float("inf"):
+            raise ValueError(f"Exponential needs a positive scale, got {self.scale}")
+
+    def quantile(self, v: Float[Array, "..."]) -> Float[Array, "..."]:
+        # v and 1 - v have the same law, and v is never 0.
+        return -self.scale * jnp.log(v)
+
+
+class Gaussian(eqx.Module):
+    """An active feature is normal with mean 0 and standard deviation `scale`."""
+
+    scale: float = eqx.field(static=True, default=1.0, converter=float)
+
+    def __check_init__(self):
+        if not 0 < self.scale < float("inf"):
+            raise ValueError(f"Gaussian needs a positive scale, got {self.scale}")
+
+    def quantile(self, v: Float[Array, "..."]) -> Float[Array, "..."]:
+        # v can round to 1 at high density; the largest float below 1 is 5.4 standard deviations out.
+        return self.scale * jax.scipy.special.ndtri(jnp.minimum(v, 1 - 2.0**-24))
+
+
+Value = Uniform | Binary | Exponential | Gaussian
+
+
+class Independent(eqx.Module):
+    """Each feature is active by itself, with probability `density[i]`.
+
+    An active feature is drawn from the law `value`, an inactive one is 0. `density` and
+    `importance` are scalars or arrays of length `n_features`, which is read off them; give
+    `n_features` where both are scalars.
+
+    Raises ValueError for a density outside [0, 1], an importance that is negative or not
+    finite, lengths that differ, or no features.
+
+    Elhage et al. (2022), "Toy Models of Superposition", "Experiment Setup".
+
+    >>> world = Independent(density=jnp.array([1.0, 0.0]))
+    >>> (world.sample(jax.random.key(0), 3) > 0).tolist()
+    [[True, False], [True, False], [True, False]]
+    """
+
+    density: Float[Array, " feature"]
+    importance: Float[Array, " feature"]
+    value: Value
+
+    def __init__(self, density, importance=1.0, value: Value = Uniform(), *, n_features=None):
+        n = _length(n_features, density=density, importance=importance)
+        self.density = _probability(density, n)
+        self.importance = _importance(importance, n)
+        self.value = value
+
+    @property
+    def n_features(self) -> int:
+        return self.density.shape[-1]
+
+    def sample(self, key: Key[Array, ""], n: int) -> Float[Array, "sample feature"]:
+        return _thinned(key, self.density, self.value, n)
+
+
+class Correlated(eqx.Module):
+    """Sets of features that are active together or not at all.
+
+    Set `s` has `sizes[s]` features and is active with probability `set_density[s]`; then each
+    member has a value of its own. Features are ordered set by set. A feature's `density` is
+    that of its set.
+
+    Raises ValueError as `Independent` does, and for a set without features.
+
+    Elhage et al. (2022), "Toy Models of Superposition", "Correlated and Anticorrelated
+    Features".
+
+    >>> pairs = Correlated(0.5, sizes=(2, 2))
+    >>> x = pairs.sample(jax.random.key(0), 100) > 0
+    >>> bool((x[:, 0] == x[:, 1]).all()), bool((x[:, 1] == x[:, 2]).all())
+    (True, False)
+    """
+
+    set_density: Float[Array, " set"]
+    importance: Float[Array, " feature"]
+    value: Value
+    sizes: tuple[int, ...] = eqx.field(static=True)
+
+    def __init__(self, set_density, sizes: Sequence[int], importance=1.0, value: Value = Uniform()):
+        self.sizes = _sizes(sizes)
+        self.set_density = _probability(set_density, len(self.sizes), "set_density", "sets")
+        self.importance = _importance(importance, sum(self.sizes))
+        self.value = value
+
+    @property
+    def n_features(self) -> int:
+        return sum(self.sizes)
+
+    @property
+    def density(self) -> Float[Array, " feature"]:
+        return self.set_density[_set_of(self.sizes)]
+
+    def sample(self, key: Key[Array, ""], n: int) -> Float[Array, "sample feature"]:
+        set_key, value_key = jax.random.split(key)
+        active = _uniform(set_key, (n, len(self.sizes))) <= _as_sampled(self.set_density)
+        values = self.value.quantile(_uniform(value_key, (n, self.n_features)))
+        return jnp.where(active[:, _set_of(self.sizes)], values, 0.0)
+
+
+class Anticorrelated(eqx.Module):
+    """Sets of features of which at most one is active at a time.
+
+    Set `s` has `sizes[s]` features and is active with probability `set_density[s]`; then
+    exactly one member, each as likely, has a value. Features are ordered set by set. A
+    feature's `density` is its set's, divided by the size of the set.
+
+    Raises ValueError as `Independent` does, and for a set without features.
+
+    Elhage et al. (2022), "Toy Models of Superposition", "Correlated and Anticorrelated
+    Features".
+
+    >>> pair = Anticorrelated(1.0, sizes=(2,))
+    >>> (pair.sample(jax.random.key(0), 100) > 0).sum(axis=1).tolist() == [1] * 100
+    True
+    """
+
+    set_density: Float[Array, " set"]
+    importance: Float[Array, " feature"]
+    value: Value
+    sizes: tuple[int, ...] = eqx.field(static=True)
+
+    def __init__(self, set_density, sizes: Sequence[int], importance=1.0, value: Value = Uniform()):
+        self.sizes = _sizes(sizes)
+        self.set_density = _probability(set_density, len(self.sizes), "set_density", "sets")
+        self.importance = _importance(importance, sum(self.sizes))
+        self.value = value
+
+    @property
+    def n_features(self) -> int:
+        return sum(self.sizes)
+
+    @property
+    def density(self) -> Float[Array, " feature"]:
+        return (self.set_density / np.array(self.sizes, np.float64))[_set_of(self.sizes)]
+
+    def sample(self, key: Key[Array, ""], n: int) -> Float[Array, "sample feature"]:
+        set_key, member_key, value_key = jax.random.split(key, 3)
+        set_of = _set_of(self.sizes)
+        place = np.arange(self.n_features) - np.searchsorted(set_of, set_of)
+        sizes = np.array(self.sizes, np.int32)
+        chosen = jax.random.randint(member_key, (n, len(sizes)), 0, sizes)
+        active = _uniform(set_key, (n, len(sizes))) <= _as_sampled(self.set_density)
+        values = self.value.quantile(_uniform(value_key, (n, len(sizes))))
+        here = active[:, set_of] & (chosen[:, set_of] == place)
+        return jnp.where(here, values[:, set_of], 0.0)
+
+
+class Empirical(eqx.Module):
+    """Rows drawn, with replacement, from a user's own matrix.
+
+    `data` is a dense array or a SciPy sparse matrix of shape `(sample, feature)`. A sparse
+    matrix stays sparse: only the entries of the rows drawn become dense. `density` is the
+    share of rows in which a feature is not 0.
+
+    Raises ValueError for data that are not a finite matrix with at least one row and column.
+
+    >>> world = Empirical(np.array([[0.0, 2.0], [1.0, 2.0]]))
+    >>> world.density.tolist()
+    [0.5, 1.0]
+    >>> world.rows(jnp.array([1])).tolist()
+    [[1.0, 2.0]]
+    """
+
+    index: Int[Array, "row entry"]
+    entry: Float[Array, "row entry"]
+    density: Float[Array, " feature"]
+    importance: Float[Array, " feature"]
+
+    def __init__(self, data, importance=1.0):
+        # Row by row, the places and values of what is not 0, filled up with entries at the place
+        # `n_features`, which no row has.
+        if not hasattr(data, "tocoo"):
+            data = np.asarray(data)
+        if data.ndim != 2 or 0 in data.shape:
+            raise ValueError(
+                f"data must be a matrix (sample, feature) with rows and columns, got shape {data.shape}"
+            )
+        if hasattr(data, "tocoo"):
+            coo = data.tocoo(copy=True)
+            coo.sum_duplicates()
+            row, column, entry = coo.row, coo.col, coo.data
+            row, column, entry = (a[np.lexsort((column, row))] for a in (row, column, entry))
+        else:
+            row, column = np.nonzero(data)
+            entry = data[row, column]
+        if not np.isfinite(entry).all():
+            raise ValueError("data must be finite; replace or drop the rows with NaN or infinity")
+        row, column, entry = (a[entry != 0] for a in (row, column, entry))
+        n_rows, n = data.shape
+        count = np.bincount(row, minlength=n_rows)
+        width = max(1, int(count.max(initial=0)))
+        place = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
+        index = np.full((n_rows, width), n, np.int32)
+        index[row, place] = column
+        filled = np.zeros((n_rows, width), np.float32)
+        filled[row, place] = entry
+        self.index, self.entry = jnp.asarray(index), jnp.asarray(filled)
+        self.density = _probability(np.bincount(column, minlength=n) / n_rows, n)
+        self.importance = _importance(importance, n)
+
+    @property
+    def n_features(self) -> int:
+        return self.density.shape[-1]
+
+    @property
+    def n_rows(self) -> int:
+        return self.index.shape[-2]
+
+    def rows(self, which: Int[Array, " sample"]) -> Float[Array, "sample feature"]:
+        """The rows of the data at these places, dense."""
+        empty = jnp.zeros((which.shape[0], self.n_features), self.entry.dtype)
+        sample = jnp.arange(which.shape[0])[:, None]
+        return empty.at[sample, self.index[which]].set(self.entry[which], mode="drop")
+
+    def sample(self, key: Key[Array, ""], n: int) -> Float[Array, "sample feature"]:
+        return self.rows(jax.random.randint(key, (n,), 0, self.n_rows))
+
+
+Features = Independent | Correlated | Anticorrelated | Empirical
+
+
+def _uniform(key, shape) -> Float[Array, "..."]:
+    # In (0, 1]. From 32 bits, not the 23 of `jax.random.uniform`: at density 0.001 those would
+    # leave an active feature only some eight thousand values.
+    return (jax.random.bits(key, shape, jnp.uint32).astype(jnp.float32) + 0.5) * 2.0**-32
+
+
+def _as_sampled(density) -> Float[Array, "..."]:
+    return density.astype(jnp.float32)
+
+
+def _thinned(key, density, value, n) -> Float[Array, "sample feature"]:
+    # One draw says both whether a feature is active (u <= density) and, if so, which value it
+    # has: given that, u / density is uniform again.
+    density = _as_sampled(density)
+    u = _uniform(key, (n, density.shape[-1]))
+    safe = jnp.where(density > 0, density, 1.0)
+    return jnp.where(u <= density, value.quantile(jnp.minimum(u / safe, 1.0)), 0.0)
+
+
+def _set_of(sizes) -> np.ndarray:
+    return np.repeat(np.arange(len(sizes)), sizes)
+
+
+def _sizes(sizes) -> tuple[int, ...]:
+    sizes = tuple(int(size) for size in sizes)
+    if not sizes or min(sizes) < 1:
+        raise ValueError(f"sizes must name at least one set, each of at least one feature, got {sizes}")
+    return sizes
+
+
+def _length(n_features, **values) -> int:
+    lengths = {name: np.shape(value)[-1] for name, value in values.items() if np.ndim(value) > 0}
+    if n_features is not None:
+        lengths["n_features"] = int(n_features)
+    if not lengths:
+        raise ValueError("how many features? Give n_features, or an array with one entry a feature")
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{name}: {length}" for name, length in lengths.items())
+        raise ValueError(f"lengths must be equal, one entry a feature, got {told}")
+    (n,) = set(lengths.values())
+    if n < 1:
+        raise ValueError("there must be at least one feature, got zero")
+    return n
+
+
+def _array(value, n, name, unit) -> Float[Array, " feature"]:
+    try:
+        array = value if isinstance(value, jax.Array) else np.asarray(value, np.float64)
+        return jnp.broadcast_to(jnp.asarray(array, jnp.float64), (n,))
+    except ValueError:
+        raise ValueError(
+            f"{name} must be a number or {n} numbers, one for each of the {unit}, "
+            f"got shape {np.shape(value)}"
+        ) from None
+
+
+def _known(array) -> bool:
+    return not isinstance(array, jax.core.Tracer)
+
+
+def _probability(value, n, name="density", unit="features") -> Float[Array, " feature"]:
+    array = _array(value, n, name, unit)
+    if _known(array) and not bool(((array >= 0) & (array <= 1)).all()):
+        raise ValueError(f"{name} must be within [0, 1], got {_first(array, (array >= 0) & (array <= 1))}")
+    return array
+
+
+def _importance(value, n) -> Float[Array, " feature"]:
+    array = _array(value, n, "importance", "features")
+    right = (array >= 0) & jnp.isfinite(array)
+    if _known(array) and not bool(right.all()):
+        raise ValueError(f"importance must be finite and not negative, got {_first(array, right)}")
+    return array
+
+
+def _first(array, right) -> str:
+    at = int(np.argmin(np.asarray(right)))
+    return f"{float(array[at]):g} at feature {at}"

@@ -1,0 +1,164 @@
+"""The networks: small pytrees of weights that take one sample and give one sample back.
+
+The four classes differ in their activations and in whether the output weights are tied to
+the input weights; everything else is in `Network`.
+"""
+
+import math
+from collections.abc import Callable
+from typing import ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+activations: dict[str, Callable] = {
+    "identity": lambda z: z,
+    "relu": jax.nn.relu,
+    "gelu": jax.nn.gelu,
+    "silu": jax.nn.silu,
+    "elu": jax.nn.elu,
+    "softplus": jax.nn.softplus,
+    "sigmoid": jax.nn.sigmoid,
+    "tanh": jnp.tanh,
+    "abs": jnp.abs,
+}
+"""The activations that a model can name."""
+
+
+class Network(eqx.Module):
+    """`h = hidden_activation(W x + hidden_bias)`, then `x' = activation(readout h + b)`.
+
+    Column `W[:, i]` is the direction of feature `i`. `readout` is the transpose of `W`, or
+    `W_out` in a model that has one. `hidden_bias` is None in a model without one.
+    """
+
+    W: Float[Array, "hidden feature"]
+    b: Float[Array, " feature"]
+    W_out: Float[Array, "feature hidden"] | None
+    hidden_bias: Float[Array, " hidden"] | None
+    activation: str = eqx.field(static=True)
+    hidden_activation: str = eqx.field(static=True)
+
+    tied: ClassVar[bool] = True
+    default_activation: ClassVar[str] = "relu"
+    default_hidden_activation: ClassVar[str] = "identity"
+
+    @classmethod
+    def init(
+        cls,
+        n_features: int,
+        n_hidden: int,
+        *,
+        key: Key[Array, ""],
+        hidden_bias: bool = False,
+        activation: str | None = None,
+        hidden_activation: str | None = None,
+        scale: float = 1.0,
+    ) -> "Network":
+        """A model with Xavier-normal weights times `scale`, and biases of 0.
+
+        The standard deviation is `scale * sqrt(2 / (n_features + n_hidden))`, whatever is
+        trained beside the model. Raises ValueError for sizes below 1, for more hidden
+        dimensions than features where the hidden layer is linear, and for an unknown
+        activation.
+        """
+        activation = _known(activation or cls.default_activation)
+        hidden_activation = _known(hidden_activation or cls.default_hidden_activation)
+        if n_features < 1 or n_hidden < 1:
+            raise ValueError(
+                "a model needs at least one feature and one hidden dimension, "
+                f"got n_features={n_features}, n_hidden={n_hidden}"
+            )
+        if hidden_activation == "identity" and n_hidden > n_features:
+            raise ValueError(
+                f"{n_hidden} linear hidden dimensions for {n_features} features leave nothing to "
+                "superpose; give n_hidden <= n_features, or a hidden_activation"
+            )
+        key_in, key_out = jax.random.split(key)
+        std = scale * math.sqrt(2 / (n_features + n_hidden))
+        return cls(
+            W=std * jax.random.normal(key_in, (n_hidden, n_features)),
+            b=jnp.zeros(n_features),
+            W_out=None if cls.tied else std * jax.random.normal(key_out, (n_features, n_hidden)),
+            hidden_bias=jnp.zeros(n_hidden) if hidden_bias else None,
+            activation=activation,
+            hidden_activation=hidden_activation,
+        )
+
+    @property
+    def readout(self) -> Float[Array, "feature hidden"]:
+        return self.W.T if self.W_out is None else self.W_out
+
+    def encode(self, x: Float[Array, " feature"]) -> Float[Array, " hidden"]:
+        h = self.W @ x
+        if self.hidden_bias is not None:
+            h = h + self.hidden_bias
+        return activations[self.hidden_activation](h)
+
+    def decode(self, h: Float[Array, " hidden"]) -> Float[Array, " feature"]:
+        return activations[self.activation](self.readout @ h + self.b)
+
+    def __call__(self, x: Float[Array, " feature"]) -> Float[Array, " feature"]:
+        return self.decode(self.encode(x))
+
+    def preactivation(self) -> tuple[Float[Array, "feature feature"], Float[Array, " feature"]]:
+        """`A` and `c` such that the model is `x' = activation(A x + c)`.
+
+        In the paper's models `A = W^T W` and `c = b`. Raises ValueError where the hidden layer
+        is not linear, so that there are no such `A` and `c`.
+        """
+        if self.hidden_activation != "identity":
+            raise ValueError(
+                f"exact losses need a linear hidden layer, and this model's is {self.hidden_activation}; "
+                "use losses.Sampled"
+            )
+        c = self.b if self.hidden_bias is None else self.b + self.readout @ self.hidden_bias
+        return self.readout @ self.W, c
+
+
+class Linear(Network):
+    """`x' = W^T W x + b`: the baseline, which stores the most important features and no more.
+
+    Elhage et al. (2022), "Toy Models of Superposition", "Experiment Setup".
+    """
+
+    default_activation = "identity"
+
+
+class ReluOutput(Network):
+    """`x' = ReLU(W^T W x + b)`: the model in which the paper finds superposition.
+
+    Elhage et al. (2022), "Toy Models of Superposition", "Experiment Setup".
+
+    >>> model = ReluOutput.init(5, 2, key=jax.random.key(0))
+    >>> model.W.shape, model(jnp.ones(5)).shape
+    ((2, 5), (5,))
+    """
+
+
+class ReluHidden(Network):
+    """`h = ReLU(W x)`, `x' = ReLU(W^T h + b)`: hidden units that mean something one by one.
+
+    Elhage et al. (2022), "Toy Models of Superposition", "Superposition in a Privileged Basis".
+    """
+
+    default_hidden_activation = "relu"
+
+
+class Untied(Network):
+    """`x' = ReLU(W_out W x + b)`, with output weights of its own.
+
+    With `hidden_activation="relu"` it is the paper's model of computation in superposition.
+
+    Elhage et al. (2022), "Toy Models of Superposition", "Computation in Superposition".
+    """
+
+    tied = False
+
+
+def _known(activation: str) -> str:
+    if activation not in activations:
+        raise ValueError(f"unknown activation {activation!r}; known are {', '.join(activations)}")
+    return activation

@@ -1,0 +1,331 @@
+"""Many models side by side: `ensemble` makes them, `fit` trains them on samples, `minimize` solves.
+
+A member's initial weights and its random draws depend on its own key only. So a model trained
+alone is the same model in any ensemble.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from superpose.models import Network
+
+__all__ = ["Fit", "Minimum", "ensemble", "fit", "member", "member_keys", "minimize"]
+
+Model = TypeVar("Model", bound=Network)
+
+
+def member_keys(key: Key[Array, ""], members: int | Sequence[int]) -> Key[Array, " member"]:
+    """The members' own keys: `fold_in(key, i)` for each of `members`, a number or places.
+
+    >>> key = jax.random.key(0)
+    >>> bool(member_keys(key, 5)[3] == member_keys(key, [3])[0])
+    True
+    """
+    places = np.arange(members) if isinstance(members, int) else np.asarray(members)
+    if places.size < 1:
+        raise ValueError(f"an ensemble needs at least one member, got {members}")
+    return jax.vmap(partial(jax.random.fold_in, key))(places.astype(np.uint32))
+
+
+def ensemble(
+    init: Callable[[Key[Array, ""]], Model], *, members: int | Sequence[int], key: Key[Array, ""]
+) -> Model:
+    """`init(key)` for each member's own key, stacked: every leaf gains a leading `member` axis.
+
+    >>> from superpose.models import ReluOutput
+    >>> models = ensemble(lambda key: ReluOutput.init(5, 2, key=key), members=7, key=jax.random.key(0))
+    >>> models.W.shape
+    (7, 2, 5)
+    """
+    return jax.vmap(init)(member_keys(key, members))
+
+
+def member(models: Model, place) -> Model:
+    """The member at `place`, or the members at several places, of an ensemble."""
+    return jax.tree.map(lambda leaf: leaf[place], models)
+
+
+class Fit(NamedTuple):
+    """What `fit` returns."""
+
+    models: Network
+    """The trained models, with a leading `member` axis."""
+    history: Float[Array, "member step"]
+    """The loss, averaged over windows of steps that end at `steps`."""
+    steps: Int[np.ndarray, " step"]
+    snapshots: Network | None
+    """The models after each of the steps asked for, leading axes `(snapshot, member)`."""
+
+
+def fit(
+    models: Model,
+    loss: Callable[[Model, Key[Array, ""]], Float[Array, ""]],
+    *,
+    steps: int,
+    key: Key[Array, " *member"],
+    optimizer: optax.GradientTransformation | None = None,
+    own_loss: bool = False,
+    window: int = 100,
+    snapshots: Sequence[int] = (),
+    progress: bool = True,
+) -> Fit:
+    """Train each member on `loss` for `steps` steps, with fresh draws at each.
+
+    `optimizer` is `optax.adam(1e-3)` unless given; give it a schedule for a learning rate that
+    changes. With `own_loss`, the leaves of `loss` have a leading `member` axis, one loss for
+    each member; otherwise all share one. `key` is one key, from which member `i` gets
+    `fold_in(key, i)`, or an array of the members' own keys. At step `t` a member draws with
+    `fold_in(own_key, t)` and nothing else.
+
+    Raises ValueError for a number of steps or a window below 1, and for snapshots outside
+    `0..steps`.
+
+    >>> from superpose.features import Independent
+    >>> from superpose.losses import Sampled
+    >>> from superpose.models import ReluOutput
+    >>> key = jax.random.key(0)
+    >>> models = ensemble(lambda key: ReluOutput.init(3, 1, key=key), members=2, key=key)
+    >>> result = fit(models, Sampled(Independent(0.1, n_features=3)), steps=200, key=key)
+    >>> result.history.shape, bool((result.history[:, 1] < result.history[:, 0]).all())
+    ((2, 2), True)
+    """
+    if steps < 1 or window < 1:
+        raise ValueError(f"steps and window must be at least 1, got steps={steps}, window={window}")
+    if any(not 0 <= at <= steps for at in snapshots):
+        raise ValueError(f"snapshots must be within 0..{steps}, got {list(snapshots)}")
+    optimizer = optax.adam(1e-3) if optimizer is None else optimizer
+    keys = member_keys(key, len(models.b)) if jnp.ndim(key) == 0 else key
+
+    def step(model, state, own, key, t):
+        value, gradient = jax.value_and_grad(lambda m: own(m, jax.random.fold_in(key, t)))(model)
+        updates, state = optimizer.update(gradient, state, model)
+        return optax.apply_updates(model, updates), state, value
+
+    each = jax.vmap(step, in_axes=(0, 0, 0 if own_loss else None, 0, None))
+
+    @partial(jax.jit, donate_argnums=(0, 1))
+    def advance(models, states, loss, keys, start, stop):
+        def body(t, carry):
+            models, states, total = carry
+            models, states, value = each(models, states, loss, keys, t)
+            return models, states, total + value.astype(jnp.float32)
+
+        zero = jnp.zeros(len(models.b), jnp.float32)
+        return jax.lax.fori_loop(start, stop, body, (models, states, zero))
+
+    models = jax.tree.map(jnp.copy, models)  # the caller's own is not donated
+    states = jax.vmap(optimizer.init)(models)
+    ends = sorted({*range(window, steps, window), steps})
+    stops = sorted({*ends, *snapshots} - {0})
+    kept = {0: jax.tree.map(np.asarray, models)} if 0 in snapshots else {}
+    history, total, start, since = [], 0.0, 0, 0
+    with _progress("training", steps, progress) as advanced:
+        for stop in stops:
+            models, states, part = advance(models, states, loss, keys, start, stop)
+            total, start = total + part, stop
+            if stop in snapshots:
+                kept[stop] = jax.tree.map(np.asarray, models)
+            if stop in ends:
+                history.append(total / (stop - since))
+                total, since = 0.0, stop
+                advanced(stop, wait_for=history[-1])
+    taken = None
+    if snapshots:
+        taken = jax.tree.map(lambda *leaves: np.stack(leaves), *(kept[at] for at in sorted(kept)))
+    return Fit(models, jnp.stack(history, axis=1), np.array(ends), taken)
+
+
+class Minimum(NamedTuple):
+    """What `minimize` returns, as NumPy arrays: they are float64, which JAX by itself would round."""
+
+    models: Network
+    """The models at the minima that they reached, with a leading `member` axis."""
+    loss: Float[np.ndarray, " member"]
+    gradient: Float[np.ndarray, " member"]
+    """The largest slope that is left, as a share of the loss of the model at its start."""
+    converged: Bool[np.ndarray, " member"]
+    evaluations: Int[np.ndarray, " member"]
+
+
+class _Search(NamedTuple):
+    # One member's state: the best point so far, and the trial that comes next, x + t * d.
+    x: Array
+    f: Array
+    g: Array
+    scale: Array
+    H: Array  # the inverse Hessian, as estimated
+    d: Array
+    t: Array
+    evaluations: Array
+    fresh: Array  # H has not been updated yet
+    stalled: Array  # steps in a row that lowered the loss by no more than rounding could
+    done: Array
+
+
+def minimize(
+    models: Model,
+    loss: Callable[[Model], Float[Array, ""]],
+    *,
+    own_loss: bool = False,
+    tolerance: float = 1e-6,
+    evaluations: int = 1000,
+    block: int = 4096,
+    progress: bool = True,
+) -> Minimum:
+    """Take each member to a local minimum of an exact `loss`, in float64.
+
+    Quasi-Newton (BFGS with an Armijo line search), each member by itself, all in step: every
+    round evaluates one trial point for each. A member has converged where no slope exceeds
+    `tolerance` times the loss of its start; it stops without where rounding ends the descent,
+    or after `evaluations` of the loss. `own_loss` is as for `fit`. `block` members are in
+    memory at a time; one that is done makes room for the next.
+
+    For tens to a few thousand weights a model: memory and work grow with their square. Use
+    `fit` for larger models and for losses that are sampled.
+
+    >>> from superpose.features import Independent
+    >>> from superpose.losses import Population
+    >>> from superpose.models import ReluOutput
+    >>> models = ensemble(lambda key: ReluOutput.init(2, 1, key=key), members=9, key=jax.random.key(0))
+    >>> best = minimize(models, Population(Independent(0.1, n_features=2))).loss.min()
+    >>> float(best) <= 2 * 0.1**2 / 6  # no worse than an antipodal pair of unit weights
+    True
+    """
+    with jax.enable_x64(True):
+        models = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), models)
+        members = len(models.b)
+        block = min(block, members)
+        _, unravel = ravel_pytree(member(models, 0))
+        starts = jax.vmap(lambda model: ravel_pytree(model)[0])(models)
+
+        def value_and_gradient(x, own):
+            return jax.value_and_grad(lambda x: own(unravel(x)))(x)
+
+        axis = 0 if own_loss else None
+        search = jax.vmap(partial(_search, value_and_gradient, tolerance, evaluations), in_axes=(0, axis))
+
+        @jax.jit
+        def rounds(state, own):
+            return jax.lax.fori_loop(0, 8, lambda _, state: search(state, own), state)
+
+        @jax.jit
+        def place(state, slots, x):
+            begun = jax.vmap(_begin)(x)
+            return jax.tree.map(lambda old, new: old.at[slots].set(new, mode="drop"), state, begun)
+
+        state = jax.vmap(_begin)(starts[:block])
+        who = np.arange(block)  # the member in each slot; past the last one, an empty slot
+        waiting, finished = block, 0
+        ends = {name: np.zeros(np.shape(leaf)[1:] and (members, *np.shape(leaf)[1:]) or members, leaf.dtype)
+                for name, leaf in state._asdict().items() if name not in ("H", "d")}
+        with _progress("minimizing", members, progress) as advanced:
+            while finished < members:
+                at = np.minimum(who, members - 1)
+                state = rounds(state, member(loss, at) if own_loss else loss)
+                done = np.flatnonzero(np.asarray(state.done) & (who < members))
+                for name, end in ends.items():
+                    end[who[done]] = np.asarray(getattr(state, name))[done]
+                finished += len(done)
+                new = np.arange(waiting, min(waiting + len(done), members))
+                waiting += len(new)
+                slots = np.full(block, block)
+                slots[: len(new)] = done[: len(new)]
+                who[done] = members
+                who[done[: len(new)]] = new
+                if len(new):
+                    begin = np.zeros(block, int)
+                    begin[: len(new)] = new
+                    state = place(state, slots, starts[begin])
+                advanced(finished)
+        gradient = np.abs(ends["g"]).max(axis=1) / ends["scale"]
+        models = jax.tree.map(np.asarray, jax.vmap(unravel)(ends["x"]))
+        return Minimum(models, ends["f"], gradient, gradient <= tolerance, ends["evaluations"])
+
+
+def _begin(x) -> _Search:
+    zero = jnp.zeros_like(x)
+    return _Search(
+        x, f=jnp.array(jnp.inf), g=zero, scale=jnp.array(1.0), H=jnp.eye(len(x)), d=zero, t=jnp.array(0.0),
+        evaluations=jnp.array(0), fresh=jnp.array(True), stalled=jnp.array(0), done=jnp.array(False),
+    )  # fmt: skip
+
+
+def _search(value_and_gradient, tolerance, evaluations, state: _Search, own) -> _Search:
+    """One evaluation: take the trial step or shorten it."""
+    x = state.x + state.t * state.d
+    f, g = value_and_gradient(x, own)
+    first = state.evaluations == 0
+    slope = state.g @ state.d
+    # At the bottom, rounding may keep a step from lowering the loss by what the slope promises.
+    rounding = 1e-15 * jnp.where(first, 0.0, state.f)
+    good = first | (f <= state.f + 1e-4 * state.t * slope + rounding)
+    scale = jnp.where(first, jnp.maximum(f, 1e-300), state.scale)
+
+    s, y = x - state.x, g - state.g
+    sy, yy = s @ y, y @ y
+    curved = good & ~first & (sy > 1e-10 * jnp.sqrt((s @ s) * yy))
+    H = jnp.where(curved & state.fresh, (sy / jnp.where(curved, yy, 1.0)) * jnp.eye(len(x)), state.H)
+    rho = 1 / jnp.where(curved, sy, 1.0)
+    Hy = H @ y
+    updated = H - rho * (jnp.outer(s, Hy) + jnp.outer(Hy, s)) + rho * (rho * (y @ Hy) + 1) * jnp.outer(s, s)
+    H = jnp.where(curved, updated, H)
+
+    ahead = -H @ g
+    downhill = ahead @ g < 0
+    H = jnp.where(downhill, H, jnp.eye(len(x)))
+    ahead = jnp.where(downhill, ahead, -g)
+
+    # A rejected step: to the lowest point of the parabola through what is known, within bounds.
+    lower = f - state.f - slope * state.t
+    shorter = -slope * state.t**2 / (2 * jnp.where(lower > 0, lower, 1.0))
+    shorter = jnp.clip(jnp.where(jnp.isfinite(shorter), shorter, 0.0), 0.1 * state.t, 0.5 * state.t)
+
+    new = _Search(
+        x=jnp.where(good, x, state.x),
+        f=jnp.where(good, f, state.f),
+        g=jnp.where(good, g, state.g),
+        scale=scale,
+        H=jnp.where(good, H, state.H),
+        d=jnp.where(good, ahead, state.d),
+        # Before anything is known of the curvature, no weight moves by more than 0.1.
+        t=jnp.where(good, jnp.where(state.fresh & ~curved, 0.1 / jnp.maximum(jnp.abs(g).max(), 0.1), 1.0), shorter),
+        evaluations=state.evaluations + 1,
+        fresh=state.fresh & ~curved,
+        stalled=jnp.where(good & (state.f - f > 10 * rounding), 0, state.stalled + good),
+        done=state.done,
+    )
+    flat = jnp.abs(new.g).max() <= tolerance * scale
+    stuck = (~good & (new.t < 1e-12)) | (new.stalled >= 5)
+    new = new._replace(done=flat | stuck | (new.evaluations >= evaluations))
+    return jax.tree.map(lambda old, new: jnp.where(state.done, old, new), state, new)
+
+
+@contextmanager
+def _progress(what: str, total: int, shown: bool) -> Iterator[Callable]:
+    """A progress bar, once the work has taken two seconds; nothing where nobody looks."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    if not (shown and console.is_terminal):
+        yield lambda done, wait_for=None: None
+        return
+    began = time.monotonic()
+    with Progress(console=console, transient=True, disable=False) as bar:
+        task = bar.add_task(what, total=total, visible=False)
+
+        def advanced(done, wait_for=None):
+            jax.block_until_ready(wait_for)
+            bar.update(task, completed=done, visible=time.monotonic() - began > 2)
+
+        yield advanced
