@@ -32,8 +32,8 @@ def member_keys(key: Key[Array, ""], members: int | Sequence[int]) -> Key[Array,
     True
     """
     places = np.arange(members) if isinstance(members, int) else np.asarray(members)
-    if places.size < 1:
-        raise ValueError(f"an ensemble needs at least one member, got {members}")
+    if places.size < 1 or places.min() < 0:
+        raise ValueError(f"an ensemble needs at least one member, at places from 0 on, got {members}")
     return jax.vmap(partial(jax.random.fold_in, key))(places.astype(np.uint32))
 
 

@@ -1,0 +1,147 @@
+"""Figures: the one style sheet, and the panels that experiments put together."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import matplotlib
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure
+
+from superpose import measures
+
+INK, FAINT, GRAY = "#222222", "#b8b8b8", "#dcdcd8"
+BLUE, RED = "#2a5fb0", "#d1422f"
+importance_colors = LinearSegmentedColormap.from_list(
+    "importance", matplotlib.colormaps["viridis"](np.linspace(0.25, 0.92, 64))
+)
+"""Teal for the least important feature, yellow-green for the most."""
+superposition_colors = matplotlib.colormaps["inferno"].resampled(256)
+superposition_colors = LinearSegmentedColormap.from_list(
+    "superposition", superposition_colors(np.linspace(0.08, 0.88, 64))
+)
+"""Black for a dedicated dimension, yellow for one shared with as much again."""
+weight_colors = LinearSegmentedColormap.from_list("weights", [BLUE, "#f2f1ee", RED])
+"""Blue at -1, light gray at 0, red at +1."""
+
+_style = {
+    "figure.dpi": 100,
+    "savefig.dpi": 160,
+    "figure.facecolor": "white",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.labelsize": 9,
+    "axes.edgecolor": INK,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "text.color": INK,
+    "svg.fonttype": "none",
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The look of all figures, for as long as the block lasts."""
+    with matplotlib.rc_context(_style):
+        yield
+
+
+def figure(width: float, height: float) -> Figure:
+    """An empty figure, in inches. It belongs to nobody: no global state, no window."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def directions(ax: Axes, W: Float[np.ndarray, "2 feature"], importance, *, reach: float = 1.35) -> None:
+    """The features' directions in 2 hidden dimensions, colored by importance relative to the most."""
+    ax.axhline(0, color=FAINT, lw=0.7, ls=(0, (3, 3)), zorder=0)
+    ax.axvline(0, color=FAINT, lw=0.7, ls=(0, (3, 3)), zorder=0)
+    color = importance_colors(Normalize(np.min(importance) - 1e-9, np.max(importance))(importance))
+    for i in reversed(range(W.shape[1])):
+        ax.plot([0, W[0, i]], [0, W[1, i]], color=color[i], lw=2.2, solid_capstyle="round")
+        ax.plot(*W[:, i], "o", color=color[i], ms=6, mec="white", mew=0.6)
+    ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xticks=[], yticks=[])
+    ax.spines[:].set_visible(True)
+    ax.spines[:].set_color(FAINT)
+
+
+def upright(W: Float[np.ndarray, "2 feature"]) -> Float[np.ndarray, "2 feature"]:
+    """The same model turned so that feature 0 points up, and flipped so that the next lies to its right.
+
+    Rotating or reflecting the hidden layer changes nothing that the model does.
+    """
+    x, y = W[:, 0]
+    length = np.hypot(x, y) or 1.0
+    W = np.array([[y, -x], [x, y]]) / length @ W
+    beside = next((w for w in W[0, 1:] if abs(w) > 0.1), 1.0)
+    return W * np.array([[np.sign(beside)], [1.0]])
+
+
+def gram(ax: Axes, W: Float[np.ndarray, "hidden feature"], b: Float[np.ndarray, " feature"]) -> None:
+    """`W^T W` as a picture, with the bias as a strip at its right."""
+    n = W.shape[1]
+    ax.imshow(W.T @ W, cmap=weight_colors, vmin=-1, vmax=1, extent=(0, n, n, 0), interpolation="nearest")
+    gap, wide = 0.06 * n, 0.05 * n
+    ax.imshow(
+        b[:, None], cmap=weight_colors, vmin=-1, vmax=1, extent=(n + gap, n + gap + wide, n, 0),
+        interpolation="nearest", aspect="auto",
+    )  # fmt: skip
+    ax.set(xlim=(0, n + gap + wide), ylim=(n, 0), aspect="equal", xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+
+
+def norm_bars(ax: Axes, W: Float[np.ndarray, "hidden feature"]) -> None:
+    """A bar for each feature, top to bottom: as long as `|W_i|`, colored by its superposition."""
+    color = superposition_colors(np.clip(np.asarray(measures.superposition(W)), 0, 1))
+    norm = np.asarray(measures.norms(W))
+    ax.barh(np.arange(len(norm)) + 0.5, norm, height=1.0 if len(norm) > 40 else 0.85, color=color)
+    ax.axvline(1, color=FAINT, lw=0.7, ls=(0, (3, 3)), zorder=0)
+    ax.set(xlim=(0, 1.4), ylim=(len(norm), 0), yticks=[], xticks=[0, 1])
+    ax.spines["left"].set_visible(False)
+
+
+def phase_colors(norm, superposition) -> Float[np.ndarray, "... 3"]:
+    """The paper's two-dimensional color map.
+
+    Hue goes from blue (superposition 0) to red (1 or more), saturation from gray (norm 0) to
+    full (norm 1 or more).
+    """
+    gray, blue, red = (np.array(matplotlib.colors.to_rgb(color)) for color in (GRAY, BLUE, RED))
+    there = np.clip(norm, 0, 1)[..., None]
+    shared = np.clip(superposition, 0, 1)[..., None]
+    return (1 - there) * gray + there * ((1 - shared) * blue + shared * red)
+
+
+def phase_key(ax: Axes) -> None:
+    """The key to `phase_colors`."""
+    side = np.linspace(0, 1, 64)
+    norm, shared = np.meshgrid(side, side)
+    ax.imshow(phase_colors(norm, shared), origin="lower", extent=(0, 1, 0, 1))
+    ax.set(xticks=[0, 1], yticks=[0, 1])
+    ax.set_xticklabels(["0", "≥ 1"])
+    ax.set_yticklabels(["0", "≥ 1"])
+    ax.set_xlabel("norm $\\|W_i\\|$", labelpad=-4)
+    ax.set_ylabel("superposition\n$\\sum_j(\\hat W_i\\cdot W_j)^2$", labelpad=-6)
+
+
+def log_edges(centers) -> Float[np.ndarray, " edge"]:
+    """The edges of cells around centers that are equally far apart on a log scale."""
+    log = np.log(np.asarray(centers))
+    half = (log[1] - log[0]) / 2
+    return np.exp(np.append(log - half, log[-1] + half))
+
+
+def colorbar(fig: Figure, ax, cmap, label: str, *, low: float = 0.0, high: float = 1.0, ticks=None, **where):
+    """A color bar for a map from `low` to `high`."""
+    scale = matplotlib.cm.ScalarMappable(Normalize(low, high), cmap)
+    bar = fig.colorbar(scale, ax=ax, label=label, ticks=ticks, **where)
+    bar.outline.set_visible(False)
+    return bar

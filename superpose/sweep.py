@@ -1,0 +1,87 @@
+"""From models to one labeled dataset: the one place where JAX arrays become NumPy's."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+import superpose
+from superpose.models import Network
+
+
+def dataset(
+    models: Network,
+    loss,
+    *,
+    grid: Mapping[str, Sequence[Any]],
+    **more: Any,
+) -> xr.Dataset:
+    """The weights and losses of models trained at every point of a grid.
+
+    `models` and `loss` have one leading axis, over the grid's points in C order; `grid` gives
+    the axes with their values, such as `{"density": densities, "member": range(10)}`. The
+    dataset has `W` (..., hidden, feature), `b` (..., feature), where the models have them also
+    `W_out` and `hidden_bias`, and `loss` (...). `more` adds variables with
+    one value a model.
+    """
+    dims = tuple(grid)
+    shape = tuple(len(values) for values in grid.values())
+
+    def on_grid(leaf, *axes):
+        leaf = np.asarray(leaf)
+        return (*dims, *axes), leaf.reshape(*shape, *leaf.shape[1:])
+
+    variables = {
+        "W": on_grid(models.W, "hidden", "feature"),
+        "b": on_grid(models.b, "feature"),
+        "loss": on_grid(loss),
+    }
+    if models.W_out is not None:
+        variables["W_out"] = on_grid(models.W_out, "feature", "hidden")
+    if models.hidden_bias is not None:
+        variables["hidden_bias"] = on_grid(models.hidden_bias, "hidden")
+    variables |= {name: on_grid(values) for name, values in more.items()}
+    return xr.Dataset(variables, coords={name: np.asarray(values) for name, values in grid.items()})
+
+
+def points(*axes) -> tuple[np.ndarray, ...]:
+    """Each axis' value at every point of the grid that they span, in C order.
+
+    >>> points([0.1, 0.2], range(2))
+    (array([0.1, 0.1, 0.2, 0.2]), array([0, 1, 0, 1]))
+    """
+    return tuple(axis.ravel() for axis in np.meshgrid(*map(np.asarray, axes), indexing="ij"))
+
+
+def each(make, *values):
+    """One loss for each point: `make(value, ...)` with every leaf stacked along a leading axis.
+
+    The values reach `make` in float64.
+    """
+    return jax.vmap(make)(*(jnp.asarray(np.asarray(value), jnp.float64) for value in values))
+
+
+def best(data: xr.Dataset) -> xr.Dataset:
+    """The member of least loss at each point of the grid."""
+    return data.isel(member=data.loss.argmin("member"))
+
+
+def over_models(measure, W: xr.DataArray, *dims: str) -> xr.DataArray:
+    """A measure of `W` for every model of a dataset; `dims` are those of one model's measure."""
+    lead = W.dims[:-2]
+    flat = W.values.reshape(-1, *W.shape[-2:])
+    values = np.asarray(jax.vmap(measure)(flat))
+    values = values.reshape(*W.shape[:-2], *values.shape[1:])
+    kept = {name: coord for name, coord in W.coords.items() if set(coord.dims) <= {*lead, *dims}}
+    return xr.DataArray(values, dims=(*lead, *dims), coords=kept)
+
+
+def settings(config) -> dict[str, Any]:
+    """What a result is made from, as plain values: the config, and the versions."""
+    versions = {"superpose": superpose.__version__, "jax": jax.__version__, "python": platform.python_version()}
+    return {"config": asdict(config) if is_dataclass(config) else dict(config), "versions": versions}
