@@ -71,6 +71,29 @@ def best(data: xr.Dataset) -> xr.Dataset:
     return data.isel(member=data.loss.argmin("member"))
 
 
+def stacked(datasets: Mapping[str, xr.Dataset], dim: str) -> xr.Dataset:
+    """Datasets of models of different sizes in one, along `dim`, filled up with NaN; see `one`."""
+    sized = [
+        data.assign_coords({axis: np.arange(n) for axis, n in data.sizes.items() if axis not in data.coords})
+        for data in datasets.values()
+    ]
+    flags = {name: data.dtype for name, data in sized[0].variables.items() if data.dtype == bool}
+    together = xr.concat(sized, dim, join="outer", coords="minimal", compat="override", fill_value=np.nan)
+    for name in flags:  # NaN made numbers of them
+        together[name] = together[name] == 1
+    return together.assign_coords({dim: np.array(list(datasets), dtype=object)})
+
+
+def one(data: xr.Dataset, dim: str, label: str) -> xr.Dataset:
+    """The dataset that `stacked` put at `label`, without what it was filled up with."""
+    part = data.sel({dim: label}, drop=True)
+    for axis in part.dims:
+        absent = part.W.isnull().all([other for other in part.W.dims if other != axis])
+        if axis in part.W.dims and bool(absent.any()):
+            part = part.isel({axis: np.flatnonzero(~absent.values)})
+    return part
+
+
 def over_models(measure, W: xr.DataArray, *dims: str) -> xr.DataArray:
     """A measure of `W` for every model of a dataset; `dims` are those of one model's measure."""
     lead = W.dims[:-2]
