@@ -89,7 +89,9 @@ def main(args: Sequence[str] | None = None) -> int:
             case ["run", name, *settings]:
                 return _run(name, settings)
             case [word, *_]:
-                raise InputError(f"unknown command {word!r}; there are `superpose list` and `superpose run NAME`")
+                raise InputError(
+                    f"unknown command {word!r}; there are `superpose list` and `superpose run NAME`"
+                )
     except InputError as error:
         print(f"superpose: {error}", file=sys.stderr)
         return 2
@@ -139,7 +141,7 @@ def _keep_compiled() -> None:
     import jax
 
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "superpose"
-    if not jax.config.jax_compilation_cache_dir:
+    if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
         jax.config.update("jax_compilation_cache_dir", str(cache))
 
 
@@ -178,9 +180,9 @@ def _settings(experiment: Experiment, Config, args: Sequence[str]) -> tuple[str,
     class Settings:
         config: tyro.conf.OmitArgPrefixes[Config]
         out: Annotated[str, tyro.conf.arg(help="Results go to OUT/NAME.")] = "results"
-        quick: Annotated[
-            bool, tyro.conf.arg(help="A small version, for tests; its claims may not hold.")
-        ] = False
+        quick: Annotated[bool, tyro.conf.arg(help="A small version, for tests; its claims may not hold.")] = (
+            False
+        )
 
     small = "--quick" in args
     default = Settings(Config(**experiment.quick) if small else Config())
@@ -198,7 +200,9 @@ def _settings(experiment: Experiment, Config, args: Sequence[str]) -> tuple[str,
     except SystemExit as stop:
         if stop.code == 0:
             raise
-        raise InputError(f"{_one_line(said.getvalue())} (see superpose run {experiment.name} --help)") from None
+        raise InputError(
+            f"{_one_line(said.getvalue())} (see superpose run {experiment.name} --help)"
+        ) from None
     return got.out, got.config
 
 
@@ -207,7 +211,7 @@ def _one_line(box: str) -> str:
     lines = []
     for line in box.splitlines():
         text = line.strip("│ ")
-        if text.startswith("──") or text.startswith("For full helptext"):
+        if text.startswith(("──", "For full helptext")):
             break
         if text and text[0] not in "╭╰":
             lines.append(text)

@@ -326,8 +326,7 @@ def _array(value, n, name, unit) -> Float[Array, " feature"]:
         return jnp.broadcast_to(jnp.asarray(array, jnp.float64), (n,))
     except ValueError:
         raise ValueError(
-            f"{name} must be a number or {n} numbers, one for each of the {unit}, "
-            f"got shape {np.shape(value)}"
+            f"{name} must be a number or {n} numbers, one for each of the {unit}, got shape {np.shape(value)}"
         ) from None
 
 

@@ -5,9 +5,9 @@ Every loss here is the paper's: `sum_i importance_i (x_i - x'_i)^2`, averaged ov
 
 import math
 from collections.abc import Callable
-from functools import partial
-from functools import partial
+from functools import partial, reduce
 from itertools import combinations
+from operator import add
 
 import equinox as eqx
 import jax
@@ -38,7 +38,9 @@ def mean_error(
     # several times faster than with the batch first.
     x = x.T
     error = (x - jax.vmap(model, in_axes=1, out_axes=1)(x)) ** 2
-    per_sample = jnp.asarray(importance, error.dtype) @ error if jnp.ndim(importance) else importance * error.sum(0)
+    per_sample = (
+        jnp.asarray(importance, error.dtype) @ error if jnp.ndim(importance) else importance * error.sum(0)
+    )
     if weight is None:
         return per_sample.mean()
     return weight @ per_sample / weight.sum()
@@ -177,7 +179,12 @@ def _relu_error(A, c, p, largest=None, harmonics=None) -> Float[Array, " feature
     # z_i alone depends on: one derivative, along all of the diagonal, gives all of them.
     own = jnp.diagonal(A)
     half_signed_square = partial(
-        _half_signed_square, others=jnp.where(np.eye(n, dtype=bool), 0.0, A), c=c, p=p, largest=largest, harmonics=harmonics
+        _half_signed_square,
+        others=jnp.where(np.eye(n, dtype=bool), 0.0, A),
+        c=c,
+        p=p,
+        largest=largest,
+        harmonics=harmonics,
     )
     value, slope = jax.jvp(half_signed_square, (own,), (jnp.ones_like(own),))
     return xx - xz + zz / 2 + value - slope
@@ -186,7 +193,9 @@ def _relu_error(A, c, p, largest=None, harmonics=None) -> Float[Array, " feature
 def _half_signed_square(own, others, c, p, largest, harmonics) -> Float[Array, " feature"]:
     """E[z_i |z_i|] / 2, for `z = A x + c` with the diagonal of `A` and what is off it apart."""
     A = jnp.where(np.eye(len(p), dtype=bool), own[:, None], others)
-    total = sum(_few_active(A, c, p, size) for size in range(min(largest, len(p)) + 1))
+    total = jnp.zeros_like(c)
+    for size in range(min(largest, len(p)) + 1):
+        total = total + _few_active(A, c, p, size)
     if len(p) > largest:
         total = total + _many_active(own, others, c, p, largest, harmonics)
     return total
@@ -252,7 +261,7 @@ def _power_mean(degree, c, gains):
         factor = [jnp.ones_like(g)]
         for m in range(1, degree + 1):
             factor.append(factor[-1] * g / (m + 1))
-        series = [sum(series[i] * factor[m - i] for i in range(m + 1)) for m in range(degree + 1)]
+        series = [reduce(add, (series[i] * factor[m - i] for i in range(m + 1))) for m in range(degree + 1)]
     return series[degree]
 
 
@@ -296,7 +305,10 @@ def _many_active(own, others, c, p, largest, harmonics) -> Float[Array, " featur
         mass, x_mass = mass + odds.sum(), odds / 2
     if largest >= 2:
         square, squares = _times(one_sum, one_sum), _times(one, one)
-        two_sum = (square[0] - squares[0].sum(0) + odds[:, None] ** 2) / 2, (square[1] - squares[1].sum(0)) / 2
+        two_sum = (
+            (square[0] - squares[0].sum(0) + odds[:, None] ** 2) / 2,
+            (square[1] - squares[1].sum(0)) / 2,
+        )
         with_own = _times(one_sum, one_own)
         few_real, few_imag = few_real + two_sum[0] + with_own[0], few_imag + two_sum[1] + with_own[1]
         mass, x_mass = mass + (odds.sum() ** 2 - (odds**2).sum()) / 2, x_mass * (1 + odds.sum() - odds)
@@ -341,12 +353,11 @@ def _phase(angle, k):
     """`(cos(k angle), sin(k angle))` for k = 1, 3, 5, ..., by doubling: cheaper than as many cosines."""
     cos, sin = jnp.cos(angle)[..., None], jnp.sin(angle)[..., None]
     step = _times((cos, sin), (cos, sin))
-    phase = cos, sin
-    while phase[0].shape[-1] < len(k):
-        ahead = _times(phase, step)
-        phase = tuple(jnp.concatenate(pair, axis=-1) for pair in zip(phase, ahead, strict=True))
+    while cos.shape[-1] < len(k):
+        ahead = _times((cos, sin), step)
+        cos, sin = (jnp.concatenate(pair, axis=-1) for pair in zip((cos, sin), ahead, strict=True))
         step = _times(step, step)
-    return phase[0][..., : len(k)], phase[1][..., : len(k)]
+    return cos[..., : len(k)], sin[..., : len(k)]
 
 
 @_phase.defjvp

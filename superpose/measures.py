@@ -5,22 +5,25 @@ ensemble, `jax.vmap` them.
 """
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
+
+Weights = Float[Array | np.ndarray, "hidden feature"]
 
 # A column shorter than this has no direction to speak of: its What is 0.
 _NO_LENGTH = 1e-6
 
 
-def gram(W: Float[Array, "hidden feature"]) -> Float[Array, "feature feature"]:
+def gram(W: Weights) -> Float[Array, "feature feature"]:
     """`W^T W`: how much of feature `j` reaches output `i`. The identity where nothing interferes.
 
     >>> gram(jnp.array([[1.0, -1.0]])).tolist()
     [[1.0, -1.0], [-1.0, 1.0]]
     """
-    return W.T @ W
+    return jnp.asarray(W.T @ W)
 
 
-def norms(W: Float[Array, "hidden feature"]) -> Float[Array, " feature"]:
+def norms(W: Weights) -> Float[Array, " feature"]:
     """`|W_i|`: near 1 for a feature that the model represents, near 0 for one that it ignores.
 
     >>> norms(jnp.array([[3.0, 0.0], [4.0, 0.0]])).tolist()
@@ -29,7 +32,7 @@ def norms(W: Float[Array, "hidden feature"]) -> Float[Array, " feature"]:
     return jnp.sqrt((W**2).sum(axis=0))
 
 
-def n_represented(W: Float[Array, "hidden feature"], threshold: float = 0.5) -> Int[Array, ""]:
+def n_represented(W: Weights, threshold: float = 0.5) -> Int[Array, ""]:
     """The number of features with `|W_i| > threshold`, from 0 to the number of features.
 
     >>> int(n_represented(jnp.array([[1.0, -1.0, 0.1]])))
@@ -38,7 +41,7 @@ def n_represented(W: Float[Array, "hidden feature"], threshold: float = 0.5) -> 
     return (norms(W) > threshold).sum()
 
 
-def superposition(W: Float[Array, "hidden feature"]) -> Float[Array, " feature"]:
+def superposition(W: Weights) -> Float[Array, " feature"]:
     """The interference that other features cause along the direction of each.
 
     `sum_{j != i} (What_i . W_j)^2`: 0 for a feature with a dimension to itself, and 1 or more
@@ -54,7 +57,7 @@ def superposition(W: Float[Array, "hidden feature"]) -> Float[Array, " feature"]
     return (_along_each(W) ** 2).sum(axis=1) - norms(W) ** 2 * _has_direction(W)
 
 
-def dimensionality(W: Float[Array, "hidden feature"]) -> Float[Array, " feature"]:
+def dimensionality(W: Weights) -> Float[Array, " feature"]:
     """The share of a hidden dimension that each feature has for itself.
 
     `D_i = |W_i|^2 / sum_j (What_i . W_j)^2`, in [0, 1]: 1 for a feature alone in its dimension,
@@ -71,7 +74,7 @@ def dimensionality(W: Float[Array, "hidden feature"]) -> Float[Array, " feature"
     return jnp.where(there, norms(W) ** 2 / jnp.where(there, shared, 1.0), 0.0)
 
 
-def dimensions_per_feature(W: Float[Array, "hidden feature"]) -> Float[Array, ""]:
+def dimensions_per_feature(W: Weights) -> Float[Array, ""]:
     """`D* = m / |W|_F^2`: hidden dimensions for each represented feature.
 
     1 where each feature has a dimension, 1/2 where antipodal pairs share them, infinite for
@@ -85,11 +88,11 @@ def dimensions_per_feature(W: Float[Array, "hidden feature"]) -> Float[Array, ""
     return W.shape[0] / (W**2).sum()
 
 
-def cosines(W: Float[Array, "hidden feature"]) -> Float[Array, "feature feature"]:
+def cosines(W: Weights) -> Float[Array, "feature feature"]:
     """`What_i . What_j`, from -1 (opposite) to 1 (the same direction); 0 for an ignored feature.
 
-    >>> cosines(jnp.array([[2.0, -1.0, 0.0]])).tolist()
-    [[1.0, -1.0, 0.0], [-1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
+    >>> cosines(jnp.array([[2.0, -1.0], [0.0, 0.0]])).tolist()
+    [[1.0, -1.0], [-1.0, 1.0]]
     """
     unit = _unit(W)
     return unit.T @ unit

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -26,7 +27,7 @@ superposition_colors = LinearSegmentedColormap.from_list(
 weight_colors = LinearSegmentedColormap.from_list("weights", [BLUE, "#f2f1ee", RED])
 """Blue at -1, light gray at 0, red at +1."""
 
-_style = {
+_style: Any = {
     "figure.dpi": 100,
     "savefig.dpi": 160,
     "figure.facecolor": "white",
@@ -125,11 +126,10 @@ def phase_key(ax: Axes) -> None:
     side = np.linspace(0, 1, 64)
     norm, shared = np.meshgrid(side, side)
     ax.imshow(phase_colors(norm, shared), origin="lower", extent=(0, 1, 0, 1))
-    ax.set(xticks=[0, 1], yticks=[0, 1])
-    ax.set_xticklabels(["0", "≥ 1"])
-    ax.set_yticklabels(["0", "≥ 1"])
-    ax.set_xlabel("norm $\\|W_i\\|$", labelpad=-4)
-    ax.set_ylabel("superposition\n$\\sum_j(\\hat W_i\\cdot W_j)^2$", labelpad=-6)
+    ax.set(xticks=[0, 1], yticks=[0, 1], xlabel="norm $\\|W_i\\|$")
+    ax.set_xticklabels(["0", "≥1"])
+    ax.set_yticklabels(["0", "≥1"])
+    ax.set_ylabel("superposition\n$\\sum_{j≠i}(\\hat W_i\\cdot W_j)^2$")
 
 
 def log_edges(centers) -> Float[np.ndarray, " edge"]:

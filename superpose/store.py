@@ -30,7 +30,9 @@ def load(path: str | Path) -> xr.Dataset:
     path = Path(path)
     store = path / "data.zarr" if (path / "data.zarr").is_dir() else path
     if not (store / "zarr.json").is_file():
-        raise FileNotFoundError(f"{path} holds no dataset of superpose; give a result folder or a .zarr folder")
+        raise FileNotFoundError(
+            f"{path} holds no dataset of superpose; give a result folder or a .zarr folder"
+        )
     with xr.open_zarr(store, consolidated=False) as dataset:
         return dataset.load()
 

@@ -1,8 +1,8 @@
 """From models to one labeled dataset: the one place where JAX arrays become NumPy's."""
 
 import platform
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import jax
@@ -18,7 +18,7 @@ def dataset(
     models: Network,
     loss,
     *,
-    grid: Mapping[str, Sequence[Any]],
+    grid: Mapping[str, Any],
     **more: Any,
 ) -> xr.Dataset:
     """The weights and losses of models trained at every point of a grid.
@@ -106,5 +106,11 @@ def over_models(measure, W: xr.DataArray, *dims: str) -> xr.DataArray:
 
 def settings(config) -> dict[str, Any]:
     """What a result is made from, as plain values: the config, and the versions."""
-    versions = {"superpose": superpose.__version__, "jax": jax.__version__, "python": platform.python_version()}
-    return {"config": asdict(config) if is_dataclass(config) else dict(config), "versions": versions}
+    return {
+        "config": asdict(config),
+        "versions": {
+            "superpose": superpose.__version__,
+            "jax": jax.__version__,
+            "python": platform.python_version(),
+        },
+    }

@@ -22,9 +22,10 @@ from superpose.models import Network
 __all__ = ["Fit", "Minimum", "ensemble", "fit", "member", "member_keys", "minimize"]
 
 Model = TypeVar("Model", bound=Network)
+Tree = TypeVar("Tree")
 
 
-def member_keys(key: Key[Array, ""], members: int | Sequence[int]) -> Key[Array, " member"]:
+def member_keys(key: Key[Array, ""], members: int | Sequence[int] | np.ndarray) -> Key[Array, " member"]:
     """The members' own keys: `fold_in(key, i)` for each of `members`, a number or places.
 
     >>> key = jax.random.key(0)
@@ -34,11 +35,11 @@ def member_keys(key: Key[Array, ""], members: int | Sequence[int]) -> Key[Array,
     places = np.arange(members) if isinstance(members, int) else np.asarray(members)
     if places.size < 1 or places.min() < 0:
         raise ValueError(f"an ensemble needs at least one member, at places from 0 on, got {members}")
-    return jax.vmap(partial(jax.random.fold_in, key))(places.astype(np.uint32))
+    return jax.vmap(partial(jax.random.fold_in, key))(jnp.asarray(places, jnp.uint32))
 
 
 def ensemble(
-    init: Callable[[Key[Array, ""]], Model], *, members: int | Sequence[int], key: Key[Array, ""]
+    init: Callable[[Key[Array, ""]], Model], *, members: int | Sequence[int] | np.ndarray, key: Key[Array, ""]
 ) -> Model:
     """`init(key)` for each member's own key, stacked: every leaf gains a leading `member` axis.
 
@@ -50,8 +51,8 @@ def ensemble(
     return jax.vmap(init)(member_keys(key, members))
 
 
-def member(models: Model, place) -> Model:
-    """The member at `place`, or the members at several places, of an ensemble."""
+def member(models: Tree, place) -> Tree:
+    """The member at `place`, or the members at several places, of an ensemble or of its losses."""
     return jax.tree.map(lambda leaf: leaf[place], models)
 
 
@@ -226,8 +227,11 @@ def minimize(
         state = jax.vmap(_begin)(starts[:block])
         who = np.arange(block)  # the member in each slot; past the last one, an empty slot
         waiting, finished = block, 0
-        ends = {name: np.zeros(np.shape(leaf)[1:] and (members, *np.shape(leaf)[1:]) or members, leaf.dtype)
-                for name, leaf in state._asdict().items() if name not in ("H", "d")}
+        ends = {
+            name: np.zeros((members, *leaf.shape[1:]), leaf.dtype)
+            for name, leaf in state._asdict().items()
+            if name in ("x", "f", "g", "scale", "evaluations")
+        }
         with _progress("minimizing", members, progress) as advanced:
             while finished < members:
                 at = np.minimum(who, members - 1)
@@ -248,7 +252,7 @@ def minimize(
                     state = place(state, slots, starts[begin])
                 advanced(finished)
         gradient = np.abs(ends["g"]).max(axis=1) / ends["scale"]
-        models = jax.tree.map(np.asarray, jax.vmap(unravel)(ends["x"]))
+        models = jax.tree.map(np.asarray, jax.vmap(unravel)(jnp.asarray(ends["x"])))
         return Minimum(models, ends["f"], gradient, gradient <= tolerance, ends["evaluations"])
 
 
@@ -285,6 +289,9 @@ def _search(value_and_gradient, tolerance, evaluations, state: _Search, own) -> 
     H = jnp.where(downhill, H, jnp.eye(len(x)))
     ahead = jnp.where(downhill, ahead, -g)
 
+    # Before anything is known of the curvature, no weight moves by more than 0.1.
+    full = jnp.where(state.fresh & ~curved, 0.1 / jnp.maximum(jnp.abs(g).max(), 0.1), 1.0)
+
     # A rejected step: to the lowest point of the parabola through what is known, within bounds.
     lower = f - state.f - slope * state.t
     shorter = -slope * state.t**2 / (2 * jnp.where(lower > 0, lower, 1.0))
@@ -297,8 +304,7 @@ def _search(value_and_gradient, tolerance, evaluations, state: _Search, own) -> 
         scale=scale,
         H=jnp.where(good, H, state.H),
         d=jnp.where(good, ahead, state.d),
-        # Before anything is known of the curvature, no weight moves by more than 0.1.
-        t=jnp.where(good, jnp.where(state.fresh & ~curved, 0.1 / jnp.maximum(jnp.abs(g).max(), 0.1), 1.0), shorter),
+        t=jnp.where(good, full, shorter),
         evaluations=state.evaluations + 1,
         fresh=state.fresh & ~curved,
         stalled=jnp.where(good & (state.f - f > 10 * rounding), 0, state.stalled + good),

@@ -40,7 +40,9 @@ class Config:
         if not self.densities:
             raise ValueError("densities must name at least one density, such as --densities 1 0.2 0.1")
         if self.row < 0 or self.members < 1:
-            raise ValueError(f"row must be 0 or more and members 1 or more, got {self.row} and {self.members}")
+            raise ValueError(
+                f"row must be 0 or more and members 1 or more, got {self.row} and {self.members}"
+            )
         for density in self.densities:
             Independent(density, self.importance)
 
@@ -71,14 +73,22 @@ def figure(data: xr.Dataset) -> Figure:
     large, row = (data.isel(density=np.flatnonzero(data.large.values == shown)) for shown in (True, False))
     n_large, n_row = len(large.density), len(row.density)
     fig = plot.figure(9, 3.9 + (1.5 if n_row else 0))
-    top, *below = fig.subfigures(2 if n_row else 1, 1, height_ratios=[2.6, 1] if n_row else None, squeeze=False)[:, 0]
-    top.suptitle("5 features in 2 dimensions, best of " f"{data.sizes['member']} models at each density")
+    top, *below = fig.subfigures(
+        2 if n_row else 1, 1, height_ratios=[2.6, 1] if n_row else None, squeeze=False
+    )[:, 0]
+    top.suptitle(f"5 features in 2 dimensions, best of {data.sizes['member']} models at each density")
     for ax, at in zip(top.subplots(1, n_large, squeeze=False)[0], range(n_large), strict=True):
         _panel(ax, large.isel(density=at), data)
     plot.colorbar(
-        top, top.axes, plot.importance_colors, "importance", low=float(data.importance.min()),
-        high=float(data.importance.max()), shrink=0.6, pad=0.02,
-    )  # fmt: skip
+        top,
+        top.axes,
+        plot.importance_colors,
+        "importance",
+        low=float(data.importance.min()),
+        high=float(data.importance.max()),
+        shrink=0.6,
+        pad=0.02,
+    )
     for part in below:
         for ax, at in zip(part.subplots(1, n_row, squeeze=False)[0], range(n_row), strict=True):
             _panel(ax, row.isel(density=at), data, small=True)
@@ -94,7 +104,9 @@ def _panel(ax, at_density, data, small=False):
         ax.set_title(f"{density:.2g}", fontsize=8)
         ax.set_xlabel(f"{share:.0%}", fontsize=7, color="#666666")
         if at_density.density == data.density[~data.large][0]:
-            ax.set_ylabel("density →\n(share of models\nthat reach it)", fontsize=7, rotation=0, ha="right", va="center")
+            ax.set_ylabel(
+                "density →\n(share of models\nthat reach it)", fontsize=7, rotation=0, ha="right", va="center"
+            )
     else:
         ax.set_title(f"density {density:g} (sparsity {1 - density:.0%})")
         ax.set_xlabel(f"loss {float(best.loss):.5f}, reached by {share:.0%} of models")
@@ -129,15 +141,22 @@ def _orthogonal(W) -> list[Claim]:
     angle = np.degrees(np.arccos(np.clip(cosines[0, 1], -1, 1))) if there.sum() >= 2 else np.nan
     return [
         Claim(
-            "dense-two", "Dense: the two most important features are stored, the others not at all", PAPER,
-            "norms 1, 1, 0, 0, 0 (within 0.02)", f"norms {_told(norms)}",
+            "dense-two",
+            "Dense: the two most important features are stored, the others not at all",
+            PAPER,
+            "norms 1, 1, 0, 0, 0 (within 0.02)",
+            f"norms {_told(norms)}",
             stored and np.allclose(norms, [1, 1, 0, 0, 0], atol=0.02),
         ),
         Claim(
-            "dense-orthogonal", "Dense: the two stored features are orthogonal", PAPER,
-            "90 ± 3 degrees", f"{angle:.1f} degrees", bool(there.sum() == 2 and abs(angle - 90) <= 3),
+            "dense-orthogonal",
+            "Dense: the two stored features are orthogonal",
+            PAPER,
+            "90 ± 3 degrees",
+            f"{angle:.1f} degrees",
+            bool(there.sum() == 2 and abs(angle - 90) <= 3),
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _pairs(W) -> list[Claim]:
@@ -147,18 +166,30 @@ def _pairs(W) -> list[Claim]:
     others = np.sort(np.abs(cosines), axis=1)[:, :-2] if four else np.array([[np.nan]])
     return [
         Claim(
-            "sparse-four", "80% sparse: the four most important features are stored", PAPER, "norms > 0.5: 1 1 1 1 0",
-            "norms " + _told(np.asarray(measures.norms(W))), four,
+            "sparse-four",
+            "80% sparse: the four most important features are stored",
+            PAPER,
+            "norms > 0.5: 1 1 1 1 0",
+            "norms " + _told(np.asarray(measures.norms(W))),
+            four,
         ),
         Claim(
-            "sparse-antipodal", "80% sparse: they are two antipodal pairs", PAPER, "each has a partner with cosine < -0.98",
-            f"cosines to partners {_told(lowest)}", bool(four and (lowest < -0.98).all()),
+            "sparse-antipodal",
+            "80% sparse: they are two antipodal pairs",
+            PAPER,
+            "each has a partner with cosine < -0.98",
+            f"cosines to partners {_told(lowest)}",
+            bool(four and (lowest < -0.98).all()),
         ),
         Claim(
-            "sparse-pairs-orthogonal", "80% sparse: the two pairs are at right angles", PAPER,
-            "|cosine| across pairs < 0.05", f"largest {others.max():.3f}", bool(four and others.max() < 0.05),
+            "sparse-pairs-orthogonal",
+            "80% sparse: the two pairs are at right angles",
+            PAPER,
+            "|cosine| across pairs < 0.05",
+            f"largest {others.max():.3f}",
+            bool(four and others.max() < 0.05),
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _pentagon(W) -> list[Claim]:
@@ -169,19 +200,35 @@ def _pentagon(W) -> list[Claim]:
     order = bool((np.diff(norms) <= 1e-6).all())
     return [
         Claim(
-            "sparser-five", "90% sparse: all five features are stored", PAPER, "5 norms > 0.5, within 1.07 to 1.11 ± 0.02",
-            f"norms {_told(norms)}", bool(there.all() and norms.min() > 1.05 and norms.max() < 1.13),
+            "sparser-five",
+            "90% sparse: all five features are stored",
+            PAPER,
+            "5 norms > 0.5, within 1.07 to 1.11 ± 0.02",
+            f"norms {_told(norms)}",
+            bool(there.all() and norms.min() > 1.05 and norms.max() < 1.13),
         ),
         Claim(
-            "sparser-pentagon", "90% sparse: as a pentagon", PAPER, "neighbors 72 ± 6 degrees apart",
-            f"{_told(gaps)} degrees", bool(there.all() and np.abs(gaps - 72).max() <= 6),
+            "sparser-pentagon",
+            "90% sparse: as a pentagon",
+            PAPER,
+            "neighbors 72 ± 6 degrees apart",
+            f"{_told(gaps)} degrees",
+            bool(there.all() and np.abs(gaps - 72).max() <= 6),
         ),
         Claim(
-            "sparser-shares", "90% sparse: each has about 2/5 of a dimension", PAPER, "dimensionality 0.36 to 0.43",
-            _told(D), bool((D > 0.36).all() and (D < 0.43).all()),
+            "sparser-shares",
+            "90% sparse: each has about 2/5 of a dimension",
+            PAPER,
+            "dimensionality 0.36 to 0.43",
+            _told(D),
+            bool((D > 0.36).all() and (D < 0.43).all()),
         ),
         Claim(
-            "sparser-important-longer", "90% sparse: the more important a feature, the longer", PAPER,
-            "norms fall with importance", f"norms {_told(norms)}", order,
+            "sparser-important-longer",
+            "90% sparse: the more important a feature, the longer",
+            PAPER,
+            "norms fall with importance",
+            f"norms {_told(norms)}",
+            order,
         ),
-    ]  # fmt: skip
+    ]

@@ -84,7 +84,11 @@ def minima(data: xr.Dataset) -> xr.Dataset:
     cells = ("density", "extra_importance")
     loss = np.sort(data.loss.values, axis=-1)
     higher = np.diff(loss, axis=-1) > 1e-4 * loss[..., :-1]
-    second = np.take_along_axis(loss, np.argmax(higher, axis=-1)[..., None] + 1, -1)[..., 0] if higher.size else np.inf
+    second = (
+        np.take_along_axis(loss, np.argmax(higher, axis=-1)[..., None] + 1, -1)[..., 0]
+        if higher.size
+        else np.inf
+    )
     return xr.Dataset(
         {
             "basins": (cells, 1 + higher.sum(-1)),
@@ -133,25 +137,29 @@ def _nearest(W, n) -> np.ndarray:
 
 
 def figure(data: xr.Dataset) -> Figure:
-    fig = plot.figure(13.5, 5.9)
-    axes = fig.subplots(2, 6, width_ratios=[1, 1, 1, 1, 1, 0.32])
-    plot.phase_key(axes[0, 5])
-    axes[1, 5].remove()
+    fig = plot.figure(14.4, 5.9)
+    axes = fig.subplots(2, 6, width_ratios=[0.5, 1, 1, 1, 1, 1])
+    plot.phase_key(axes[0, 0])
+    axes[1, 0].remove()
     for row, (size, (n, m)) in zip(axes, SIZES.items(), strict=True):
         one = sweep.one(data, "size", size)
         shown = phases(one)
-        trained, theoretical, differ, reached, basins = row = row[:5]
+        trained, theoretical, differ, reached, basins = row = row[1:]
         edges = plot.log_edges(one.extra_importance), plot.log_edges(one.density)
         prototype = np.array(list(theory.PHASES[n].values()))[shown.predicted.values]
         differs = (shown.phase != shown.predicted).values
         r = np.geomspace(edges[0][0], edges[0][-1], 400)
 
         trained.pcolormesh(*edges, plot.phase_colors(shown.norm.values, shown.superposition.values))
-        trained.set_title(f"{n} features in {m} dimension{'s' * (m > 1)}:\nbest of {one.sizes['member']} models")
+        trained.set_title(
+            f"{n} features in {m} dimension{'s' * (m > 1)}:\nbest of {one.sizes['member']} models"
+        )
         theoretical.pcolormesh(*edges, plot.phase_colors(prototype[..., 0], prototype[..., 1]))
         theoretical.set_title("theory: best of\nthe paper's prototypes")
         differ.pcolormesh(*edges, np.where(differs, 1.0, 0.0), cmap="Greys", vmin=0, vmax=1.4)
-        differ.plot(r, theory.phase_boundary(n, r), color=plot.RED, lw=0.9, label="theory's border of\nsuperposition")
+        differ.plot(
+            r, theory.phase_boundary(n, r), color=plot.RED, lw=0.9, label="theory's border of\nsuperposition"
+        )
         differ.legend(loc="lower left")
         differ.set_title(f"another phase than\nin theory: {differs.mean():.1%} of cells")
         share = reached.pcolormesh(*edges, one.reached.values, cmap="cividis", vmin=0, vmax=1)
@@ -161,7 +169,9 @@ def figure(data: xr.Dataset) -> Figure:
         steps = matplotlib.colormaps["viridis"].resampled(most)
         count = basins.pcolormesh(*edges, one.basins.values, cmap=steps, vmin=0.5, vmax=most + 0.5)
         basins.set_title("distinct minima\nfound")
-        fig.colorbar(count, ax=basins, ticks=range(1, most + 1), shrink=0.7, aspect=14).outline.set_visible(False)
+        fig.colorbar(count, ax=basins, ticks=range(1, most + 1), shrink=0.7, aspect=14).outline.set_visible(
+            False
+        )
         for ax in row:
             ax.set(xscale="log", yscale="log", xticks=[0.1, 1, 10], yticks=[0.01, 0.1, 1])
             ax.set_xticklabels(["0.1×", "1×", "10×"])
@@ -170,7 +180,9 @@ def figure(data: xr.Dataset) -> Figure:
             ax.set(xlim=edges[0][[0, -1]], ylim=edges[1][[0, -1]])
             ax.set_box_aspect(1)
         trained.set_ylabel("feature density (1 − S)")
-    fig.supxlabel("relative importance of the extra feature (its norm and superposition give the colors)", fontsize=9)
+    fig.supxlabel(
+        "relative importance of the extra feature (its norm and superposition give the colors)", fontsize=9
+    )
     return fig
 
 
@@ -200,36 +212,58 @@ def _claims(data, size, least) -> list[Claim]:
     jump = _jump(superposition[:, extra < 0.5])
     found = [
         Claim(
-            f"{name}-phases", f"{size}: each of the prototypes is the best somewhere", PAPER,
-            f"all {len(theory.PHASES[n])}", str(n_seen), n_seen == len(theory.PHASES[n]),
+            f"{name}-phases",
+            f"{size}: each of the prototypes is the best somewhere",
+            PAPER,
+            f"all {len(theory.PHASES[n])}",
+            str(n_seen),
+            n_seen == len(theory.PHASES[n]),
         ),
         Claim(
-            f"{name}-agree", f"{size}: the best model is in the phase that the prototypes predict", PAPER,
-            f"in at least {least:.0%} of {where}", f"{agree.mean():.2%}", bool(agree.mean() >= least),
+            f"{name}-agree",
+            f"{size}: the best model is in the phase that the prototypes predict",
+            PAPER,
+            f"in at least {least:.0%} of {where}",
+            f"{agree.mean():.2%}",
+            bool(agree.mean() >= least),
         ),
         Claim(
-            f"{name}-best", f"{size}: no best loss lies above the best prototype's", "exact losses",
-            "by more than 0.1%, nowhere", f"largest excess {excess.max():+.3%}", bool(excess.max() <= 1e-3),
+            f"{name}-best",
+            f"{size}: no best loss lies above the best prototype's",
+            "exact losses",
+            "by more than 0.1%, nowhere",
+            f"largest excess {excess.max():+.3%}",
+            bool(excess.max() <= 1e-3),
         ),
         Claim(
-            f"{name}-differ", f"{size}: where model and prototypes differ, the model is better than all of them",
-            "exact losses", "excess below 0 in every such cell",
-            f"largest {differing.max():+.3%}" if differing.size else "no such cell", bool((differing < 0).all()),
+            f"{name}-differ",
+            f"{size}: where model and prototypes differ, the model is better than all of them",
+            "exact losses",
+            "excess below 0 in every such cell",
+            f"largest {differing.max():+.3%}" if differing.size else "no such cell",
+            bool((differing < 0).all()),
         ),
         Claim(
-            f"{name}-jump", f"{size}: the change is sharp: superposition jumps from one cell to the next", PAPER,
+            f"{name}-jump",
+            f"{size}: the change is sharp: superposition jumps from one cell to the next",
+            PAPER,
             "by more than 0.8, for an extra feature of importance below 0.5",
-            f"{jump:.2f} (median of columns)", bool(jump > 0.8),
+            f"{jump:.2f} (median of columns)",
+            bool(jump > 0.8),
         ),
-    ]  # fmt: skip
+    ]
     if n == 2:
         dense = np.where(norm[density == 1] > 0.5, superposition[density == 1], 0.0).max(initial=0.0)
         found.append(
             Claim(
-                f"{name}-sparsity", f"{size}: without sparsity there is no superposition", PAPER,
-                "superposition < 0.05 at density 1", f"largest {dense:.3f}", bool(dense < 0.05),
+                f"{name}-sparsity",
+                f"{size}: without sparsity there is no superposition",
+                PAPER,
+                "superposition < 0.05 at density 1",
+                f"largest {dense:.3f}",
+                bool(dense < 0.05),
             )
-        )  # fmt: skip
+        )
     else:
         # What the diagram shows: what becomes of the extra feature, whatever the others do.
         fates = np.array(list(theory.PHASES[n].values()))
@@ -238,15 +272,22 @@ def _claims(data, size, least) -> list[Claim]:
         dedicated = (norm[:, right] > 0.9) & (superposition[:, right] < 0.1)
         found += [
             Claim(
-                f"{name}-fate", f"{size}: what becomes of the extra feature is what the prototypes predict", PAPER,
-                f"in at least {least:.0%} of {where}", f"{same.mean():.2%}", bool(same.mean() >= least),
+                f"{name}-fate",
+                f"{size}: what becomes of the extra feature is what the prototypes predict",
+                PAPER,
+                f"in at least {least:.0%} of {where}",
+                f"{same.mean():.2%}",
+                bool(same.mean() >= least),
             ),
             Claim(
-                f"{name}-right", f"{size}: an extra feature that is more important has a dimension to itself", PAPER,
+                f"{name}-right",
+                f"{size}: an extra feature that is more important has a dimension to itself",
+                PAPER,
                 "norm > 0.9 and superposition < 0.1 in at least 95% of cells with r > 1.26",
-                f"{dedicated.mean():.1%}", bool(dedicated.mean() >= 0.95),
+                f"{dedicated.mean():.1%}",
+                bool(dedicated.mean() >= 0.95),
             ),
-        ]  # fmt: skip
+        ]
     return found
 
 

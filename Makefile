@@ -1,0 +1,32 @@
+# Two commands for a newcomer: `make demo` and `make test`. PYTHON is any Python 3.11 or newer.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: demo test check clean
+
+demo: .venv/installed
+	$(BIN)/superpose run intro
+	@echo "The picture is at results/intro/figure.png"
+
+test: .venv/installed-dev
+	$(BIN)/python -m pytest -m "not slow"
+
+# Format, lint, types, and the examples in docstrings.
+check: .venv/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest --doctest-modules superpose
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(PIP) --editable .
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	$(PIP) --editable ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf .venv results
