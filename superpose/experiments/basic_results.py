@@ -5,6 +5,7 @@ arrangements that lean on negative biases.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -18,7 +19,7 @@ from superpose.claims import Claim
 from superpose.features import Independent
 from superpose.losses import Population, Sampled
 from superpose.models import Linear, ReluOutput
-from superpose.train import ensemble, fit, minimize
+from superpose.train import ensemble, fit
 
 ORDER = 4
 FIGURE = "Basic Results"
@@ -49,48 +50,34 @@ class Config:
 
 
 def run(config: Config) -> xr.Dataset:
+    # ReLU models train on samples: with this many features the noise finds better minima than
+    # descent on the exact loss does.
+    sampled = partial(Sampled, batch=config.batch)
     networks = {}
     for size, members in (("20 in 5", config.members), ("80 in 20", config.members_80)):
-        networks[f"linear, {size}"] = _linear(size, config)
-        networks[f"relu, {size}"] = _relu(size, members, config)
+        networks[f"linear, {size}"] = _trained(Linear, size, 1, Population, config)
+        networks[f"relu, {size}"] = _trained(ReluOutput, size, members, sampled, config)
     return sweep.stacked(networks, "network")
 
 
-def _setting(size, members, config):
+def _trained(Model, size, members, loss, config) -> xr.Dataset:
+    """Models of one kind at every density, by Adam on `loss(features)`; their losses are exact."""
     n_features, n_hidden, decay = SIZES[size]
-    grid = {"density": np.array(DENSITIES), "member": range(members)}
     importance = decay ** np.arange(n_features)
-    return n_features, n_hidden, importance, grid, jax.random.key(config.seed)
-
-
-def _linear(size, config) -> xr.Dataset:
-    n_features, n_hidden, importance, grid, key = _setting(size, 1, config)
+    grid = {"density": np.array(DENSITIES), "member": range(members)}
     density, member = sweep.points(*grid.values())
-    models = ensemble(lambda key: Linear.init(n_features, n_hidden, key=key), members=member, key=key)
-    losses = sweep.each(lambda density: Population(Independent(density, importance)), density)
-    # The last features weigh next to nothing, hence the tolerance.
-    solved = minimize(models, losses, own_loss=True, tolerance=1e-10)
-    data = sweep.dataset(solved.models, solved.loss, grid=grid)
-    return data.assign(importance=("feature", importance))
-
-
-def _relu(size, members, config) -> xr.Dataset:
-    # Trained on samples: with this many features their noise finds better minima than descent
-    # on the exact loss does. The losses that are compared are exact all the same.
-    n_features, n_hidden, importance, grid, key = _setting(size, members, config)
-    density, member = sweep.points(*grid.values())
-    models = ensemble(lambda key: ReluOutput.init(n_features, n_hidden, key=key), members=member, key=key)
+    key = jax.random.key(config.seed)
     trained = fit(
-        models,
-        sweep.each(lambda density: Sampled(Independent(density, importance), config.batch), density),
+        ensemble(lambda key: Model.init(n_features, n_hidden, key=key), members=member, key=key),
+        sweep.each(lambda density: loss(Independent(density, importance)), density),
         steps=config.steps,
         key=jax.random.fold_in(key, 1),
         own_loss=True,
         optimizer=optax.adam(optax.linear_schedule(config.learning_rate, 0.0, config.steps)),
     ).models
-    losses = sweep.each(lambda density: Population(Independent(density, importance)), density)
-    exact = jax.jit(lambda pair: pair[1](pair[0]))
-    data = sweep.dataset(trained, jax.lax.map(exact, (trained, losses)), grid=grid)
+    exact = sweep.each(lambda density: Population(Independent(density, importance)), density)
+    losses = jax.jit(partial(jax.lax.map, lambda pair: pair[1](pair[0])))((trained, exact))
+    data = sweep.dataset(trained, losses, grid=grid)
     return data.assign(importance=("feature", importance))
 
 
