@@ -203,6 +203,8 @@ def _settings(experiment: Experiment, Config, args: Sequence[str]) -> tuple[str,
         raise InputError(
             f"{_one_line(said.getvalue())} (see superpose run {experiment.name} --help)"
         ) from None
+    if not 0 <= got.config.seed < 2**63:
+        raise InputError(f"seed must be from 0 to 2^63 - 1, got {got.config.seed}")
     return got.out, got.config
 
 

@@ -38,9 +38,7 @@ def mean_error(
     # several times faster than with the batch first.
     x = x.T
     error = (x - jax.vmap(model, in_axes=1, out_axes=1)(x)) ** 2
-    per_sample = (
-        jnp.asarray(importance, error.dtype) @ error if jnp.ndim(importance) else importance * error.sum(0)
-    )
+    per_sample = jnp.broadcast_to(jnp.asarray(importance, error.dtype), len(error)) @ error
     if weight is None:
         return per_sample.mean()
     return weight @ per_sample / weight.sum()

@@ -71,7 +71,7 @@ def best(data: xr.Dataset) -> xr.Dataset:
     return data.isel(member=data.loss.argmin("member"))
 
 
-def stacked(datasets: Mapping[str, xr.Dataset], dim: str) -> xr.Dataset:
+def stacked(datasets: Mapping[Any, xr.Dataset], dim: str) -> xr.Dataset:
     """Datasets of models of different sizes in one, along `dim`, filled up with NaN; see `one`."""
     sized = [
         data.assign_coords({axis: np.arange(n) for axis, n in data.sizes.items() if axis not in data.coords})
@@ -81,10 +81,11 @@ def stacked(datasets: Mapping[str, xr.Dataset], dim: str) -> xr.Dataset:
     together = xr.concat(sized, dim, join="outer", coords="minimal", compat="override", fill_value=np.nan)
     for name in flags:  # NaN made numbers of them
         together[name] = together[name] == 1
-    return together.assign_coords({dim: np.array(list(datasets), dtype=object)})
+    labels = np.array(list(datasets))
+    return together.assign_coords({dim: labels.astype(object) if labels.dtype.kind == "U" else labels})
 
 
-def one(data: xr.Dataset, dim: str, label: str) -> xr.Dataset:
+def one(data: xr.Dataset, dim: str, label) -> xr.Dataset:
     """The dataset that `stacked` put at `label`, without what it was filled up with."""
     part = data.sel({dim: label}, drop=True)
     for axis in part.dims:

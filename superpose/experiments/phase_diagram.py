@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import matplotlib
 import numpy as np
 import xarray as xr
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from superpose import measures, plot, sweep, theory
@@ -137,14 +138,14 @@ def _nearest(W, n) -> np.ndarray:
 
 
 def figure(data: xr.Dataset) -> Figure:
-    fig = plot.figure(14.4, 5.9)
-    axes = fig.subplots(2, 6, width_ratios=[0.5, 1, 1, 1, 1, 1])
+    fig = plot.figure(17, 5.9)
+    axes = fig.subplots(2, 7, width_ratios=[0.5, 1, 1, 1, 1, 1, 1])
     plot.phase_key(axes[0, 0])
     axes[1, 0].remove()
     for row, (size, (n, m)) in zip(axes, SIZES.items(), strict=True):
         one = sweep.one(data, "size", size)
         shown = phases(one)
-        trained, theoretical, differ, reached, basins = row = row[1:]
+        trained, theoretical, differ, reached, basins, gap = row = row[1:]
         edges = plot.log_edges(one.extra_importance), plot.log_edges(one.density)
         prototype = np.array(list(theory.PHASES[n].values()))[shown.predicted.values]
         differs = (shown.phase != shown.predicted).values
@@ -172,6 +173,11 @@ def figure(data: xr.Dataset) -> Figure:
         fig.colorbar(count, ax=basins, ticks=range(1, most + 1), shrink=0.7, aspect=14).outline.set_visible(
             False
         )
+        gap.set_facecolor(plot.GRAY)
+        above = gap.pcolormesh(*edges, 100 * one.gap.values, cmap="cividis", norm=LogNorm(0.1, 100))
+        gap.set_title("second best minimum:\nhow far above the best")
+        bar = fig.colorbar(above, ax=gap, shrink=0.7, aspect=14, format="%g%%", extend="both")
+        bar.outline.set_visible(False)
         for ax in row:
             ax.set(xscale="log", yscale="log", xticks=[0.1, 1, 10], yticks=[0.01, 0.1, 1])
             ax.set_xticklabels(["0.1×", "1×", "10×"])
