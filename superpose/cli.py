@@ -4,7 +4,9 @@ Only what an answer needs is imported, so that `superpose --help` comes at once.
 """
 
 import ast
+import os
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +99,9 @@ def main(args: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print("superpose: interrupted; nothing was written", file=sys.stderr)
-        return 130
+        sys.stderr.flush()
+        # XLA may still be computing, and does not survive an orderly end of the interpreter.
+        os._exit(130)
     return 0
 
 
@@ -136,10 +140,10 @@ def _run(name: str, settings: Sequence[str]) -> int:
 
 def _keep_compiled() -> None:
     """Keep what JAX compiles, so that a second run need not compile again."""
-    import os
-
     import jax
 
+    # A cache that cannot be read or written only costs time.
+    warnings.filterwarnings("ignore", message=".*persistent compilation cache.*")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "superpose"
     if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
         jax.config.update("jax_compilation_cache_dir", str(cache))

@@ -169,7 +169,7 @@ def _linear_error(A, c, p) -> Float[Array, " feature"]:
 def _relu_error(A, c, p, largest=None, harmonics=None) -> Float[Array, " feature"]:
     n = len(p)
     if largest is None:
-        largest = 3 if n <= 3 else 2 if n <= 32 else 1
+        largest = 3 if n <= 3 else 2 if n <= 128 else 1
     if harmonics is None:
         harmonics = 64 if n <= 32 else 128
     xx, xz, zz = _moments(A, c, p)
@@ -193,22 +193,26 @@ def _half_signed_square(own, others, c, p, largest, harmonics) -> Float[Array, "
     A = jnp.where(np.eye(len(p), dtype=bool), own[:, None], others)
     total = jnp.zeros_like(c)
     for size in range(min(largest, len(p)) + 1):
-        total = total + _few_active(A, c, p, size)
+        total = total + _few_active(A, c, p, size, largest)
     if len(p) > largest:
         total = total + _many_active(own, others, c, p, largest, harmonics)
     return total
 
 
-def _odds(p):
-    # P(support) = prod(1 - p) * prod over the support of p / (1 - p). The floor keeps that true
-    # to float64 where some p are 1, for supports of up to 3 features.
-    q = jnp.maximum(1 - p, 1e-100)
+def _odds(p, largest):
+    """`none` and `odds` such that `P(support) = none * prod(odds of its features)`.
+
+    With a floor for `1 - p`, lest odds be infinite. Where all supports are small, one so low that
+    nothing is lost. Otherwise any weights of the small supports will do, since the series takes
+    up the difference, and a higher one keeps its sums precise.
+    """
+    q = jnp.maximum(1 - p, 1e-100 if len(p) <= largest else 1e-3)
     return jnp.prod(q), p / q
 
 
-def _few_active(A, c, p, size) -> Float[Array, " feature"]:
+def _few_active(A, c, p, size, largest) -> Float[Array, " feature"]:
     """The part of `E[z|z|] / 2` from supports of `size` features."""
-    none, odds = _odds(p)
+    none, odds = _odds(p, largest)
     n_sets = math.comb(len(p), size)
     members = np.array(list(combinations(range(len(p)), size)), int).reshape(n_sets, size)
     chance = none * jnp.prod(odds[members], axis=1)
@@ -292,7 +296,7 @@ def _many_active(own, others, c, p, largest, harmonics) -> Float[Array, " featur
     )
 
     # Sums over the small supports, here and at k = 0, in units of P(none active).
-    none, odds = _odds(p)
+    none, odds = _odds(p, largest)
     few_real, few_imag = jnp.ones_like(psi_own[0]), jnp.zeros_like(psi_own[1])
     mass, x_mass = 1.0, 0.0
     if largest >= 1:

@@ -1,0 +1,175 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from superpose import store
+from superpose.cli import experiments, main
+
+COMMAND = [sys.executable, "-c", "import sys; from superpose.cli import main; sys.exit(main(sys.argv[1:]))"]
+
+
+def _names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """The result folder and the exit status of one quick run."""
+    out = tmp_path_factory.mktemp("results")
+    status = main(["run", "intro", "--quick", "--out", str(out)])
+    return out / "intro", status
+
+
+def test_a_run_writes_its_result_and_nothing_else(ran):
+    folder, _ = ran
+    assert _names(folder.parent) == ["intro"]
+    assert _names(folder) == ["claims.json", "config.json", "data.zarr", "figure.png"]
+    assert (folder / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_runs_dataset_has_every_member(ran):
+    data = store.load(ran[0])
+    config = json.loads((ran[0] / "config.json").read_text())["config"]
+    sizes = {"density": len(config["densities"]) + config["row"], "member": config["members"]}
+    assert {name: data.sizes[name] for name in sizes} == sizes
+    assert data.W.sizes == {**sizes, "hidden": 2, "feature": 5}
+    assert data.b.sizes == {**sizes, "feature": 5}
+    assert data.loss.sizes == sizes
+    assert all(np.isfinite(data[name].values).all() for name in ("W", "b", "loss"))
+    assert json.loads(data.attrs["config"]) == config
+
+
+def test_a_runs_config_says_what_it_was_made_from(ran):
+    made_from = json.loads((ran[0] / "config.json").read_text())
+    assert set(made_from) == {"config", "versions"}
+    assert made_from["config"] == {
+        "densities": [1.0, 0.2, 0.1], "row": 3, "decay": 0.9, "members": 12, "seed": 0,
+    }  # fmt: skip
+    assert set(made_from["versions"]) == {"superpose", "jax", "python"}
+
+
+def test_exit_status_is_zero_if_all_claims_hold(ran):
+    folder, status = ran
+    claims = json.loads((folder / "claims.json").read_text())
+    assert len({claim["id"] for claim in claims}) == len(claims) >= 9
+    for claim in claims:
+        assert set(claim) == {"id", "statement", "source", "expected", "measured", "holds"}
+    assert status == (0 if all(claim["holds"] for claim in claims) else 1)
+    assert status == 0
+
+
+def test_list_names_every_experiment(capsys):
+    assert main(["list"]) == 0
+    said = capsys.readouterr().out
+    assert {"intro", "phase-diagram"} <= set(experiments())
+    for name in experiments():
+        assert name in said
+
+
+@pytest.mark.parametrize("args", [["--help"], ["-h"], []])
+def test_help_shows_how_to_use_the_command(args, capsys):
+    assert main(args) == 0
+    assert "superpose run NAME" in capsys.readouterr().out
+
+
+def _refused(args, capsys, *said):
+    """Exit status 2, and one line that says why."""
+    assert main(args) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("superpose: ")
+    assert printed.err.count("\n") == 1
+    assert printed.err.endswith("\n")
+    assert "Traceback" not in printed.err
+    for words in said:
+        assert words in printed.err
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["run", "nosuch"], "no experiment 'nosuch'; there are intro"),
+        (["run"], "name an experiment"),
+        (["rn"], "unknown command 'rn'"),
+        (["list", "x"], "takes no arguments"),
+        (["run", "intro", "--nosuch", "1"], "--nosuch"),
+        (["run", "intro", "--members", "x"], "--members"),
+        (["run", "intro", "--members", "0"], "members 1 or more"),
+        (["run", "intro", "--members", "-1"], "members 1 or more"),
+        (["run", "intro", "--members"], "--members"),
+        (["run", "intro", "--row", "-1"], "row must be 0 or more"),
+        (["run", "intro", "--densities"], "densities"),
+        (["run", "intro", "--densities", "2"], "density must be within [0, 1], got 2"),
+        (["run", "intro", "--densities", "nan"], "density must be within [0, 1], got nan"),
+        (["run", "intro", "--densities", "-0.1"], "density must be within [0, 1], got -0.1"),
+        (["run", "intro", "--densities", "abc"], "--densities"),
+        (["run", "intro", "--decay", "-1"], "importance must be finite and not negative"),
+        (["run", "intro", "--decay", "nan"], "importance must be finite and not negative"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(args, said, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _refused(args, capsys, said)
+    assert _names(tmp_path) == []
+
+
+def test_a_file_as_out_is_refused(capsys, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    _refused(["run", "intro", "--quick", "--out", str(tmp_path / "file")], capsys, "is not a folder")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_result_folder_that_holds_something_else_is_refused(capsys, tmp_path):
+    (tmp_path / "intro").mkdir()
+    (tmp_path / "intro" / "thesis.tex").write_text("mine")
+    _refused(["run", "intro", "--quick", "--out", str(tmp_path)], capsys, "something that superpose did not write")
+    assert _names(tmp_path) == ["intro"]
+    assert _names(tmp_path / "intro") == ["thesis.tex"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_an_out_without_permission_is_refused(capsys, tmp_path):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    _refused(["run", "intro", "--quick", "--out", str(tmp_path / "locked")], capsys, "no permission")
+
+
+SMALLEST = ["run", "intro", "--densities", "0", "--row", "0", "--members", "1", "--out"]
+
+
+FULL_DISK = """
+import resource, signal, sys
+from superpose.cli import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_full_disk_is_told_in_one_line_and_nothing_is_left(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, *SMALLEST, str(tmp_path / "out")],
+        capture_output=True, text=True, timeout=120,
+        env={**os.environ, "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache")},  # JAX leaves half-written files there
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert not (tmp_path / "out").exists()
+    assert done.stderr.startswith("superpose: no room to write the results")
+    assert done.stderr.count("\n") == 1
+
+
+def test_ctrl_c_leaves_nothing(tmp_path):
+    args = ["run", "intro", "--members", "500", "--out", str(tmp_path / "out")]  # half a minute
+    running = subprocess.Popen([*COMMAND, *args], stderr=subprocess.PIPE, text=True)
+    time.sleep(6)
+    assert running.poll() is None, "it ended before it was interrupted"
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130, said
+    assert said == "superpose: interrupted; nothing was written\n"
+    assert _names(tmp_path) == []

@@ -1,0 +1,82 @@
+"""Every model with every law of features and every loss goes through the same checks."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from superpose.features import Anticorrelated, Correlated, Empirical, Independent
+from superpose.losses import Population, Sampled
+from superpose.models import Linear, ReluHidden, ReluOutput, Untied
+from superpose.train import ensemble, member
+
+MODELS = [Linear, ReluOutput, ReluHidden, Untied]
+IMPORTANCE = np.array([1.0, 0.5, 0.0, 2.0])
+FEATURES = [
+    Independent(np.array([0.3, 0.1, 1.0, 0.5]), IMPORTANCE),
+    Correlated([0.3, 0.6], (3, 1), IMPORTANCE),
+    Anticorrelated([0.3, 0.6], (3, 1), IMPORTANCE),
+    Empirical(np.random.default_rng(0).normal(size=(20, 4)), IMPORTANCE),
+]
+LOSSES = [Sampled(features, 32) for features in FEATURES] + [
+    Population(Independent(np.array([0.3, 0.1, 0.8, 0.5]), IMPORTANCE)),
+    Population(FEATURES[3]),
+]
+KEY = jax.random.key(7)
+
+CASES = [
+    pytest.param(cls, loss, id=f"{cls.__name__}-{type(loss).__name__}-{type(loss.features).__name__}")
+    for cls in MODELS
+    for loss in LOSSES
+    if not (cls is ReluHidden and isinstance(loss, Population) and isinstance(loss.features, Independent))
+]
+
+evaluate = jax.jit(lambda loss, model, key: loss(model, key))
+slopes = jax.jit(jax.grad(lambda model, loss, key: loss(model, key)))
+each = jax.jit(jax.vmap(lambda loss, model, key: loss(model, key), in_axes=(None, 0, None)))
+
+
+def _models(cls):
+    """Two members, with biases that are not 0, in float64."""
+    models = ensemble(lambda key: cls.init(4, 2, key=key, hidden_bias=True), members=2, key=jax.random.key(1))
+    rng = np.random.default_rng(2)
+    models = jax.tree.map(
+        lambda leaf: jnp.asarray(leaf + 0.1 * rng.normal(size=leaf.shape), jnp.float64), models
+    )
+    return eqx.tree_at(lambda m: m.b, models, models.b + 0.3)  # no output is silent on all samples
+
+
+@pytest.mark.parametrize(("cls", "loss"), CASES)
+def test_every_loss_of_every_model(cls, loss):
+    models = _models(cls)
+    model = member(models, 0)
+    value = evaluate(loss, model, KEY)
+    assert value.shape == ()
+    assert np.isfinite(value)
+    assert value > 0
+    assert evaluate(loss, model, KEY) == value  # same key, same result
+    other = evaluate(loss, model, jax.random.key(8))
+    assert (other == value) == isinstance(loss, Population)  # which ignores the key
+
+    np.testing.assert_allclose(loss(model, KEY), value, rtol=1e-5)  # jit changes nothing
+    together = each(loss, models, KEY)
+    alone = [evaluate(loss, member(models, i), KEY) for i in range(2)]
+    np.testing.assert_allclose(together, alone, rtol=1e-6)  # vmap is a loop
+
+
+@pytest.mark.parametrize(("cls", "loss"), CASES)
+def test_every_gradient_is_the_finite_difference(cls, loss):
+    # In a random direction. The models are float64 and so is the loss, but for float32 samples.
+    model = member(_models(cls), 0)
+    rng = np.random.default_rng(3)
+    direction = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), jnp.float64), model)
+    slope = slopes(model, loss, KEY)
+    along = sum(float((a * b).sum()) for a, b in zip(jax.tree.leaves(slope), jax.tree.leaves(direction), strict=True))
+    step = jnp.asarray(1e-6, jnp.float64)
+    ahead, behind = (
+        float(evaluate(loss, jax.tree.map(lambda a, d: a + sign * step * d, model, direction), KEY))  # noqa: B023
+        for sign in (1, -1)
+    )
+    assert along != 0
+    assert (ahead - behind) / 2e-6 == pytest.approx(along, rel=1e-4, abs=1e-6)

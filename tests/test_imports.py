@@ -1,0 +1,64 @@
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import superpose
+
+FOLDER = Path(superpose.__file__).parent
+ORDER = [
+    {"features"}, {"models"}, {"losses"}, {"train"}, {"theory"}, {"measures"}, {"sweep"}, {"store"}, {"claims"},
+    {"plot"}, {"experiments"}, {"cli"},
+]  # fmt: skip
+PLACE = {module: place for place, modules in enumerate(ORDER) for module in modules}
+
+
+def _imported(tree):
+    """The modules of superpose that a file imports, anywhere in it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        yield from (parts[1] for name in names if (parts := name.split("."))[0] == "superpose" and parts[1:])
+
+
+def test_imports_point_one_way():
+    backward = []
+    for path in FOLDER.rglob("*.py"):
+        module = path.relative_to(FOLDER).with_suffix("").parts[0]
+        if module == "__init__":
+            continue
+        assert module in PLACE, f"{module} has no place in ORDER"
+        for other in _imported(ast.parse(path.read_text())):
+            assert other in PLACE, f"{path.name} imports superpose.{other}, which has no place in ORDER"
+            if PLACE[other] >= PLACE[module]:
+                backward.append(f"{path.relative_to(FOLDER)} imports {other}")
+    assert not backward
+
+
+def test_measures_and_theory_need_no_models():
+    for module in ("measures", "theory"):
+        imported = set(_imported(ast.parse((FOLDER / f"{module}.py").read_text())))
+        assert imported <= {"measures", "theory"}
+
+
+def test_the_command_answers_without_jax():
+    code = (
+        "import sys; from superpose.cli import main; status = main(sys.argv[1:]); "
+        "loaded = {'jax', 'xarray', 'matplotlib', 'zarr', 'equinox'} & set(sys.modules); "
+        "sys.exit(f'loaded {loaded}' if loaded else status)"
+    )
+    for word in ("--help", "--version", "list"):
+        done = subprocess.run([sys.executable, "-c", code, word], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout
+        assert not done.stderr
+
+
+def test_every_public_module_is_there():
+    for name in superpose.__all__:
+        assert getattr(superpose, name).__name__ == f"superpose.{name}"

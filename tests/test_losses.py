@@ -1,0 +1,276 @@
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from reference import by_convolution, by_enumeration
+
+from superpose import losses, theory
+from superpose.features import (
+    Anticorrelated,
+    Binary,
+    Correlated,
+    Empirical,
+    Exponential,
+    Gaussian,
+    Independent,
+    Uniform,
+)
+from superpose.losses import Population, Sampled, mean_error
+from superpose.models import Linear, ReluHidden, ReluOutput, Untied
+
+DENSITIES = (1.0, 0.3, 0.1, 0.01, 0.001)
+
+
+def population(model, features):
+    # Not jitted as a whole: jit would round the weights of these tests to float32 on their way in.
+    return Population(features)(model)
+
+
+def _model(W, b, cls=ReluOutput):
+    W, b = (np.asarray(a) for a in (W, b))
+    model = cls.init(W.shape[1], min(W.shape), key=jax.random.key(0))
+    return eqx.tree_at(lambda m: (m.W, m.b), model, (jnp.asarray(W, W.dtype), jnp.asarray(b, b.dtype)))
+
+
+def _weights(n, seed, dtype=np.float64):
+    """Random weights and biases, with `n // 2` hidden dimensions at most 10, at two scales."""
+    rng = np.random.default_rng([n, seed])
+    m = min(max(n // 2, 1), 10)
+    W = rng.normal(size=(m, n)) * np.sqrt((0.5, 2.0)[seed % 2] / m)
+    return W.astype(dtype), (0.2 * rng.normal(size=n)).astype(dtype)
+
+
+def _reference(W, b, density, importance):
+    W, b = np.asarray(W, np.float64), np.asarray(b, np.float64)
+    reference = by_enumeration if len(b) <= 5 else by_convolution
+    return reference(W.T @ W, b, np.broadcast_to(density, len(b)), importance)
+
+
+def _importance(n, seed):
+    """Random; where the reference is slow, on one output only."""
+    importance = np.random.default_rng([n, seed, 1]).uniform(0.1, 1, n)
+    return importance if n <= 5 else np.where(np.arange(n) == seed % n, importance, 0.0)
+
+
+@pytest.mark.parametrize("density", DENSITIES)
+@pytest.mark.parametrize(("n", "rtol"), [(2, 1e-12), (3, 1e-12), (5, 1e-6), (20, 1e-6), (100, 1e-6)])
+def test_population_meets_an_independent_reference(n, rtol, density):
+    for seed in range(2):
+        W, b = _weights(n, seed)
+        importance = _importance(n, seed)
+        exact = population(_model(W, b), Independent(density, importance))
+        assert exact.dtype == np.float64
+        np.testing.assert_allclose(exact, _reference(W, b, density, importance), rtol=rtol)
+
+
+@pytest.mark.parametrize("n", [2, 5, 20])
+def test_population_of_a_float32_model_is_that_of_its_own_weights(n):
+    W, b = _weights(n, 0, np.float32)
+    importance = _importance(n, 0)
+    exact = population(_model(W, b), Independent(0.1, importance))
+    assert exact.dtype == np.float64
+    np.testing.assert_allclose(exact, _reference(W, b, 0.1, importance), rtol=1e-4)
+
+
+@pytest.mark.parametrize("n", [3, 5, 20])
+def test_population_with_a_density_of_its_own_for_each_feature(n):
+    rng = np.random.default_rng(n)
+    W, b = _weights(n, 1)
+    density = 10 ** rng.uniform(-3, 0, n)
+    density[:2] = 1.0, 0.0
+    importance = _importance(n, 2)
+    exact = population(_model(W, b), Independent(density, importance))
+    np.testing.assert_allclose(exact, _reference(W, b, density, importance), rtol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("density", DENSITIES)
+@pytest.mark.parametrize("n", [5, 20, 50, 100])
+def test_population_meets_the_reference_for_many_models(n, density):
+    for seed in range(4, 24):
+        W, b = _weights(n, seed)
+        importance = _importance(n, seed)
+        exact = population(_model(W, b), Independent(density, importance))
+        np.testing.assert_allclose(exact, _reference(W, b, density, importance), rtol=1e-6)
+
+
+@pytest.mark.parametrize("gains", [[[1, -1]], [[1, 1]], [[0, 0]], [[1, -1, 0]], [[1, 1e-9, -1]]])
+@pytest.mark.parametrize("density", [1.0, 0.5, 0.01])
+def test_population_at_degenerate_weights(gains, density):
+    n, gains = len(gains[0]), np.array(gains, float)
+    for b in (np.zeros(n), np.full(n, 0.25)):
+        exact = population(_model(gains, b), Independent(density, n_features=n))
+        np.testing.assert_allclose(exact, _reference(gains, b, density, np.ones(n)), rtol=1e-12)
+
+
+def test_population_of_an_untied_model_with_a_hidden_bias():
+    rng = np.random.default_rng(8)
+    W, W_out, b, h = rng.normal(size=(2, 3)), rng.normal(size=(3, 2)), rng.normal(size=3), rng.normal(size=2)
+    model = Untied.init(3, 2, key=jax.random.key(0), hidden_bias=True)
+    model = eqx.tree_at(lambda m: (m.W, m.W_out, m.b, m.hidden_bias), model, (W, W_out, b, h))
+    exact = population(model, Independent(0.3, n_features=3))
+    expected = by_enumeration(W_out @ W, b + W_out @ h, np.full(3, 0.3), np.ones(3))
+    np.testing.assert_allclose(exact, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("cls", "n"), [(ReluOutput, 5), (Linear, 5), (ReluOutput, 20)])
+def test_population_is_the_mean_of_what_is_sampled(cls, n):
+    # Within 5 standard errors.
+    model = _model(*_weights(n, 0, np.float32), cls)
+    features = Independent(0.2, np.random.default_rng(0).uniform(0.1, 1, n))
+    keys = jax.random.split(jax.random.key(0), 64)
+    batches = jax.lax.map(lambda key: Sampled(features, 4096)(model, key), keys)
+    batches = np.asarray(batches, np.float64)
+    assert abs(batches.mean() - population(model, features)) <= 5 * batches.std(ddof=1) / np.sqrt(64)
+
+
+def test_linear_population_in_closed_form():
+    # E[(x - A x - c)^2] from the mean p/2 and the variance p/3 - p^2/4.
+    W, b = _weights(5, 3)
+    p, importance = np.array([1.0, 0.5, 0.1, 0.01, 0.0]), np.arange(1.0, 6.0)
+    B = np.eye(5) - W.T @ W
+    expected = importance @ ((B @ (p / 2) - b) ** 2 + B**2 @ (p / 3 - p**2 / 4))
+    exact = population(_model(W, b, Linear), Independent(p, importance))
+    np.testing.assert_allclose(exact, expected, rtol=1e-12)
+
+
+def test_antipodal_pair_costs_what_theory_says():
+    exact = population(_model([[1.0, -1.0]], [0, 0]), Independent(0.1, [1.0, 0.5]))
+    np.testing.assert_allclose(exact, theory.antipodal_cost(0.1, 1.0, 0.5), rtol=1e-14)
+
+
+def test_population_is_linear_in_importance():
+    W, b = _weights(5, 1)
+    model = _model(W, b)
+    each = [float(population(model, Independent(0.1, row))) for row in np.eye(5)]
+    importance = np.array([3.0, 0.0, 0.5, 1.0, 20.0])
+    np.testing.assert_allclose(population(model, Independent(0.1, importance)), importance @ each, rtol=1e-13)
+
+
+def test_population_does_not_depend_on_the_number_of_harmonics():
+    for seed in range(4):
+        W, b = _weights(20, seed)
+        for density in DENSITIES:
+            few, many = (_relu_error(W, b, density, harmonics) for harmonics in (64, 256))
+            assert abs(few.sum() - many.sum()) <= 1e-7 * many.sum()
+
+
+def _relu_error(W, b, density, harmonics):
+    arrays = (jnp.asarray(a, jnp.float64) for a in (W.T @ W, b, np.full(len(b), density)))
+    return np.asarray(losses._relu_error(*arrays, harmonics=harmonics))
+
+
+gradient = jax.jit(jax.grad(lambda model, features: Population(features)(model)))
+values_of = jax.jit(jax.vmap(lambda model, features: Population(features)(model), in_axes=(0, None)))
+
+
+@pytest.mark.parametrize("density", [1.0, 0.1, 0.001, [1.0, 0.3, 0.1, 0.0, 0.01]])
+def test_population_gradient_is_the_finite_difference(density):
+    for seed in range(2):
+        W, b = _weights(5, seed)
+        features = Independent(density, n_features=5)
+        slope = gradient(_model(W, b), features)
+        expected = _finite_difference(W, b, features)
+        scale = np.abs(expected[0]).max()
+        np.testing.assert_allclose(slope.W, expected[0], rtol=1e-5, atol=1e-5 * scale)
+        np.testing.assert_allclose(slope.b, expected[1], rtol=1e-5, atol=1e-5 * scale)
+
+
+def _finite_difference(W, b, features, step=1e-5):
+    both = np.concatenate([W.ravel(), b])
+    moved = both + step * np.concatenate([np.eye(len(both)), -np.eye(len(both))])
+    moved = moved[:, : W.size].reshape(-1, *W.shape), moved[:, W.size :]
+    moved = tuple(jnp.asarray(a, jnp.float64) for a in moved)
+    models = eqx.tree_at(lambda m: (m.W, m.b), _model(W, b), moved)
+    values = np.asarray(values_of(models, features))
+    slopes = (values[: len(both)] - values[len(both) :]) / (2 * step)
+    return slopes[: W.size].reshape(W.shape), slopes[W.size :]
+
+
+@pytest.mark.parametrize("density", [1.0, 0.3, 0.0])
+@pytest.mark.parametrize(
+    "W",
+    [
+        np.zeros((2, 5)),
+        np.array([[1.0, -1, 0, 0, 0], [0, 0, 1, -1, 0]]),
+        np.array([[1.0, 1, 0, 0, 0.5], [0, 0, 1, 1, 0.5]]),
+    ],
+    ids=["zero", "antipodal", "equal"],
+)
+def test_population_gradient_is_finite_at_degenerate_weights(W, density):
+    for b in (np.zeros(5), np.full(5, 0.1)):
+        features = Independent(density, n_features=5)
+        slope = gradient(_model(W, b), features)
+        assert np.isfinite(slope.W).all()
+        assert np.isfinite(slope.b).all()
+        if b.any():  # without a bias, the loss may have a kink there
+            np.testing.assert_allclose(slope.W, _finite_difference(W, b, features)[0], atol=2e-5)
+            np.testing.assert_allclose(slope.b, _finite_difference(W, b, features)[1], atol=2e-5)
+
+
+def test_population_of_data_is_the_mean_over_rows():
+    rng = np.random.default_rng(0)
+    data = rng.uniform(size=(5000, 5)) * (rng.uniform(size=(5000, 5)) < 0.4)  # two blocks of 4096
+    data = data.astype(np.float32)
+    W, b = _weights(5, 0)
+    importance = np.array([1.0, 0.5, 2.0, 0.0, 0.1])
+    error = (data - np.maximum(data @ W.T @ W + b, 0)) ** 2
+    exact = population(_model(W, b), Empirical(data, importance))
+    np.testing.assert_allclose(exact, (error @ importance).mean(), rtol=1e-12)
+
+
+def test_population_of_data_is_exact_for_any_model():
+    data = np.random.default_rng(0).normal(size=(50, 3))
+    model = ReluHidden.init(3, 5, key=jax.random.key(0), activation="gelu")
+    x = data.astype(np.float32)
+    expected = ((x - jax.vmap(model)(x)) ** 2).sum(axis=1).mean()
+    np.testing.assert_allclose(population(model, Empirical(data)), expected, rtol=1e-5)
+
+
+def test_mean_error_by_hand():
+    model = _model(np.array([[1.0, -1.0]], np.float32), np.zeros(2, np.float32))
+    x = jnp.array([[0.5, 0.0], [0.5, 0.25], [0.0, 1.0]])  # only the second row is wrong: 0.25 and 0.25 short
+    assert float(mean_error(model, x)) == pytest.approx(2 * 0.25**2 / 3, rel=1e-6)
+    assert float(mean_error(model, x, jnp.array([1.0, 3.0]))) == pytest.approx(4 * 0.25**2 / 3, rel=1e-6)
+    weight = jnp.array([1.0, 6.0, 1.0])
+    assert float(mean_error(model, x, 1.0, weight)) == pytest.approx(2 * 0.25**2 * 6 / 8, rel=1e-6)
+
+
+def test_sampled_weight_counts_samples_in_proportion():
+    model = _model(*_weights(5, 0, np.float32))
+    features, key = Independent(0.5, n_features=5), jax.random.key(0)
+    x = features.sample(key, 256)
+    expected = mean_error(model, x, 1.0, x.sum(axis=1))
+    np.testing.assert_allclose(Sampled(features, 256, jnp.sum)(model, key), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("value", [Gaussian(), Exponential(), Binary(), Uniform(-1, 1)])
+def test_population_refuses_other_values(value):
+    with pytest.raises(ValueError, match=r"uniform on \[0, 1\].*use Sampled"):
+        Population(Independent(0.1, n_features=3, value=value))
+
+
+@pytest.mark.parametrize("features", [Correlated(0.1, (2, 1)), Anticorrelated(0.1, (2, 1))])
+def test_population_refuses_dependent_features(features):
+    with pytest.raises(ValueError, match=r"Population is exact for Independent.*use Sampled"):
+        Population(features)
+
+
+def test_population_refuses_models_that_it_cannot_integrate():
+    loss = Population(Independent(0.1, n_features=3))
+    with pytest.raises(ValueError, match=r"relu or identity output.*gelu.*use Sampled"):
+        loss(ReluOutput.init(3, 2, key=jax.random.key(0), activation="gelu"))
+    with pytest.raises(ValueError, match=r"linear hidden layer.*losses\.Sampled"):
+        loss(ReluHidden.init(3, 2, key=jax.random.key(0)))
+
+
+@pytest.mark.parametrize("loss", [Population, Sampled])
+def test_model_and_data_of_different_lengths_are_refused(loss):
+    with pytest.raises(ValueError, match="the model has 4 features and the data 3; they must be equal"):
+        loss(Independent(0.1, n_features=3))(ReluOutput.init(4, 2, key=jax.random.key(0)), jax.random.key(0))
+
+
+def test_batch_below_one_is_refused():
+    with pytest.raises(ValueError, match="batch must be at least 1 sample, got 0"):
+        Sampled(Independent(0.1, n_features=3), batch=0)

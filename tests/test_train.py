@@ -1,0 +1,208 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from superpose import theory
+from superpose.features import Independent
+from superpose.losses import Population, Sampled
+from superpose.models import Linear, ReluOutput
+from superpose.train import ensemble, fit, member, member_keys, minimize
+
+KEY, STEPS = jax.random.key(0), 300
+SAMPLED = Sampled(Independent(0.1, n_features=5), batch=64)
+
+
+def _models(members, n=5, m=2, cls=ReluOutput):
+    return ensemble(lambda key: cls.init(n, m, key=key), members=members, key=KEY)
+
+
+def _fit(members, **choices):
+    """The members at these places, trained with their own keys."""
+    choices = {"steps": STEPS, **choices}
+    return fit(_models(members), SAMPLED, key=member_keys(KEY, members), **choices)
+
+
+@pytest.fixture(scope="module")
+def seven():
+    return _fit(7)
+
+
+def _assert_same_models(a, b):
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize("place", [0, 3, 6])
+def test_a_member_alone_starts_as_in_any_ensemble(place):
+    alone = member(_models([place]), 0)
+    for size in (7, 1000):
+        _assert_same_models(member(_models(size), place), alone)
+
+
+@pytest.mark.parametrize("size", [2, 7, 1000])
+def test_a_member_alone_trains_as_in_any_ensemble(size):
+    place = min(3, size - 1)
+    alone = _fit([place])
+    together = _fit(size)
+    _assert_same_models(member(together.models, place), member(alone.models, 0))
+    np.testing.assert_allclose(together.history[place], alone.history[0], rtol=1e-6)
+
+
+def test_members_differ(seven):
+    assert len(np.unique(np.asarray(seven.models.W)[:, 0, 0])) == 7
+
+
+def test_one_key_gives_each_member_its_own(seven):
+    together = fit(_models(7), SAMPLED, steps=STEPS, key=KEY)
+    _assert_same_models(together.models, seven.models)
+
+
+def test_the_result_does_not_depend_on_window_or_snapshots(seven):
+    other = _fit(7, window=70, snapshots=(0, 33, 300))
+    _assert_same_models(other.models, seven.models)
+
+
+def test_history_is_the_mean_loss_of_windows_that_end_at_steps(seven):
+    assert seven.steps.tolist() == [100, 200, 300]
+    assert seven.history.shape == (7, 3)
+    fine = _fit(7, window=70)
+    assert fine.steps.tolist() == [70, 140, 210, 280, 300]
+    lengths = np.diff([0, *fine.steps])
+    np.testing.assert_allclose(fine.history @ lengths, seven.history.sum(axis=1) * 100, rtol=1e-5)
+    assert seven.history[:, -1].mean() < 0.9 * seven.history[:, 0].mean()
+
+
+def test_first_loss_is_that_of_the_initial_model():
+    result = _fit([2], window=1, steps=2)
+    model, own = member(_models([2]), 0), member_keys(KEY, [2])[0]
+    np.testing.assert_allclose(result.history[0, 0], SAMPLED(model, jax.random.fold_in(own, 0)), rtol=1e-5)
+
+
+def test_snapshots_are_the_models_after_those_steps(seven):
+    result = _fit(7, snapshots=(120, 0, 300))
+    taken = result.snapshots
+    assert taken.W.shape == (3, 7, 2, 5)
+    _assert_same_models(member(taken, 0), _models(7))
+    _assert_same_models(member(taken, 1), _fit(7, steps=120).models)
+    _assert_same_models(member(taken, 2), seven.models)
+    assert seven.snapshots is None
+
+
+def test_own_loss_gives_each_member_its_own():
+    densities = jnp.asarray(np.array([0.05, 0.5]), jnp.float64)  # a list would be rounded to float32
+    losses = jax.vmap(lambda p: Sampled(Independent(p, n_features=5), batch=64))(densities)
+    both = fit(_models(2), losses, steps=100, key=KEY, own_loss=True)
+    for place, density in enumerate(densities):
+        loss = Sampled(Independent(density, n_features=5), batch=64)
+        alone = fit(_models([place]), loss, steps=100, key=member_keys(KEY, [place]))
+        _assert_same_models(member(both.models, place), member(alone.models, 0))
+
+
+def test_the_callers_models_survive():
+    models = _models(2)
+    before = np.array(models.W)
+    fit(models, SAMPLED, steps=2, key=KEY)
+    assert not models.W.is_deleted()
+    np.testing.assert_array_equal(models.W, before)
+
+
+def test_the_optimizer_is_the_one_given():
+    # One step of gradient descent, by hand.
+    models, key = _models([0]), member_keys(KEY, [0])
+    moved = fit(models, SAMPLED, steps=1, key=key, optimizer=optax.sgd(0.5)).models
+    slope = jax.grad(lambda model: SAMPLED(model, jax.random.fold_in(key[0], 0)))(member(models, 0))
+    np.testing.assert_allclose(moved.W[0], models.W[0] - 0.5 * slope.W, rtol=1e-4, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    return minimize(_models(20, 2, 1), Population(Independent(0.1, n_features=2)))
+
+
+def test_fit_approaches_the_exact_minimum(pairs):
+    world = Independent(0.1, n_features=2)
+    models = _models(20, 2, 1)
+    trained = fit(models, Sampled(world), steps=2000, key=KEY, optimizer=optax.adam(1e-2)).models
+    losses = [float(Population(world)(member(trained, i))) for i in range(20)]
+    assert pairs.loss.min() <= min(losses) <= 1.05 * pairs.loss.min()
+
+
+@pytest.mark.parametrize(
+    ("choices", "said"),
+    [
+        ({"steps": 0}, "steps and window must be at least 1, got steps=0"),
+        ({"window": 0}, "steps and window must be at least 1.*window=0"),
+        ({"snapshots": (301,)}, r"snapshots must be within 0\.\.300, got \[301\]"),
+        ({"snapshots": (-1,)}, r"snapshots must be within 0\.\.300, got \[-1\]"),
+    ],
+)
+def test_bad_choices_are_refused(choices, said):
+    with pytest.raises(ValueError, match=said):
+        _fit(2, **choices)
+
+
+@pytest.mark.parametrize("members", [0, [], [-1], -3])
+def test_an_empty_ensemble_is_refused(members):
+    with pytest.raises(ValueError, match="an ensemble needs at least one member"):
+        _models(members)
+
+
+THREE = Population(Independent(0.1, [1.0, 0.9, 0.8]))
+
+
+@pytest.fixture(scope="module")
+def minima():
+    return minimize(_models(7, 3, 2), THREE)
+
+
+def test_a_member_alone_reaches_the_minimum_that_it_reaches_in_an_ensemble(minima):
+    alone = minimize(_models([3], 3, 2), THREE)
+    np.testing.assert_allclose(alone.models.W[0], minima.models.W[3], atol=1e-10)
+    np.testing.assert_allclose(alone.models.b[0], minima.models.b[3], atol=1e-10)
+    np.testing.assert_allclose(alone.loss[0], minima.loss[3], rtol=1e-10)
+
+
+def test_minimize_does_not_depend_on_its_blocks(minima):
+    blocks = minimize(_models(7, 3, 2), THREE, block=3)
+    np.testing.assert_allclose(blocks.models.W, minima.models.W, atol=1e-10)
+    assert (blocks.evaluations == minima.evaluations).all()
+
+
+def test_minima_are_float64_and_flat(minima):
+    assert minima.models.W.dtype == minima.loss.dtype == np.float64
+    assert minima.converged.all()
+    assert (minima.gradient <= 1e-6).all()
+    assert (minima.evaluations > 5).all()
+    slope = jax.jit(jax.grad(THREE))(jax.tree.map(lambda leaf: jnp.asarray(leaf[0], jnp.float64), minima.models))
+    assert np.abs(slope.W).max() <= 1e-6
+    np.testing.assert_allclose(THREE(member(minima.models, 0)), minima.loss[0], rtol=1e-12)
+
+
+def test_no_evaluations_left_is_not_converged():
+    stopped = minimize(_models(2, 3, 2), THREE, evaluations=5)
+    assert not stopped.converged.any()
+    assert (stopped.evaluations == 5).all()
+
+
+def test_two_features_reach_the_antipodal_pair_or_better(pairs):
+    pair = 2 * 0.1**2 / 6
+    assert 0.9 * pair <= pairs.loss.min() <= pair
+
+
+def test_the_linear_model_reaches_its_least_loss():
+    density, importance = np.array([0.5, 1.0, 0.2, 0.1]), np.array([1.0, 0.7, 0.9, 0.1])
+    result = minimize(_models(5, 4, 2, Linear), Population(Independent(density, importance)))
+    least = theory.linear_loss(density, importance, 2)
+    np.testing.assert_allclose(result.loss.min(), least, rtol=1e-6)
+
+
+def test_minimize_takes_own_losses(pairs):
+    densities = jnp.asarray(np.array([0.1, 0.3]), jnp.float64)  # a list would be rounded to float32
+    losses = jax.vmap(lambda p: Population(Independent(p, n_features=2)))(densities)
+    both = minimize(_models([4, 4], 2, 1), losses, own_loss=True)
+    np.testing.assert_allclose(both.loss[0], pairs.loss[4], rtol=1e-10)
+    model = member(both.models, 1)
+    np.testing.assert_allclose(both.loss[1], Population(Independent(0.3, n_features=2))(model), rtol=1e-12)
+    assert both.loss[1] > 2 * both.loss[0]
