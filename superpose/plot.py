@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, Normalize
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 
 from superpose import measures
 
@@ -139,7 +139,9 @@ def log_edges(centers) -> Float[np.ndarray, " edge"]:
     return np.exp(np.append(log - half, log[-1] + half))
 
 
-def colorbar(fig: Figure, ax, cmap, label: str, *, low: float = 0.0, high: float = 1.0, ticks=None, **where):
+def colorbar(
+    fig: FigureBase, ax, cmap, label: str, *, low: float = 0.0, high: float = 1.0, ticks=None, **where
+):
     """A color bar for a map from `low` to `high`."""
     scale = matplotlib.cm.ScalarMappable(Normalize(low, high), cmap)
     bar = fig.colorbar(scale, ax=ax, label=label, ticks=ticks, **where)

@@ -19,7 +19,9 @@ def save(dataset: xr.Dataset, path: str | Path) -> None:
     path = Path(path)
     if path.exists():
         raise FileExistsError(f"{path} exists already; choose another place or remove it")
-    dataset.to_zarr(path, mode="w", consolidated=False)
+    # Zarr's format knows text of any length, but not yet text of one length.
+    texts = {name: v.astype(object) for name, v in dataset.variables.items() if v.dtype.kind == "U"}
+    dataset.assign(texts).to_zarr(path, mode="w", consolidated=False)
 
 
 def load(path: str | Path) -> xr.Dataset:

@@ -81,8 +81,7 @@ def stacked(datasets: Mapping[Any, xr.Dataset], dim: str) -> xr.Dataset:
     together = xr.concat(sized, dim, join="outer", coords="minimal", compat="override", fill_value=np.nan)
     for name in flags:  # NaN made numbers of them
         together[name] = together[name] == 1
-    labels = np.array(list(datasets))
-    return together.assign_coords({dim: labels.astype(object) if labels.dtype.kind == "U" else labels})
+    return together.assign_coords({dim: list(datasets)})
 
 
 def one(data: xr.Dataset, dim: str, label) -> xr.Dataset:

@@ -50,9 +50,7 @@ def _cube(gain, c, order, i):
 
 def by_convolution(A, c, density, importance, knots=2**15):
     """The same for any number of features; sums over the outputs with importance only."""
-    return sum(
-        importance[i] * _output(A[i], c[i], density, i, knots) for i in range(len(c)) if importance[i]
-    )
+    return sum(importance[i] * _output(A[i], c[i], density, i, knots) for i in range(len(c)) if importance[i])
 
 
 def _output(gain, c, density, i, knots):

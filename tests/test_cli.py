@@ -128,7 +128,9 @@ def test_a_file_as_out_is_refused(capsys, tmp_path):
 def test_a_result_folder_that_holds_something_else_is_refused(capsys, tmp_path):
     (tmp_path / "intro").mkdir()
     (tmp_path / "intro" / "thesis.tex").write_text("mine")
-    _refused(["run", "intro", "--quick", "--out", str(tmp_path)], capsys, "something that superpose did not write")
+    _refused(
+        ["run", "intro", "--quick", "--out", str(tmp_path)], capsys, "something that superpose did not write"
+    )
     assert _names(tmp_path) == ["intro"]
     assert _names(tmp_path / "intro") == ["thesis.tex"]
 

@@ -72,7 +72,9 @@ def test_every_gradient_is_the_finite_difference(cls, loss):
     rng = np.random.default_rng(3)
     direction = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), jnp.float64), model)
     slope = slopes(model, loss, KEY)
-    along = sum(float((a * b).sum()) for a, b in zip(jax.tree.leaves(slope), jax.tree.leaves(direction), strict=True))
+    along = sum(
+        float((a * b).sum()) for a, b in zip(jax.tree.leaves(slope), jax.tree.leaves(direction), strict=True)
+    )
     step = jnp.asarray(1e-6, jnp.float64)
     ahead, behind = (
         float(evaluate(loss, jax.tree.map(lambda a, d: a + sign * step * d, model, direction), KEY))  # noqa: B023

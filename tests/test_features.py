@@ -144,7 +144,9 @@ def test_density_zero_is_never_and_one_is_always(make):
 def test_density_can_be_vmapped():
     densities = np.array([0.0, 0.3, 1.0])
     key = jax.random.key(0)
-    together = jax.vmap(lambda p: Independent(p, n_features=4).sample(key, 50))(jnp.asarray(densities, jnp.float64))
+    together = jax.vmap(lambda p: Independent(p, n_features=4).sample(key, 50))(
+        jnp.asarray(densities, jnp.float64)
+    )
     for sample, density in zip(together, densities, strict=True):
         np.testing.assert_array_equal(sample, Independent(density, n_features=4).sample(key, 50))
 
@@ -185,7 +187,9 @@ def test_sparse_data_stay_sparse():
 
 
 def test_duplicate_entries_of_a_sparse_matrix_add_up_and_stored_zeros_do_not_count():
-    data = scipy.sparse.coo_array(([1.0, 2.0, 1.0, -1.0, 0.0], ([0, 0, 1, 1, 1], [1, 1, 0, 0, 1])), shape=(2, 2))
+    data = scipy.sparse.coo_array(
+        ([1.0, 2.0, 1.0, -1.0, 0.0], ([0, 0, 1, 1, 1], [1, 1, 0, 0, 1])), shape=(2, 2)
+    )
     features = Empirical(data)
     np.testing.assert_array_equal(features.rows(jnp.arange(2)), [[0.0, 3.0], [0.0, 0.0]])
     assert features.density.tolist() == [0.0, 0.5]

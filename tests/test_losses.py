@@ -81,7 +81,8 @@ def test_population_with_a_density_of_its_own_for_each_feature(n):
     density[:2] = 1.0, 0.0
     importance = _importance(n, 2)
     exact = population(_model(W, b), Independent(density, importance))
-    np.testing.assert_allclose(exact, _reference(W, b, density, importance), rtol=1e-6)
+    # The stated error where some features are always active and others hardly ever.
+    np.testing.assert_allclose(exact, _reference(W, b, density, importance), rtol=1e-4)
 
 
 @pytest.mark.slow

@@ -65,7 +65,15 @@ def test_rotation_of_the_hidden_layer_changes_no_measure(seed):
     W = _random(seed)
     turn = np.linalg.qr(np.random.default_rng(seed + 10).normal(size=(3, 3)))[0]
     turned = jnp.asarray(turn, jnp.float32) @ W
-    for measure in (gram, norms, superposition, dimensionality, dimensions_per_feature, cosines, n_represented):
+    for measure in (
+        gram,
+        norms,
+        superposition,
+        dimensionality,
+        dimensions_per_feature,
+        cosines,
+        n_represented,
+    ):
         np.testing.assert_allclose(measure(turned), measure(W), rtol=1e-4, atol=1e-5)
 
 

@@ -103,7 +103,10 @@ def test_an_error_leaves_no_folder_that_was_not_there(tmp_path):
 
 def test_a_folder_with_something_else_is_refused_and_untouched(tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(FileExistsError, match="something that superpose did not write"), store.replaced(tmp_path):
+    with (
+        pytest.raises(FileExistsError, match="something that superpose did not write"),
+        store.replaced(tmp_path),
+    ):
         pytest.fail("it must not get this far")
     assert _names(tmp_path) == ["thesis.tex"]
     assert (tmp_path / "thesis.tex").read_text() == "mine"

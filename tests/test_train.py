@@ -175,7 +175,9 @@ def test_minima_are_float64_and_flat(minima):
     assert minima.converged.all()
     assert (minima.gradient <= 1e-6).all()
     assert (minima.evaluations > 5).all()
-    slope = jax.jit(jax.grad(THREE))(jax.tree.map(lambda leaf: jnp.asarray(leaf[0], jnp.float64), minima.models))
+    slope = jax.jit(jax.grad(THREE))(
+        jax.tree.map(lambda leaf: jnp.asarray(leaf[0], jnp.float64), minima.models)
+    )
     assert np.abs(slope.W).max() <= 1e-6
     np.testing.assert_allclose(THREE(member(minima.models, 0)), minima.loss[0], rtol=1e-12)
 
