@@ -32,7 +32,7 @@ class Config:
     """How many densities, from 1 to 1/20, in the row below; 0 for none."""
     decay: float = 0.9
     """Feature i has importance decay^i."""
-    members: int = 50
+    members: int = 40
     """Models at each density, from different initial weights; the best is shown."""
     seed: int = 0
 
