@@ -172,7 +172,7 @@ def _relu_error(A, c, p, largest=None, harmonics=None) -> Float[Array, " feature
     if largest is None:
         largest = 3 if n <= 3 else 2 if n <= 128 else 1
     if harmonics is None:
-        harmonics = 64 if n <= 32 else 256
+        harmonics = 64 if n <= 8 else 128 if n <= 32 else 256
     xx, xz, zz = _moments(A, c, p)
     # |z| is the derivative of z|z|/2, so E[x_i |z_i|] is that of E[z_i |z_i|] / 2 by A_ii, which
     # z_i alone depends on: one derivative, along all of the diagonal, gives all of them.
