@@ -188,8 +188,7 @@ def _settings(experiment: Experiment, Config, args: Sequence[str]) -> tuple[str,
             False
         )
 
-    small = "--quick" in args
-    default = Settings(Config(**experiment.quick) if small else Config())
+    default = Settings(Config(**experiment.quick) if "--quick" in args else Config())
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):

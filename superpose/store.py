@@ -1,6 +1,7 @@
 """Datasets and results to and from disk: whole or not at all, and read without executing code."""
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -65,18 +66,19 @@ def replaced(path: Path) -> Iterator[Path]:
     made = next((above for above in reversed((path, *path.parents)) if not above.exists()), None)
     path.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    old = new.with_name(f"{new.name}-old")
     try:
         yield new
         new.chmod(0o777 & ~_umask())
-        old = None
         if path.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=path.parent))
-            path.rename(old / path.name)
+            path.rename(old)
         new.rename(path)
-        if old is not None:
-            shutil.rmtree(old)
+        shutil.rmtree(old, ignore_errors=True)
     except BaseException:
+        if old.exists() and not path.exists():
+            old.rename(path)
         shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
         if made is not None and not path.exists():
             _remove_empty(made, path.parent)
         raise
@@ -93,8 +95,6 @@ def _remove_empty(top: Path, bottom: Path) -> None:
 
 
 def _umask() -> int:
-    import os
-
     mask = os.umask(0)
     os.umask(mask)
     return mask

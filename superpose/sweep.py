@@ -77,7 +77,7 @@ def stacked(datasets: Mapping[Any, xr.Dataset], dim: str) -> xr.Dataset:
         data.assign_coords({axis: np.arange(n) for axis, n in data.sizes.items() if axis not in data.coords})
         for data in datasets.values()
     ]
-    flags = {name: data.dtype for name, data in sized[0].variables.items() if data.dtype == bool}
+    flags = [name for name, data in sized[0].variables.items() if data.dtype == bool]
     together = xr.concat(sized, dim, join="outer", coords="minimal", compat="override", fill_value=np.nan)
     for name in flags:  # NaN made numbers of them
         together[name] = together[name] == 1
