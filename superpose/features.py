@@ -13,66 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-# Exact losses need float64 where it is asked for by name, and nowhere else. This option grants
-# exactly that; the defaults of a program that imports superpose stay as they were.
-jax.config.update("jax_explicit_x64_dtypes", "allow")
-
-
-class Uniform(eqx.Module):
-    """An active feature is uniform on `[low, high]`. The paper's law is `Uniform()`.
-
-    >>> Uniform(-1, 1).quantile(jnp.array([0.25, 0.5])).tolist()
-    [-0.5, 0.0]
-    """
-
-    low: float = eqx.field(static=True, default=0.0, converter=float)
-    high: float = eqx.field(static=True, default=1.0, converter=float)
-
-    def __check_init__(self):
-        if not self.low < self.high:
-            raise ValueError(f"Uniform needs low < high, got low={self.low}, high={self.high}")
-
-    def quantile(self, v: Float[Array, "..."]) -> Float[Array, "..."]:
-        return self.low + (self.high - self.low) * v
-
-
-class Binary(eqx.Module):
-    """An active feature is 1."""
-
-    def quantile(self, v: Float[Array, "..."]) -> Float[Array, "..."]:
-        return jnp.ones_like(v)
-
-
-class Exponential(eqx.Module):
-    """An active feature is exponential with mean `scale`."""
-
-    scale: float = eqx.field(static=True, default=1.0, converter=float)
-
-    def __check_init__(self):
-        if not 0 < self.scale < float("inf"):
-            raise ValueError(f"Exponential needs a positive scale, got {self.scale}")
-
-    def quantile(self, v: Float[Array, "..."]) -> Float[Array, "..."]:
-        # v and 1 - v have the same law, and v is never 0.
-        return -self.scale * jnp.log(v)
-
-
-class Gaussian(eqx.Module):
-    """An active feature is normal with mean 0 and standard deviation `scale`."""
-
-    scale: float = eqx.field(static=True, default=1.0, converter=float)
-
-    def __check_init__(self):
-        if not 0 < self.scale < float("inf"):
-            raise ValueError(f"Gaussian needs a positive scale, got {self.scale}")
-
-    def quantile(self, v: Float[Array, "..."]) -> Float[Array, "..."]:
-        # v can round to 1 at high density; the largest float below 1 is 5.4 standard deviations out.
-        return self.scale * jax.scipy.special.ndtri(jnp.minimum(v, 1 - 2.0**-24))
-
-
-Value = Uniform | Binary | Exponential | Gaussian
-
+from superpose.values import Uniform, Value
 
 class Independent(eqx.Module):
     """Each feature is active by itself, with probability `density[i]`.
@@ -104,6 +45,15 @@ class Independent(eqx.Module):
     @property
     def n_features(self) -> int:
         return self.density.shape[-1]
+
+    @property
+    def set_density(self) -> Float[Array, " feature"]:
+        """Each feature is a set of its own."""
+        return self.density
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return (1,) * self.n_features
 
     def sample(self, key: Key[Array, ""], n: int) -> Float[Array, "sample feature"]:
         return _thinned(key, self.density, self.value, n)
