@@ -5,7 +5,8 @@ independently of each other. `docs/exact.md` derives what is computed here.
 """
 
 import math
-from functools import lru_cache, partial, reduce
+from collections.abc import Callable
+from functools import lru_cache, reduce
 from itertools import combinations, product
 from operator import add
 from typing import NamedTuple
@@ -21,9 +22,6 @@ from superpose.models import activations
 from superpose.values import Binary, Complex, Exponential, Gaussian, Uniform, Value, double, phases, times
 
 METHODS = ("enumeration", "characteristic", "quadrature")
-
-# So many harmonics, unless told otherwise, for up to so many features.
-_HARMONICS = ((8, 64), (32, 128), (math.inf, 256))
 
 
 class World(NamedTuple):
@@ -50,6 +48,51 @@ def closed_size(world: World) -> float:
     if isinstance(world.value, Uniform | Binary):
         return math.inf
     return math.inf if isinstance(world.value, Gaussian) and world.target == "x" else 1
+
+
+def work(world: World) -> float:
+    """How many numbers an enumeration of all supports takes for each output; inf where it has no closed form."""
+    corners = 2 if isinstance(world.value, Uniform) else 1
+    if world.together:
+        largest = sum(world.sizes)
+        return (
+            math.prod(1 + corners**size for size in world.sizes)
+            if largest <= closed_size(world)
+            else math.inf
+        )
+    largest = len(world.sizes)
+    return (
+        math.prod(1 + corners * size for size in world.sizes) if largest <= closed_size(world) else math.inf
+    )
+
+
+def work_given(world: World, count: int) -> float:
+    """The same for the supports of `count` active sets."""
+    corners = 2 if isinstance(world.value, Uniform) else 1
+    each = [corners**size if world.together else corners * size for size in world.sizes]
+    sums = [1.0] + [0.0] * count  # elementary symmetric polynomials
+    for numbers in each:
+        sums = [1.0] + [a + numbers * b for a, b in zip(sums[1:], sums[:-1], strict=True)]
+    return sums[count]
+
+
+def method(world: World, activation: str) -> str:
+    """The best method, by size."""
+    if activation not in ("identity", "relu", "abs"):
+        return "quadrature"
+    return (
+        "enumeration"
+        if work(world) <= (800 if isinstance(world.value, Uniform) else 4096)
+        else "characteristic"
+    )
+
+
+def harmonics(world: World) -> int:
+    """So many that the error is at most 1e-8 of the loss for up to 10 features and 1e-6 beyond."""
+    few = sum(world.sizes) <= 10
+    if isinstance(world.value, Gaussian):
+        return 4096 if few else 512
+    return 512 if few or isinstance(world.value, Binary) else 256
 
 
 # Supports: which sets are active, and which features that makes active.
@@ -105,7 +148,7 @@ def half_signed_square(world, law, i, own, c, gains, group: Supports) -> Float[A
     if isinstance(world.value, Uniform | Binary):
         low, high = (jnp.where(here, a, b) for a, b in zip(law.bounds, world.value.bounds, strict=True))
         c = c + (g * low).sum(-1)
-        widths = [] if isinstance(world.value, Binary) else [w for w in jnp.moveaxis(g * (high - low), 1, 0)]
+        widths = [] if isinstance(world.value, Binary) else list(jnp.moveaxis(g * (high - low), 1, 0))
         return _cube_mean(c, _by_size(widths))
     if isinstance(world.value, Gaussian) and world.target == "x":
         return _gaussian_mean(c, world.value.scale**2 * (g**2).sum(-1))
@@ -142,10 +185,10 @@ def _cube_mean(c, gains):
     mean = _signed_power(2 + len(gains), middles[-1])
     # E[exp(t (z - middle))] over the gains that are left, as a series in t^2: a product of
     # `sinh(g t / 2) / (g t / 2)`.
-    series, reach = [1.0], 0.0
+    series, reach = [jnp.ones_like(c)], jnp.zeros_like(c)
     for k in reversed(range(len(gains))):
         g, middle, degree = gains[k], middles[k], 2 + k
-        factor = [1.0]
+        factor = [jnp.ones_like(c)]
         for m in range(1, degree // 2 + 1):
             factor.append(factor[-1] * (g / 2) ** 2 / (2 * m * (2 * m + 1)))
         series = [
@@ -154,7 +197,8 @@ def _cube_mean(c, gains):
         ]
         reach = reach + jnp.abs(g) / 2
         powers = (
-            part * middle ** (degree - 2 * m) / math.factorial(degree - 2 * m) for m, part in enumerate(series)
+            part * middle ** (degree - 2 * m) / math.factorial(degree - 2 * m)
+            for m, part in enumerate(series)
         )
         crossing = jnp.abs(middle) < reach
         above, below = jnp.split(mean, 2)
@@ -192,8 +236,7 @@ def _moments(world, i, gains, c):
     """`E[t^2]`, `E[t]`, `E[t z]`, `E[z]` and `E[z^2]`."""
     value, sets, n_sets = world.value, world.set_of, len(world.sizes)
     mean, square = value.mean, value.square
-    t_mean = sum(share * (law.mean if world.target == "abs" else sign * law.mean) for share, sign, law in world.parts)
-    t_x = sum(share * sign * law.square for share, sign, law in world.parts) if world.target == "abs" else square
+    t_x, t_mean = _target_moments(world)
     sizes = double(world.sizes)
     total = jax.ops.segment_sum(gains, sets, n_sets)
     squares = jax.ops.segment_sum(gains**2, sets, n_sets)
@@ -235,14 +278,26 @@ def _closed(world, i, gains, c, weighted, H=0.0):
     return value, slope
 
 
-def _enumerated(world, i, gains, c):
-    """`E[z |z|] / 2` and `E[t |z|]` over all supports."""
-    weighted = [
-        (group, probability(world, group))
-        for count in range(len(world.sizes) + 1)
-        for group in supports(world.sizes, world.together, count)
-    ]
-    return _closed(world, i, gains, c, weighted)
+def _moments_of(world, i, gains, c, weighted):
+    """`E[t^2]`, `E[t z]` and `E[z^2]` over these supports."""
+    value = world.value
+    t_x, t_mean = _target_moments(world)
+    tt = tz = zz = jnp.zeros_like(c)
+    for group, weight in weighted:
+        g, active = gains[group.features], (group.features == i).any(-1)
+        z = c + value.mean * g.sum(-1)
+        tt = tt + weight @ jnp.where(active, value.square, 0.0)
+        tz = tz + weight @ jnp.where(active, t_x * gains[i] + t_mean * (z - value.mean * gains[i]), 0.0)
+        zz = zz + weight @ (z**2 + (value.square - value.mean**2) * (g**2).sum(-1))
+    return tt, tz, zz
+
+
+def _target_moments(world):
+    """`E[t x]` and `E[t]` of an active feature."""
+    if world.target == "x":
+        return world.value.square, world.value.mean
+    parts = world.parts
+    return sum(w * sign * law.square for w, sign, law in parts), sum(w * law.mean for w, _, law in parts)
 
 
 class _Spectrum(NamedTuple):
@@ -299,7 +354,9 @@ def _in_sets(world, i, psi):
     """
     at = jnp.asarray(world.set_of)[i]
     mine = (np.arange(len(world.set_of)) == i)[:, None]
-    in_set = _of_sets((jnp.where(mine, 1.0 if world.together else 0.0, psi[0]), jnp.where(mine, 0.0, psi[1])), world)
+    in_set = _of_sets(
+        (jnp.where(mine, 1.0 if world.together else 0.0, psi[0]), jnp.where(mine, 0.0, psi[1])), world
+    )
     part, nothing = tuple(a[at] for a in in_set), (0.0, 0.0)
     size = double(world.sizes)[at]
     q0, q1 = (nothing, part) if world.together else (part, (1 / size, 0.0))
@@ -338,7 +395,7 @@ def _few(world, i, psi, gains, reach, one):
     return none, odds, few
 
 
-def _contour(world, i, gains, c):
+def _contour(world, i, gains, c, points):
     """`E[z |z|] / 2` and `E[t |z|]` for exponential values, from the moment generating function M.
 
     For c <= 0, with s along any path around the poles of positive real part, left of them,
@@ -346,8 +403,8 @@ def _contour(world, i, gains, c):
         E[max(z, 0)^2] = 1 / (2 pi i) int 2 s^-3 M(s) ds,  E[t max(z, 0)] = 1 / (2 pi i) int s^-2 M_t(s) ds.
 
     The path is a hyperbola around the positive axis, along which exp(s c) falls, with points
-    at equal distances in the logarithm of s: M is a rational function, smooth at every scale.
-    For c > 0, z is replaced by -z.
+    at equal distances in the logarithm of s: M is a rational function, smooth at
+    every scale. For c > 0, z is replaced by -z.
     """
     flip = jnp.where(c > 0, -1.0, 1.0)
     gains, c = flip * gains, flip * c
@@ -363,8 +420,8 @@ def _contour(world, i, gains, c):
     height = jnp.log(height) + tries * level - 3 * jnp.log(tries)
     start = (jnp.where(height == height.min(), tries, 0.0)).max()
     width = jnp.minimum(start, pole - start)
-    step = 0.15
-    v = step * np.arange(240)
+    step = 36 / points
+    v = step * np.arange(points)
     cosh, sinh = double(np.cosh(v)), double(np.sinh(v))
     s = start + width * (cosh - 1) / 2, width * sinh
     ds = width * sinh / 2, width * cosh
@@ -415,11 +472,8 @@ def _product(factors):
     while (n := len(real)) > 1:
         half = n // 2
         paired = times((real[:half], imag[:half]), (real[half : 2 * half], imag[half : 2 * half]))
-        if n % 2:
-            paired = tuple(
-                jnp.concatenate([new, old[-1:]]) for new, old in zip(paired, (real, imag), strict=True)
-            )
-        real, imag = paired
+        odd = slice(2 * half, None)
+        real, imag = (jnp.concatenate([new, old[odd]]) for new, old in zip(paired, (real, imag), strict=True))
     return real[0], imag[0]
 
 
@@ -458,7 +512,9 @@ def _range(world, gains, c, margin):
             top = jax.ops.segment_max(cumulant.T, sets, len(sizes)).T
             inside = jnp.exp(cumulant - jnp.where(jnp.isfinite(top), top, 0.0)[:, sets])
             active = top + jnp.log(jax.ops.segment_sum(inside.T, sets, len(sizes)).T / sizes)
-        log = jnp.logaddexp(jnp.log1p(-jnp.minimum(chance, 1 - 1e-16)), jnp.log(jnp.maximum(chance, 1e-300)) + active)
+        log = jnp.logaddexp(
+            jnp.log1p(-jnp.minimum(chance, 1 - 1e-16)), jnp.log(jnp.maximum(chance, 1e-300)) + active
+        )
         tail = ((log.sum(-1) + 36) / s[:, 0]).min()
         ends.append(sign * c + jnp.minimum(bound, tail))
     H = jnp.maximum(jnp.maximum(*ends), 1e-300)
@@ -508,24 +564,61 @@ def output_errors(
     harmonics: int,
 ) -> Float[Array, " feature"]:
     """`E[(t_i - activation(z_i))^2]` for each output i, with `z = A x + c`."""
-    n = len(c)
 
     def error(i, gains, c):
         tt, _, tz, _, zz = _moments(world, i, gains, c)
         if activation == "identity":
             return tt - 2 * tz + zz
-        if activation not in ("relu", "abs"):
+        if method == "quadrature":
             ff, tf = _smooth(world, i, gains, c, activation, harmonics)
             return tt - 2 * tf + ff
         if method == "enumeration":
-            value, slope = _enumerated(world, i, gains, c)
+            value, slope = _closed(world, i, gains, c, _all_supports(world))
         elif isinstance(world.value, Exponential):
-            value, slope = _contour(world, i, gains, c)
+            value, slope = _contour(world, i, gains, c, harmonics)
         else:
             value, slope = _characteristic(world, i, gains, c, harmonics)
-        return tt - 2 * slope + zz if activation == "abs" else tt - tz + zz / 2 + value - slope
+        return _error(activation, tt, tz, zz, value, slope)
 
-    places = jnp.arange(n)
+    return _each_output(error, A, c)
+
+
+def errors_given(
+    A: Float[Array, "feature feature"],
+    c: Float[Array, " feature"],
+    world: World,
+    activation: str,
+    count: int,
+) -> Float[Array, " feature"]:
+    """The same, given that exactly `count` sets are active; 0 where that has no chance."""
+    groups = [(group, probability(world, group)) for group in supports(world.sizes, world.together, count)]
+    chance = reduce(add, [weight.sum() for _, weight in groups])
+    weighted = [(group, weight / jnp.where(chance > 0, chance, 1.0)) for group, weight in groups]
+
+    def error(i, gains, c):
+        value, slope = _closed(world, i, gains, c, weighted)
+        tt, tz, zz = _moments_of(world, i, gains, c, weighted)
+        return _error(activation, tt, tz, zz, value, slope)
+
+    return _each_output(error, A, c)
+
+
+def _error(activation, tt, tz, zz, value, slope):
+    if activation == "identity":
+        return tt - 2 * tz + zz
+    return tt - 2 * slope + zz if activation == "abs" else tt - tz + zz / 2 + value - slope
+
+
+def _each_output(error: Callable, A, c):
+    n = len(c)
     if n <= 64:
-        return jax.vmap(error)(places, A, c)
-    return jax.lax.map(jax.checkpoint(lambda row: error(*row)), (places, A, c), batch_size=16)
+        return jax.vmap(error)(jnp.arange(n), A, c)
+    # A few at a time, computed anew for the gradient: memory.
+    return jax.lax.map(jax.checkpoint(lambda row: error(*row)), (jnp.arange(n), A, c), batch_size=16)
+
+
+def _all_supports(world):
+    groups = (
+        g for count in range(len(world.sizes) + 1) for g in supports(world.sizes, world.together, count)
+    )
+    return [(group, probability(world, group)) for group in groups]

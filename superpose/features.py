@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from superpose.values import Uniform, Value
 
+
 class Independent(eqx.Module):
     """Each feature is active by itself, with probability `density[i]`.
 

@@ -4,16 +4,8 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from superpose.features import (
-    Anticorrelated,
-    Binary,
-    Correlated,
-    Empirical,
-    Exponential,
-    Gaussian,
-    Independent,
-    Uniform,
-)
+from superpose.features import Anticorrelated, Correlated, Empirical, Independent
+from superpose.values import Binary, Exponential, Gaussian, Uniform
 
 N = 100_000
 DENSITY = np.array([0.01, 0.1, 0.5, 0.9])

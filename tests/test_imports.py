@@ -7,7 +7,7 @@ import superpose
 
 FOLDER = Path(superpose.__file__).parent
 ORDER = [
-    {"features"}, {"models"}, {"losses"}, {"train"}, {"theory"}, {"measures"}, {"sweep"}, {"store"}, {"claims"},
+    {"values"}, {"features"}, {"models"}, {"exact"}, {"losses"}, {"train"}, {"theory"}, {"measures"}, {"sweep"}, {"store"}, {"claims"},
     {"plot"}, {"experiments"}, {"cli"},
 ]  # fmt: skip
 PLACE = {module: place for place, modules in enumerate(ORDER) for module in modules}

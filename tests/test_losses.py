@@ -6,18 +6,10 @@ import pytest
 from reference import by_convolution, by_enumeration
 
 from superpose import losses, theory
-from superpose.features import (
-    Anticorrelated,
-    Binary,
-    Correlated,
-    Empirical,
-    Exponential,
-    Gaussian,
-    Independent,
-    Uniform,
-)
+from superpose.features import Anticorrelated, Correlated, Empirical, Independent
 from superpose.losses import Population, Sampled, mean_error
 from superpose.models import Linear, ReluHidden, ReluOutput, Untied
+from superpose.values import Binary, Exponential, Gaussian, Uniform
 
 DENSITIES = (1.0, 0.3, 0.1, 0.01, 0.001)
 
