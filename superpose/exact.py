@@ -92,7 +92,7 @@ def harmonics(world: World) -> int:
     few = sum(world.sizes) <= 10
     if isinstance(world.value, Gaussian):
         return 4096 if few else 512
-    return 512 if few or isinstance(world.value, Binary) else 256
+    return 512 if few or isinstance(world.value, Binary) else 384
 
 
 # Supports: which sets are active, and which features that makes active.
@@ -146,7 +146,9 @@ def half_signed_square(world, law, i, own, c, gains, group: Supports) -> Float[A
     g = jnp.where(here, own, gains[group.features])
     columns = [g[:, a] for a in range(g.shape[1])]
     if isinstance(world.value, Uniform | Binary):
-        low, high = (jnp.where(here, a, b) for a, b in zip(law.bounds, world.value.bounds, strict=True))
+        low, high = (
+            jnp.where(here, double(a), b) for a, b in zip(law.bounds, world.value.bounds, strict=True)
+        )
         c = c + (g * low).sum(-1)
         widths = [] if isinstance(world.value, Binary) else list(jnp.moveaxis(g * (high - low), 1, 0))
         return _cube_mean(c, _by_size(widths))
@@ -286,7 +288,7 @@ def _moments_of(world, i, gains, c, weighted):
     for group, weight in weighted:
         g, active = gains[group.features], (group.features == i).any(-1)
         z = c + value.mean * g.sum(-1)
-        tt = tt + weight @ jnp.where(active, value.square, 0.0)
+        tt = tt + weight @ jnp.where(active, double(value.square), 0.0)
         tz = tz + weight @ jnp.where(active, t_x * gains[i] + t_mean * (z - value.mean * gains[i]), 0.0)
         zz = zz + weight @ (z**2 + (value.square - value.mean**2) * (g**2).sum(-1))
     return tt, tz, zz

@@ -228,8 +228,10 @@ def _phases_jvp(primals, tangents):
 
 
 def double(numbers) -> Float[Array, "..."]:
-    """NumPy's numbers as they are: JAX alone would round them to float32, even beside its float64 arrays."""
-    return jnp.asarray(numbers, jnp.float64)
+    """Python's and NumPy's numbers as they are: JAX would round them to float32 first."""
+    return jnp.asarray(
+        numbers if isinstance(numbers, jax.Array) else np.asarray(numbers, np.float64), jnp.float64
+    )
 
 
 def times(a: Complex, b: Complex) -> Complex:
