@@ -150,15 +150,15 @@ class Family(eqx.Module):
 def families(n_features: int, n_hidden: int) -> dict[str, Family]:
     """The regular solutions of a model, by name: every way to share its hidden dimensions.
 
-    One dimension holds one feature or an antipodal pair; two a regular polygon (a square is two
-    pairs); three a square antiprism; `d >= 3` a simplex of `d + 1`. All other features are
+    One dimension holds one feature, an antipodal pair, or an aligned one (which wins where features
+    are dense); two a regular polygon (a square is two pairs); three a square antiprism; `d >= 3` a simplex of `d + 1`. All other features are
     dropped. In each the features play their parts in turn: the dedicated ones come first, the
     dropped ones last.
 
     Elhage et al. (2022), "Toy Models of Superposition", "The Geometry of Superposition".
 
     >>> list(families(3, 2))
-    ['2 dedicated, 1 dropped', '1 dedicated, 1 antipodal pair', '1 triangle']
+    ['2 dedicated, 1 dropped', '1 dedicated, 1 antipodal pair', '1 dedicated, 1 aligned pair', '1 triangle']
     """
     found = {}
     for shapes in _mixtures(_shapes(n_features, n_hidden), n_features, n_hidden):
@@ -225,7 +225,7 @@ def optimized(candidates: Mapping[str, Family], features: Features) -> Candidate
     >>> from superpose.features import Independent
     >>> best = optimized(families(2, 1), Independent(0.1, n_features=2))
     >>> dict(zip(best.names, best.loss.round(4).tolist()))
-    {'1 dedicated, 1 dropped': 0.0308, '1 antipodal pair': 0.0031}
+    {'1 dedicated, 1 dropped': 0.0308, '1 antipodal pair': 0.0033, '1 aligned pair': 0.0308}
     """
     shape = np.asarray(features.density).shape[:-1]
     n_laws, n_families = int(np.prod(shape)), len(candidates)
@@ -234,12 +234,15 @@ def optimized(candidates: Mapping[str, Family], features: Features) -> Candidate
     family = jax.tree.map(lambda leaf: leaf[place], stacked)
     with jax.enable_x64(True):
         laws = jax.tree.map(lambda leaf: np.asarray(leaf).reshape(n_laws, -1)[law], features)
-    # To begin with, biases take away most of the largest positive interference.
+    # To begin with, biases take away most of the positive interference, and no two lengths are equal:
+    # a symmetric start could only find symmetric solutions.
     W = stacked.directions + stacked.lift
     stored = (W != 0).any(axis=1)
-    crowding = (np.swapaxes(W, 1, 2) @ W * (1 - np.eye(W.shape[2]))).max(axis=2)
-    bias = np.where(stored[place], -0.7 * np.maximum(crowding, 0)[place], np.asarray(laws.density) / 2)
-    free = np.sqrt(1 - np.where(stored[place], bias, 0.0)), bias, np.ones(len(place))
+    crowding = np.maximum(0, np.swapaxes(W, 1, 2) @ W * (1 - np.eye(W.shape[2]))).max(axis=2)
+    bias = np.where(crowding < 0.9, -0.7 * crowding, 0.0)
+    length = np.sqrt(1 - bias) * (1 - 0.1 * np.arange(W.shape[2]) / W.shape[2])
+    bias = np.where(stored[place], bias[place], np.asarray(laws.density) / 2)
+    free = length[place], bias, np.ones(len(place))
     solved = minimize(free, _Free(family, Population(laws)), own_loss=True)
     models = jax.vmap(Family.model)(family, *solved.models)
 
@@ -254,7 +257,8 @@ Shape = tuple[str, Float[np.ndarray, "hidden feature"], Float[np.ndarray, "hidde
 
 def _shapes(n, m) -> list[Shape]:
     """The regular shapes of at most `n` features in at most `m` dimensions, with what lifts them."""
-    flat = {"dedicated": np.array([[1.0]]), "antipodal pair": np.array([[1.0, -1.0]])}
+    flat = {"dedicated": [[1.0]], "antipodal pair": [[1.0, -1.0]], "aligned pair": [[1.0, 0.4]]}
+    flat = {name: np.array(directions) for name, directions in flat.items()}
     names = {3: "triangle", 5: "pentagon", 6: "hexagon"}
     for k in range(3, n + 1):
         if k != 4:
