@@ -4,6 +4,7 @@ Features are independent, active with chance `density` and then uniform on [0, 1
 take NumPy or JAX arrays, or numbers, and broadcast.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from itertools import permutations
 from typing import NamedTuple
@@ -257,21 +258,23 @@ Shape = tuple[str, Float[np.ndarray, "hidden feature"], Float[np.ndarray, "hidde
 
 def _shapes(n, m) -> list[Shape]:
     """The regular shapes of at most `n` features in at most `m` dimensions, with what lifts them."""
-    flat = {"dedicated": [[1.0]], "antipodal pair": [[1.0, -1.0]], "aligned pair": [[1.0, 0.4]]}
-    flat = {name: np.array(directions) for name, directions in flat.items()}
+    flat = {
+        "dedicated": np.array([[1.0]]),
+        "antipodal pair": np.array([[1.0, -1.0]]),
+        "aligned pair": np.array([[1.0, 0.4]]),
+    }
     names = {3: "triangle", 5: "pentagon", 6: "hexagon"}
-    for k in range(3, n + 1):
-        if k != 4:
-            turn = 2 * np.pi * np.arange(k) / k
-            flat[names.get(k, f"{k}-gon")] = np.array([np.cos(turn), np.sin(turn)])
+    for k in (3, *range(5, n + 1)):
+        turn = 2 * np.pi * np.arange(k) / k
+        flat[names.get(k, f"{k}-gon")] = np.array([np.cos(turn), np.sin(turn)])
     for d in range(3, m + 1):
         # The corners of a simplex: unit vectors less their mean, in a basis of what is left.
         corners = np.linalg.svd(np.eye(d + 1) - 1 / (d + 1))[0][:, :d].T
         flat["tetrahedron" if d == 3 else f"{d}-simplex"] = corners / np.linalg.norm(corners, axis=0)
-    shapes = [(name, directions, 0 * directions) for name, directions in flat.items()]
+    shapes = [(name, directions, np.zeros_like(directions)) for name, directions in flat.items()]
     # Two squares, one turned by 45 degrees, as far apart as 8 charges on a sphere have them.
     turn, side = np.pi / 4 * np.arange(8), (-1.0) ** np.arange(8)
-    squares = np.array([np.cos(turn), np.sin(turn), 0 * turn]) * np.sqrt(1 - 0.5604**2)
+    squares = np.array([np.cos(turn), np.sin(turn), 0 * turn]) * math.sqrt(1 - 0.5604**2)
     shapes.append(("square antiprism", squares, np.array([0 * turn, 0 * turn, 0.5604 * side])))
     return [shape for shape in shapes if shape[1].shape[0] <= m and shape[1].shape[1] <= n]
 

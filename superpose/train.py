@@ -289,7 +289,7 @@ def minimize(
                     at = np.minimum(who[i], members - 1)
                     own = member(loss, at) if own_loss else None
                     new = jax.device_put((order, np.isin(order, free), starts[at], own), device)
-                    states[i] = _rounds(states[i], *new, shared[i], unravel, *limits, side)
+                    states[i] = _rounds(states[i], new, shared[i], unravel, limits, side)
                 for i, state in enumerate(states):
                     done = np.flatnonzero((np.asarray(state.outcome) >= 0) & (who[i] < members))
                     for name, end in ends.items():
@@ -301,17 +301,20 @@ def minimize(
         for start in range(0, members if eigenvalues else 0, side):
             at = np.minimum(np.arange(start, start + side), members - 1)
             own = member(loss, at) if own_loss else None
-            curvatures.append(np.asarray(_curvatures(found[at], own, shared[0], unravel))[:, :eigenvalues])
+            spectrum = _curvatures(jnp.asarray(found[at]), own, shared[0], unravel)
+            curvatures.append(np.asarray(spectrum)[:, :eigenvalues])
         gradient = np.abs(ends["g"]).max(axis=1) / ends["scale"]
         return Minimum(
-            jax.tree.map(np.asarray, jax.vmap(unravel)(found)), ends["f"], gradient, ends["outcome"],
+            jax.tree.map(np.asarray, jax.vmap(unravel)(jnp.asarray(found))), ends["f"], gradient, ends["outcome"],
             ends["evaluations"], np.concatenate(curvatures)[:members] if eigenvalues else None,
         )  # fmt: skip
 
 
 @eqx.filter_jit
-def _rounds(state, order, begins, starts, own, shared, unravel, tolerance, evaluations, side) -> _Search:
+def _rounds(state, new, shared, unravel, limits, side) -> _Search:
     """Put the members in `order`, begin the new ones, and take each up to 8 evaluations further."""
+    order, begins, starts, own = new
+    tolerance, evaluations = limits
     begun = jax.vmap(_begin)(starts)
 
     def arranged(old, new):
@@ -353,7 +356,7 @@ def _curvatures(x, own, shared, unravel) -> Float[Array, "member eigenvalue"]:
     return jax.vmap(spectrum)(x, own)
 
 
-def _begin(x) -> _Search:
+def _begin(x: Array) -> _Search:
     zero = jnp.zeros_like(x)
     return _Search(
         x, f=jnp.array(jnp.inf), g=zero, scale=jnp.array(1.0), H=jnp.eye(len(x)), d=zero, t=jnp.array(0.0),
@@ -411,7 +414,7 @@ def _search(value_and_gradient, tolerance, evaluations, state: _Search) -> _Sear
     flat = jnp.abs(new.g).max() <= tolerance * scale
     stuck = (~good & (new.t < 1e-12)) | (new.stalled >= 5)
     ends = ~finite, flat, stuck, new.evaluations >= evaluations
-    new = new._replace(outcome=jnp.select(ends, jnp.array([3, 0, 1, 2], jnp.int8), jnp.int8(-1)))
+    new = new._replace(outcome=jnp.select(ends, [jnp.int8(place) for place in (3, 0, 1, 2)], jnp.int8(-1)))
     return jax.tree.map(lambda old, new: jnp.where(state.outcome < 0, new, old), state, new)
 
 
