@@ -9,6 +9,8 @@ from jaxtyping import Float, Int
 from superpose.features import Anticorrelated, Correlated, Empirical, Features
 from superpose.train import Minimum
 
+# Measured on all pairs of starts in 1,600 cells of 2 in 1 and 900 of 3 in 2: those that reached the same
+# minimum differ by less than 1e-6 and 6e-4, others of close losses by more than 1e-5 or 3e-3.
 SAME_LOSS = 1e-5
 """Losses are equal that differ by no more than this share."""
 SAME_WEIGHTS = 1e-3

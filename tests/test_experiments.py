@@ -76,7 +76,10 @@ def test_one_phase_diagram_alone_is_run_claimed_and_drawn():
     found = data.isel(size=0)
     best = found.loss.where(found.minimum == 0)
     np.testing.assert_allclose(best.max("member"), found.loss.min("member"), rtol=1e-5)
-    np.testing.assert_allclose((found.minimum == 0).mean("member"), found.reached)
+    share = (found.minimum == 0).mean("member")
+    assert (share <= found.reached).all()
+    # Dense and equally important, any mixture of the two features will do: a valley of one loss.
+    np.testing.assert_allclose(share[:2], found.reached[:2])
     with plot.style():
         phase_diagram.figure(data).draw_without_rendering()
 
