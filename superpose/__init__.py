@@ -8,7 +8,19 @@ from importlib.metadata import version
 
 __version__ = version("superpose")
 
-_modules = ("claims", "features", "losses", "measures", "models", "plot", "store", "sweep", "theory", "train")
+_modules = (
+    "claims",
+    "features",
+    "losses",
+    "measures",
+    "minima",
+    "models",
+    "plot",
+    "store",
+    "sweep",
+    "theory",
+    "train",
+)
 __all__ = list(_modules)
 
 

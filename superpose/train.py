@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +20,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from superpose.models import Network
 
-__all__ = ["Fit", "Minimum", "ensemble", "fit", "member", "member_keys", "minimize"]
+__all__ = ["OUTCOMES", "Fit", "Minimum", "ensemble", "fit", "member", "member_keys", "minimize"]
 
 Model = TypeVar("Model", bound=Network)
 Tree = TypeVar("Tree")
@@ -170,16 +171,32 @@ def _blocks(members: int) -> Int[np.ndarray, "block place"]:
     return np.minimum(np.arange(n_blocks * BLOCK), members - 1).reshape(n_blocks, BLOCK)
 
 
+OUTCOMES = (
+    "converged",
+    "rounding: no step lowers the loss",
+    "evaluations used up",
+    "not finite",
+)
+"""How a search can end, by the number that `Minimum.outcome` gives it."""
+
+
 class Minimum(NamedTuple):
     """What `minimize` returns, as NumPy arrays: they are float64, which JAX by itself would round."""
 
-    models: Network
-    """The models at the minima that they reached, with a leading `member` axis."""
+    models: Any
+    """The parameters at the minima that were reached, with a leading `member` axis."""
     loss: Float[np.ndarray, " member"]
     gradient: Float[np.ndarray, " member"]
-    """The largest slope that is left, as a share of the loss of the model at its start."""
-    converged: Bool[np.ndarray, " member"]
+    """The largest slope that is left, as a share of the loss at the start."""
+    outcome: Int[np.ndarray, " member"]
+    """How each search ended: its place in `OUTCOMES`."""
     evaluations: Int[np.ndarray, " member"]
+    eigenvalues: Float[np.ndarray, "member eigenvalue"] | None
+    """The smallest eigenvalues of the Hessian, in rising order, where they were asked for."""
+
+    @property
+    def converged(self) -> Bool[np.ndarray, " member"]:
+        return self.outcome == 0
 
 
 class _Search(NamedTuple):
@@ -194,104 +211,163 @@ class _Search(NamedTuple):
     evaluations: Array
     fresh: Array  # H has not been updated yet
     stalled: Array  # steps in a row that lowered the loss by no more than rounding could
-    done: Array
+    outcome: Array  # a place in OUTCOMES, or -1 as long as the search goes on
 
 
 def minimize(
-    models: Model,
-    loss: Callable[[Model], Float[Array, ""]],
+    models: Tree,
+    loss: Callable[[Tree], Float[Array, ""]],
     *,
     own_loss: bool = False,
     tolerance: float = 1e-6,
     evaluations: int = 1000,
-    block: int = 4096,
+    eigenvalues: int = 0,
     progress: bool = True,
 ) -> Minimum:
     """Take each member to a local minimum of an exact `loss`, in float64.
 
-    Quasi-Newton (BFGS with an Armijo line search), each member by itself, all in step: every
-    round evaluates one trial point for each. A member has converged where no slope exceeds
-    `tolerance` times the loss of its start; it stops without where rounding ends the descent,
-    or after `evaluations` of the loss. `own_loss` is as for `fit`. `block` members are in
-    memory at a time; one that is done makes room for the next.
+    `models` are any parameters: a pytree of arrays with a leading `member` axis, of which `loss`
+    takes one member. `own_loss` is as for `fit`. Each member is a search of its own, by BFGS with
+    an Armijo line search; they are shared among `jax.devices()`, and the number of devices does
+    not change a bit of any. A member has converged where no slope exceeds `tolerance` times the
+    loss of its start. `OUTCOMES` lists why others stopped.
 
-    For tens to a few thousand weights a model: memory and work grow with their square. Use
+    With `eigenvalues=k`, also the `k` smallest eigenvalues of the Hessian. A negative one means a
+    saddle. Rotations of `m` hidden dimensions cost nothing, so `m (m - 1) / 2` are 0, up to the
+    gradient that is left.
+
+    For up to about a thousand weights a model, because memory and work grow with their square. Use
     `fit` for larger models and for losses that are sampled.
 
     >>> from superpose.features import Independent
     >>> from superpose.losses import Population
     >>> from superpose.models import ReluOutput
     >>> models = ensemble(lambda key: ReluOutput.init(2, 1, key=key), members=9, key=jax.random.key(0))
-    >>> best = minimize(models, Population(Independent(0.1, n_features=2))).loss.min()
-    >>> float(best) <= 2 * 0.1**2 / 6  # no worse than an antipodal pair of unit weights
+    >>> solved = minimize(models, Population(Independent(0.1, n_features=2)), eigenvalues=1)
+    >>> best = solved.loss.argmin()
+    >>> bool(solved.loss[best] <= 2 * 0.1**2 / 6)  # no worse than an antipodal pair of unit weights
     True
+    >>> OUTCOMES[solved.outcome[best]], bool(solved.eigenvalues[best, 0] > 0)
+    ('converged', True)
     """
     with jax.enable_x64(True):
-        models = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), models)
-        members = len(models.b)
-        block = min(block, members)
-        _, unravel = ravel_pytree(member(models, 0))
-        starts = jax.vmap(lambda model: ravel_pytree(model)[0])(models)
+        models = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), models)
+        if own_loss:
+            loss = jax.tree.map(np.asarray, loss)
+        unravel = ravel_pytree(member(models, 0))[1]
+        leaves = jax.tree.leaves(models)
+        members = len(leaves[0])
+        starts = np.concatenate([leaf.reshape(members, -1) for leaf in leaves], axis=1)
+        limits = np.float64(tolerance), np.int64(evaluations)
 
-        def value_and_gradient(x, own):
-            return jax.value_and_grad(lambda x: own(unravel(x)))(x)
+        # As many side by side as fill a cache, or a chip, and half a gigabyte of H at most.
+        most = 256 if jax.default_backend() == "cpu" else 4096
+        side = max(1, min(most, members, 2**26 // starts.shape[1] ** 2))
+        devices = jax.devices()[: -(-members // side)]
+        rows = max(1, min(4096 // side, -(-members // (side * len(devices)))))
+        shared = [None if own_loss else eqx.filter_shard(loss, device) for device in devices]
 
-        axis = 0 if own_loss else None
-        search = jax.vmap(partial(_search, value_and_gradient, tolerance, evaluations), in_axes=(0, axis))
-
-        @jax.jit
-        def rounds(state, own):
-            return jax.lax.fori_loop(0, 8, lambda _, state: search(state, own), state)
-
-        @jax.jit
-        def place(state, slots, x):
-            begun = jax.vmap(_begin)(x)
-            return jax.tree.map(lambda old, new: old.at[slots].set(new, mode="drop"), state, begun)
-
-        state = jax.vmap(_begin)(starts[:block])
-        who = np.arange(block)  # the member in each slot; past the last one, an empty slot
-        waiting, finished = block, 0
+        # The member in each slot; past the last one, an empty slot.
+        who = np.full((len(devices), rows * side), members)
+        empty = _begin(jnp.zeros(starts.shape[1]))._replace(outcome=jnp.int8(0))
+        empty = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (rows * side, *leaf.shape)), empty)
+        states = [jax.device_put(empty, device) for device in devices]
         ends = {
-            name: np.zeros((members, *leaf.shape[1:]), leaf.dtype)
-            for name, leaf in state._asdict().items()
-            if name in ("x", "f", "g", "scale", "evaluations")
+            name: np.zeros((members, *getattr(empty, name).shape[1:]), getattr(empty, name).dtype)
+            for name in ("x", "f", "g", "scale", "evaluations", "outcome")
         }
+        waiting = 0
         with _progress("minimizing", members, progress) as advanced:
-            while finished < members:
-                at = np.minimum(who, members - 1)
-                state = rounds(state, member(loss, at) if own_loss else loss)
-                done = np.flatnonzero(np.asarray(state.done) & (who < members))
-                for name, end in ends.items():
-                    end[who[done]] = np.asarray(getattr(state, name))[done]
-                finished += len(done)
-                new = np.arange(waiting, min(waiting + len(done), members))
-                waiting += len(new)
-                slots = np.full(block, block)
-                slots[: len(new)] = done[: len(new)]
-                who[done] = members
-                who[done[: len(new)]] = new
-                if len(new):
-                    begin = np.zeros(block, int)
-                    begin[: len(new)] = new
-                    state = place(state, slots, starts[begin])
-                advanced(finished)
+            while waiting < members or (who < members).any():
+                for i, device in enumerate(devices):
+                    free = np.flatnonzero(who[i] == members)[: members - waiting]
+                    who[i, free] = np.arange(waiting, waiting + len(free))
+                    waiting += len(free)
+                    # Those at work first: rows without any cost nothing.
+                    order = np.argsort(who[i] == members, kind="stable")
+                    who[i] = who[i, order]
+                    at = np.minimum(who[i], members - 1)
+                    own = member(loss, at) if own_loss else None
+                    new = jax.device_put((order, np.isin(order, free), starts[at], own), device)
+                    states[i] = _rounds(states[i], new, shared[i], unravel, limits, side)
+                for i, state in enumerate(states):
+                    done = np.flatnonzero((np.asarray(state.outcome) >= 0) & (who[i] < members))
+                    for name, end in ends.items():
+                        end[who[i, done]] = np.asarray(getattr(state, name))[done]
+                    who[i, done] = members
+                advanced(waiting - (who < members).sum())
+
+        found, curvatures = ends["x"], []
+        for start in range(0, members if eigenvalues else 0, side):
+            at = np.minimum(np.arange(start, start + side), members - 1)
+            own = member(loss, at) if own_loss else None
+            spectrum = _curvatures(jnp.asarray(found[at]), own, shared[0], unravel)
+            curvatures.append(np.asarray(spectrum)[:, :eigenvalues])
         gradient = np.abs(ends["g"]).max(axis=1) / ends["scale"]
-        models = jax.tree.map(np.asarray, jax.vmap(unravel)(jnp.asarray(ends["x"])))
-        return Minimum(models, ends["f"], gradient, gradient <= tolerance, ends["evaluations"])
+        return Minimum(
+            jax.tree.map(np.asarray, jax.vmap(unravel)(jnp.asarray(found))), ends["f"], gradient, ends["outcome"],
+            ends["evaluations"], np.concatenate(curvatures)[:members] if eigenvalues else None,
+        )  # fmt: skip
 
 
-def _begin(x) -> _Search:
+@eqx.filter_jit
+def _rounds(state, new, shared, unravel, limits, side) -> _Search:
+    """Put the members in `order`, begin the new ones, and take each up to 8 evaluations further."""
+    order, begins, starts, own = new
+    tolerance, evaluations = limits
+    begun = jax.vmap(_begin)(starts)
+
+    def arranged(old, new):
+        return jnp.where(begins.reshape(-1, *[1] * (new.ndim - 1)), new, old[order])
+
+    def row(each):
+        state, own = each
+
+        def search(state, own):
+            loss = shared if own is None else own
+            return _search(jax.value_and_grad(lambda x: loss(unravel(x))), tolerance, evaluations, state)
+
+        def advance(carry):
+            done, state = carry
+            return done + 1, jax.vmap(search)(state, own)
+
+        def unfinished(carry):
+            done, state = carry
+            return (done < 8) & (state.outcome < 0).any()
+
+        return jax.lax.while_loop(unfinished, advance, (0, state))[1]
+
+    rows = jax.tree.map(
+        lambda leaf: leaf.reshape(-1, side, *leaf.shape[1:]), (jax.tree.map(arranged, state, begun), own)
+    )
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), jax.lax.map(row, rows))
+
+
+@eqx.filter_jit
+def _curvatures(x, own, shared, unravel) -> Float[Array, "member eigenvalue"]:
+    """All eigenvalues of the Hessian, a column of which is computed at a time."""
+
+    def spectrum(x, own):
+        loss = shared if own is None else own
+        slope = jax.grad(lambda x: loss(unravel(x)))
+        H = jax.lax.map(lambda along: jax.jvp(slope, (x,), (along,))[1], jnp.eye(len(x)))
+        return jnp.linalg.eigvalsh((H + H.T) / 2)
+
+    return jax.vmap(spectrum)(x, own)
+
+
+def _begin(x: Array) -> _Search:
     zero = jnp.zeros_like(x)
     return _Search(
         x, f=jnp.array(jnp.inf), g=zero, scale=jnp.array(1.0), H=jnp.eye(len(x)), d=zero, t=jnp.array(0.0),
-        evaluations=jnp.array(0), fresh=jnp.array(True), stalled=jnp.array(0), done=jnp.array(False),
+        evaluations=jnp.array(0), fresh=jnp.array(True), stalled=jnp.array(0), outcome=jnp.int8(-1),
     )  # fmt: skip
 
 
-def _search(value_and_gradient, tolerance, evaluations, state: _Search, own) -> _Search:
+def _search(value_and_gradient, tolerance, evaluations, state: _Search) -> _Search:
     """One evaluation: take the trial step or shorten it."""
     x = state.x + state.t * state.d
-    f, g = value_and_gradient(x, own)
+    f, g = value_and_gradient(x)
     first = state.evaluations == 0
     slope = state.g @ state.d
     # At the bottom, rounding may keep a step from lowering the loss by what the slope promises.
@@ -332,12 +408,14 @@ def _search(value_and_gradient, tolerance, evaluations, state: _Search, own) -> 
         evaluations=state.evaluations + 1,
         fresh=state.fresh & ~curved,
         stalled=jnp.where(good & (state.f - f > 10 * rounding), 0, state.stalled + good),
-        done=state.done,
+        outcome=state.outcome,
     )
+    finite = jnp.isfinite(new.f) & jnp.isfinite(new.g).all()
     flat = jnp.abs(new.g).max() <= tolerance * scale
     stuck = (~good & (new.t < 1e-12)) | (new.stalled >= 5)
-    new = new._replace(done=flat | stuck | (new.evaluations >= evaluations))
-    return jax.tree.map(lambda old, new: jnp.where(state.done, old, new), state, new)
+    ends = ~finite, flat, stuck, new.evaluations >= evaluations
+    new = new._replace(outcome=jnp.select(ends, [jnp.int8(place) for place in (3, 0, 1, 2)], jnp.int8(-1)))
+    return jax.tree.map(lambda old, new: jnp.where(state.outcome < 0, new, old), state, new)
 
 
 @contextmanager

@@ -13,21 +13,25 @@ def _holds(claims):
 
 
 def _diagram(size, cells=12):
-    """The prototypes themselves, each in the cells where theory puts it."""
+    """The prototypes themselves, each in the cells where theory puts it, and as the best families."""
     n, _ = phase_diagram.SIZES[size]
     density, extra = np.logspace(-2, 0, cells), np.logspace(-1, 1, cells)
     losses = theory.phase_losses(n, density[:, None], extra[None, :])
     W = np.array(theory.PROTOTYPES[n], float)[losses.argmin(0)]
-    lead = ("density", "extra_importance", "member")
-    data = xr.Dataset(
+    cell = ("density", "extra_importance")
+    lead = (*cell, "member")
+    certificate = {"reached": 1.0, "distinct": 2, "gap": 0.1, "missed": 0.7}
+    return xr.Dataset(
         {
             "W": ((*lead, "hidden", "feature"), np.repeat(W[:, :, None], 2, axis=2)),
             "b": ((*lead, "feature"), np.zeros((cells, cells, 2, n))),
             "loss": (lead, np.repeat(losses.min(0)[..., None], 2, axis=2)),
+            "family_W": ((*cell, "hidden", "feature"), W),
+            "family_loss": (cell, losses.min(0)),
+            **{name: (cell, np.full((cells, cells), value)) for name, value in certificate.items()},
         },
         {"density": density, "extra_importance": extra, "member": [0, 1]},
     )
-    return data.merge(phase_diagram.minima(data))
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +43,11 @@ def test_claims_of_the_phase_diagram_hold_for_the_prototypes(diagrams):
     assert all(_holds(phase_diagram.claims(diagrams)).values())
 
 
-@pytest.mark.parametrize("size", ["2 in 1", "3 in 2"])
+@pytest.mark.parametrize("size", ["2-in-1", "3-in-2"])
 def test_claims_of_the_phase_diagram_fail_for_models_that_store_nothing(diagrams, size):
-    name = size.replace(" ", "-")
     holds = _holds(phase_diagram.claims(diagrams.assign(W=0 * diagrams.W, loss=1.01 * diagrams.loss)))
     for claim in ("phases", "agree", "best", "jump"):
-        assert not holds[f"{name}-{claim}"]
+        assert not holds[f"{size}-{claim}"]
 
 
 def test_sparsity_claim_fails_for_dense_superposition(diagrams):
@@ -54,13 +57,37 @@ def test_sparsity_claim_fails_for_dense_superposition(diagrams):
     assert not _holds(phase_diagram.claims(diagrams.assign(W=(diagrams.W.dims, pair))))["2-in-1-sparsity"]
 
 
-def test_minima_are_counted_by_their_losses():
-    loss = np.array([[[1.0, 2.0, 1.00001, 3.0], [1.0, 1.0, 1.0, 1.0]]])
-    data = xr.Dataset({"loss": (("density", "extra_importance", "member"), loss)})
-    found = phase_diagram.minima(data)
-    assert found.basins.values.tolist() == [[3, 1]]
-    assert found.reached.values.tolist() == [[0.5, 1.0]]
-    np.testing.assert_allclose(found.gap.values, [[1.0, np.nan]])
+def test_claims_about_families_and_certainty_can_fail(diagrams):
+    flipped = diagrams.assign(family_W=0 * diagrams.family_W, family_loss=1.1 * diagrams.family_loss)
+    lucky = flipped.assign(reached=0.5 * diagrams.reached)
+    holds = _holds(phase_diagram.claims(lucky))
+    for size in phase_diagram.SIZES:
+        assert not any(holds[f"{size}-{claim}"] for claim in ("families", "families-loss", "sure"))
+    better = diagrams.assign(family_loss=0.99 * diagrams.family_loss)
+    assert not _holds(phase_diagram.claims(better))["2-in-1-families-loss"]
+
+
+def test_one_phase_diagram_alone_is_run_claimed_and_drawn():
+    data = phase_diagram.run(phase_diagram.Config(sizes=("2-in-1",), cells=3, members=6))
+    assert data["size"].values.tolist() == ["2-in-1"]
+    claims = phase_diagram.claims(data)
+    assert {claim.id[:6] for claim in claims} == {"2-in-1"}
+    assert _holds(claims)["2-in-1-families-loss"]
+    found = data.isel(size=0)
+    best = found.loss.where(found.minimum == 0)
+    np.testing.assert_allclose(best.max("member"), found.loss.min("member"), rtol=1e-5)
+    share = (found.minimum == 0).mean("member")
+    assert (share <= found.reached).all()
+    # Dense and equally important, any mixture of the two features will do: a valley of one loss.
+    np.testing.assert_allclose(share[:2], found.reached[:2])
+    with plot.style():
+        phase_diagram.figure(data).draw_without_rendering()
+
+
+@pytest.mark.parametrize("sizes", [(), ("2-in-1", "2-in-1")])
+def test_phase_diagrams_are_named_once(sizes):
+    with pytest.raises(ValueError, match="sizes must name one diagram or more, each once"):
+        phase_diagram.Config(sizes=sizes)
 
 
 def _basic(size):

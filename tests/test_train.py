@@ -1,14 +1,18 @@
+import os
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from superpose import theory
+from superpose import theory, train
 from superpose.features import Independent
 from superpose.losses import Population, Sampled
 from superpose.models import Linear, ReluOutput
-from superpose.train import ensemble, fit, member, member_keys, minimize
+from superpose.train import OUTCOMES, ensemble, fit, member, member_keys, minimize
 
 KEY, STEPS = jax.random.key(0), 300
 SAMPLED = Sampled(Independent(0.1, n_features=5), batch=64)
@@ -164,13 +168,88 @@ def test_a_member_alone_reaches_the_minimum_that_it_reaches_in_an_ensemble(minim
     np.testing.assert_allclose(alone.loss[0], minima.loss[3], rtol=1e-10)
 
 
-def test_minimize_does_not_depend_on_its_blocks(minima):
-    blocks = minimize(_models(7, 3, 2), THREE, block=3)
-    np.testing.assert_allclose(blocks.models.W, minima.models.W, atol=1e-10)
-    assert (blocks.evaluations == minima.evaluations).all()
+def test_minimize_does_not_depend_on_the_number_of_devices(tmp_path):
+    # 300 members fill more than one row of 256, so that two devices share them.
+    code = """
+import sys
+import jax, numpy as np
+from superpose.features import Independent
+from superpose.losses import Population
+from superpose.models import ReluOutput
+from superpose.train import ensemble, minimize
+models = ensemble(lambda key: ReluOutput.init(2, 1, key=key), members=300, key=jax.random.key(0))
+solved = minimize(models, Population(Independent(0.1, n_features=2)))
+np.savez(sys.argv[1], devices=len(jax.devices()), W=solved.models.W, b=solved.models.b, loss=solved.loss)
+"""
+    ran = []
+    for devices in (1, 2):
+        file = tmp_path / f"{devices}.npz"
+        env = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+        subprocess.run([sys.executable, "-c", code, file], env=env, check=True, timeout=300)
+        ran.append(np.load(file))
+    assert [int(one["devices"]) for one in ran] == [1, 2]
+    for name in ("W", "b", "loss"):
+        np.testing.assert_array_equal(ran[0][name], ran[1][name])
+
+
+def test_more_members_than_slots_are_minimized_in_turn(pairs):
+    many = minimize(_models(4500, 2, 1), Population(Independent(0.1, n_features=2)))
+    assert many.converged.mean() > 0.99
+    np.testing.assert_allclose(many.loss[:20], pairs.loss, rtol=1e-9)
+
+
+def test_a_second_minimization_compiles_nothing(minima):
+    before = train._rounds._cached._cache_size()
+    minimize(_models(7, 3, 2), Population(Independent(0.2, [1.0, 0.5, 0.8])))
+    assert train._rounds._cached._cache_size() == before
+
+
+def test_minimize_takes_any_parameters():
+    # A paraboloid around (1, -2), and a valley that bends.
+    starts = {"x": np.array([0.0, 5.0]), "y": {"z": np.array([[1.0], [-3.0]])}}
+    solved = minimize(starts, lambda at: (at["x"] - 1) ** 2 + 3 * (at["y"]["z"][0] + 2) ** 2 + 1)
+    assert solved.converged.all()
+    np.testing.assert_allclose(solved.models["x"], 1, atol=1e-5)
+    np.testing.assert_allclose(solved.models["y"]["z"], -2, atol=1e-5)
+    np.testing.assert_allclose(solved.loss, 1)
+    bent = minimize(
+        np.array([[-1.2, 1.0]]), lambda x: 100 * (x[1] - x[0] ** 2) ** 2 + (1 - x[0]) ** 2, eigenvalues=2
+    )
+    np.testing.assert_allclose(bent.models, 1, atol=1e-5)
+    # The Hessian of Rosenbrock's function at its minimum is [[802, -400], [-400, 200]].
+    np.testing.assert_allclose(bent.eigenvalues, [[0.39936, 1001.60064]], rtol=1e-4)
+
+
+def test_a_search_says_why_it_ended():
+    def ended(start, loss, **choices):
+        return OUTCOMES[minimize(np.array([start]), loss, **choices).outcome[0]]
+
+    assert ended(1.0, lambda x: 1 + x**2) == "converged"
+    assert ended(1.0, lambda x: 1 + x**2, evaluations=2) == "evaluations used up"
+    assert ended(1.0, lambda x: 1 + jnp.abs(x - 0.3)).startswith("rounding")
+    assert ended(-1.0, lambda x: jnp.log(x) ** 2) == "not finite"
+    # A step into what is not finite is taken back.
+    assert ended(0.05, lambda x: 1 + jnp.log(x) ** 2) == "converged"
+
+
+def test_a_saddle_has_a_negative_eigenvalue():
+    solved = minimize(np.zeros((1, 2)), lambda x: 1 + x[0] ** 2 - 3 * x[1] ** 2, eigenvalues=1)
+    assert solved.converged.all()
+    np.testing.assert_allclose(solved.eigenvalues, [[-6.0]])
+
+
+def test_turning_two_hidden_dimensions_costs_nothing():
+    starts = np.random.default_rng(0).normal(size=(3, 2, 2))
+    target = np.diag([2.0, 1.0])
+    solved = minimize(starts, lambda W: 1 + ((W.T @ W - target) ** 2).sum(), eigenvalues=2)
+    assert solved.converged.all()
+    assert solved.eigenvalues.shape == (3, 2)
+    np.testing.assert_allclose(solved.eigenvalues[:, 0], 0, atol=1e-4)
+    assert (solved.eigenvalues[:, 1] > 0.1).all()
 
 
 def test_minima_are_float64_and_flat(minima):
+    assert minima.eigenvalues is None
     assert minima.models.W.dtype == minima.loss.dtype == np.float64
     assert minima.converged.all()
     assert (minima.gradient <= 1e-6).all()
@@ -185,6 +264,7 @@ def test_minima_are_float64_and_flat(minima):
 def test_no_evaluations_left_is_not_converged():
     stopped = minimize(_models(2, 3, 2), THREE, evaluations=5)
     assert not stopped.converged.any()
+    assert (stopped.outcome == OUTCOMES.index("evaluations used up")).all()
     assert (stopped.evaluations == 5).all()
 
 

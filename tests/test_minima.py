@@ -1,0 +1,116 @@
+import jax
+import numpy as np
+import pytest
+
+from superpose.features import Correlated, Independent
+from superpose.losses import Population
+from superpose.minima import basins
+from superpose.models import Linear, ReluOutput
+from superpose.train import Minimum, ensemble, minimize
+
+PENTAGON = np.array([np.cos(2 * np.pi * np.arange(5) / 5), np.sin(2 * np.pi * np.arange(5) / 5)])
+
+
+def _solved(W, b, loss, outcome=0):
+    """Models made by hand, as if they had been minimized."""
+    W, b, loss = (np.asarray(values, float) for values in (W, b, loss))
+    zero = np.zeros(len(loss))
+    with jax.enable_x64(True):
+        models = jax.vmap(lambda W, b: ReluOutput(W, b, None, None, "relu", "identity"))(W, b)
+    return Minimum(models, loss, zero, zero.astype(int) + outcome, zero.astype(int), None)
+
+
+def _turned(W, angle, flip=1):
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.array([[cos, -sin], [flip * sin, flip * cos]]) @ W
+
+
+def test_turned_and_reflected_models_are_the_same_minimum():
+    W = [PENTAGON, _turned(PENTAGON, 1.0), _turned(PENTAGON, 2.0, flip=-1)]
+    found = basins(_solved(W, np.full((3, 5), -0.2), [1, 1, 1]))
+    assert found.distinct == 1
+    assert found.reached == 1
+    assert np.isnan(found.gap)
+
+
+def test_only_equivalent_features_may_be_exchanged():
+    pairs = np.array([[1.0, -1, 0, 0], [0, 0, 0.9, -0.9]])
+    b = np.array([0.1, 0.1, 0.2, 0.2])
+    order = [2, 0, 1, 3]
+    solved = _solved([pairs, pairs[:, order]], [b, b[order]], [1, 1])
+    assert basins(solved).distinct == 2
+    assert basins(solved, Independent(0.1, n_features=4)).distinct == 1
+    assert basins(solved, Independent(0.1, [1.0, 1.0, 1.0, 0.9])).distinct == 1  # 3 is weak in both
+    assert basins(solved, Independent(0.1, [0.9, 1.0, 1.0, 1.0])).distinct == 2
+    assert basins(solved, Independent([0.2, 0.1, 0.1, 0.1])).distinct == 2
+
+
+def test_features_of_one_set_are_told_from_others():
+    # The antipodal partner is in the same set, or in the other one.
+    within, across = np.array([[[1.0, -1, 0, 0], [0, 0, 1, -1]], [[1.0, 0, -1, 0], [0, 1, 0, -1]]])
+    solved = _solved([within, across], np.zeros((2, 4)), [1, 1])
+    assert basins(solved, Correlated([0.1, 0.1], (2, 2))).distinct == 2
+    assert basins(solved, Independent(0.1, n_features=4)).distinct == 1
+
+
+def test_each_group_of_starts_has_its_own_minima():
+    W = np.array([[[1.0, -1.0]]] * 3 + [[[1.0, 0.0]]] * 3)
+    loss = [1.0, 1.0 + 1e-9, 1.0, 3.0, 2.0, 2.0]
+    with jax.enable_x64(True):
+        laws = jax.vmap(lambda density: Independent(density, n_features=2))(np.full(6, 0.1))
+    found = basins(_solved(W, np.zeros((6, 2)), loss), laws, starts=3)
+    assert found.label.tolist() == [[0, 0, 0], [1, 0, 0]]
+    assert found.best.tolist() == [1, 2]
+    assert found.distinct.tolist() == [1, 2]
+    np.testing.assert_allclose(found.reached, [1, 2 / 3])
+    np.testing.assert_allclose(found.gap, [np.nan, 0.5])
+    np.testing.assert_allclose(found.missed, 1 - 0.05 ** (1 / 3))
+
+
+def test_equal_weights_of_unequal_loss_are_not_the_same():
+    W = np.ones((2, 1, 2))
+    assert basins(_solved(W, np.zeros((2, 2)), [1, 1.001])).distinct == 2
+
+
+def test_starts_that_did_not_converge_are_no_minima():
+    W, b = np.zeros((4, 1, 2)), np.zeros((4, 2))
+    found = basins(_solved(W, b, [1, 2, 2, 0.5], outcome=np.array([0, 0, 1, 2])))
+    assert found.label.tolist() == [0, 1, -1, -1]
+    assert found.best == 1
+    assert found.reached == 0.25
+    assert found.converged == 0.5
+    assert found.missed == pytest.approx(1 - 0.05**0.5)
+    none = basins(_solved(W, b, [1, 2, 2, 0.5], outcome=1))
+    assert np.isnan(none.best)
+    assert none.distinct == none.reached == 0
+    assert none.missed == 1
+
+
+def test_an_output_that_is_never_positive_is_the_same_whatever_its_weights():
+    W = np.array([[[1.0, 0.0]], [[1.0, 0.0]]])
+    assert basins(_solved(W, [[0.0, -0.1], [0.0, -5.0]], [1, 1])).distinct == 1
+    assert basins(_solved(W, [[0.0, 0.1], [0.0, 0.2]], [1, 1])).distinct == 2
+
+
+def test_starts_must_divide_the_members():
+    solved = _solved(np.zeros((4, 1, 2)), np.zeros((4, 2)), np.ones(4))
+    for starts in (3, 0, 8):
+        with pytest.raises(ValueError, match=f"starts must divide the number of members, 4, got {starts}"):
+            basins(solved, starts=starts)
+
+
+def test_the_chance_to_miss_a_minimum_is_what_it_says():
+    # Minima of that chance are missed by all 20 starts once in 20 times.
+    missed = float(basins(_solved(np.zeros((20, 1, 2)), np.zeros((20, 2)), np.ones(20))).missed)
+    hit = np.random.default_rng(0).random((20_000, 20)) < missed
+    share = (~hit).all(axis=1).mean()
+    assert abs(share - 0.05) < 4 * np.sqrt(0.05 * 0.95 / 20_000)
+
+
+def test_minima_of_the_linear_model_are_counted():
+    # Every choice of features to keep is a stationary point; only the best is a minimum.
+    world = Independent(0.1, [1.0, 0.8, 0.6])
+    models = ensemble(lambda key: Linear.init(3, 2, key=key), members=30, key=jax.random.key(0))
+    found = basins(minimize(models, Population(world)), world)
+    assert found.distinct == 1
+    assert found.reached == 1
