@@ -34,14 +34,19 @@ def mean_error(
 
     Elhage et al. (2022), "Toy Models of Superposition", "Experiment Setup".
     """
-    # The batch is the last, contiguous axis: with it XLA's small matrix products on a CPU are
-    # several times faster than with the batch first.
+    # The sample is the last, contiguous axis throughout: on a CPU the work is then three times
+    # faster than with the sample first. Biases are spread over the samples, lest `vmap` turn the
+    # matrices that they are added to.
     x = x.T
-    error = (x - jax.vmap(model, in_axes=1, out_axes=1)(x)) ** 2
-    per_sample = jnp.broadcast_to(jnp.asarray(importance, error.dtype), len(error)) @ error
-    if weight is None:
-        return per_sample.mean()
-    return weight @ per_sample / weight.sum()
+    spread = jax.tree.map(lambda leaf: _over_samples(leaf, x.shape[1]) if leaf.ndim == 1 else leaf, model)
+    axes = jax.tree.map(lambda leaf: 1 if leaf.ndim == 1 else None, model)
+    error = (x - jax.vmap(lambda model, x: model(x), in_axes=(axes, 1), out_axes=1)(spread, x)) ** 2
+    mean = error.mean(axis=1) if weight is None else error @ (weight / weight.sum())
+    return jnp.broadcast_to(jnp.asarray(importance, error.dtype), mean.shape) @ mean
+
+
+def _over_samples(vector, n):
+    return jnp.broadcast_to(vector[:, None], (len(vector), n))
 
 
 class Sampled(eqx.Module):
