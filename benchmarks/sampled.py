@@ -82,7 +82,7 @@ def main() -> None:
     print("models, features, hidden; milliseconds per step, median (and range); ratio, of each turn; share")
     for members, n, m in SIZES:
         runs = {"ours": ours(members, n, m)} | {layout: recipe(members, n, m, layout) for layout in LAYOUTS}
-        steps = {name: max(5, int(SECONDS / run(20))) for name, run in runs.items()}
+        steps = {name: max(20, int(SECONDS / run(200))) for name, run in runs.items()}
         times = {name: [] for name in runs}
         for _ in range(REPEATS):
             for name, run in runs.items():

@@ -122,14 +122,14 @@ def fit(
     members, size, devices = len(models.b), _block(models), jax.devices()
     advance = partial(_advance, optimizer, own_loss)
 
+    ensemble = (models, jax.vmap(optimizer.init)(models)), keys
+
     def begin(block):
         at = np.minimum(np.arange(block * size, (block + 1) * size), members - 1)  # the last fills up
-        own = member(loss, at) if own_loss else loss
-        part = (member(models, at), keys[at], own)  # copies: the caller's own are not donated
-        model, key, own = jax.device_put(part, devices[block % len(devices)])
-        state = jax.vmap(optimizer.init)(model)
+        part = *_at(ensemble, at), _at(loss, at) if own_loss else loss  # copies, which can be donated
+        state, key, own = jax.device_put(part, devices[block % len(devices)])
         none = np.int32(0)
-        return advance((model, state), key, own, none, none)[0], key, own  # no step yet, but compiled
+        return advance(state, key, own, none, none)[0], key, own  # no step yet, but compiled
 
     def by_member(parts):
         """What was computed for each block, from wherever it was, as one array a leaf."""
@@ -161,6 +161,7 @@ def fit(
     return Fit(trained, jnp.stack(history, axis=1), np.array(ends), taken)
 
 
+_at = jax.jit(member)
 _ADAM = optax.adam(1e-3)  # one object, so that a second `fit` finds the first one's program
 
 
