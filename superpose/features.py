@@ -108,7 +108,28 @@ class Independent(eqx.Module):
         return self.density.shape[-1]
 
     def sample(self, key: Key[Array, ""], n: int) -> Float[Array, "sample feature"]:
-        return _thinned(key, self.density, self.value, n).T
+        return self._drawn(key, n, _as_sampled(self.density))
+
+    @property
+    def any_active(self) -> Float[Array, ""]:
+        """The chance that at least one feature is active."""
+        return _any(self.density)[-1]
+
+    def sample_active(self, key: Key[Array, ""], n: int) -> Float[Array, "sample feature"]:
+        """Samples given that at least one feature is active; zeros where none ever is.
+
+        >>> rare = Independent(0.001, n_features=2)
+        >>> bool((rare.sample_active(jax.random.key(0), 100) > 0).any(axis=1).all())
+        True
+        """
+        return self._drawn(key, n, _density_given_any(key, self.density, n))
+
+    def _drawn(self, key, n, density):
+        # One draw says both whether a feature is active (u <= density) and, if so, which value it
+        # has: given that, u / density is uniform again.
+        u = _uniform(key, (self.n_features, n))
+        safe = jnp.where(density > 0, density, 1.0)
+        return jnp.where(u <= density, self.value.quantile(jnp.minimum(u / safe, 1.0)), 0.0).T
 
 
 class Correlated(eqx.Module):
@@ -149,8 +170,20 @@ class Correlated(eqx.Module):
         return self.set_density[_set_of(self.sizes)]
 
     def sample(self, key: Key[Array, ""], n: int) -> Float[Array, "sample feature"]:
+        return self._drawn(key, n, _as_sampled(self.set_density))
+
+    @property
+    def any_active(self) -> Float[Array, ""]:
+        """The chance that at least one feature is active."""
+        return _any(self.set_density)[-1]
+
+    def sample_active(self, key: Key[Array, ""], n: int) -> Float[Array, "sample feature"]:
+        """Samples given that at least one feature is active; zeros where none ever is."""
+        return self._drawn(key, n, _density_given_any(key, self.set_density, n))
+
+    def _drawn(self, key, n, density):
         set_key, value_key = jax.random.split(key)
-        active = _uniform(set_key, (len(self.sizes), n)) <= _as_sampled(self.set_density)
+        active = _uniform(set_key, (len(self.sizes), n)) <= density
         values = self.value.quantile(_uniform(value_key, (self.n_features, n)))
         return jnp.where(active[_set_of(self.sizes)], values, 0.0).T
 
@@ -192,11 +225,23 @@ class Anticorrelated(eqx.Module):
         return (self.set_density / np.array(self.sizes, np.float64))[_set_of(self.sizes)]
 
     def sample(self, key: Key[Array, ""], n: int) -> Float[Array, "sample feature"]:
+        return self._drawn(key, n, _as_sampled(self.set_density))
+
+    @property
+    def any_active(self) -> Float[Array, ""]:
+        """The chance that at least one feature is active."""
+        return _any(self.set_density)[-1]
+
+    def sample_active(self, key: Key[Array, ""], n: int) -> Float[Array, "sample feature"]:
+        """Samples given that at least one feature is active; zeros where none ever is."""
+        return self._drawn(key, n, _density_given_any(key, self.set_density, n))
+
+    def _drawn(self, key, n, density):
         set_key, member_key, value_key = jax.random.split(key, 3)
         set_of, sizes = _set_of(self.sizes), np.array(self.sizes)
         place = np.arange(self.n_features) - np.searchsorted(set_of, set_of)
         chosen = _bits(member_key, (len(sizes), n)) % sizes[:, None].astype(np.uint32)
-        active = _uniform(set_key, (len(sizes), n)) <= _as_sampled(self.set_density)
+        active = _uniform(set_key, (len(sizes), n)) <= density
         values = self.value.quantile(_uniform(value_key, (len(sizes), n)))
         here = active[set_of] & (chosen[set_of] == place[:, None])
         return jnp.where(here, values[set_of], 0.0).T
@@ -314,13 +359,21 @@ def _as_sampled(density) -> Float[Array, " feature 1"]:
     return density.astype(jnp.float32)[:, None]
 
 
-def _thinned(key, density, value, n) -> Float[Array, "feature sample"]:
-    # One draw says both whether a feature is active (u <= density) and, if so, which value it
-    # has: given that, u / density is uniform again.
-    u = _uniform(key, (len(density), n))
-    density = _as_sampled(density)
-    safe = jnp.where(density > 0, density, 1.0)
-    return jnp.where(u <= density, value.quantile(jnp.minimum(u / safe, 1.0)), 0.0)
+def _any(density) -> Float[Array, " feature"]:
+    # The chance that any of the features up to this one is active.
+    return -jnp.expm1(jnp.cumsum(jnp.log1p(-density)))
+
+
+def _density_given_any(key, density, n) -> Float[Array, "feature sample"]:
+    """Chances, for each sample, that follow from its first active feature: 0 before it, 1 for itself.
+
+    The first active feature is drawn from its law, given that there is one.
+    """
+    chance = _any(density)
+    chance = (chance / jnp.where(chance[-1] > 0, chance[-1], 1.0)).astype(jnp.float32)
+    later = chance[:, None] < _uniform(jax.random.fold_in(key, 0), (n,))  # than this feature
+    reached = jnp.concatenate([jnp.ones_like(later[:1]), later[:-1]])
+    return jnp.where(later, 0.0, jnp.where(reached, 1.0, _as_sampled(density)))
 
 
 def _set_of(sizes) -> np.ndarray:

@@ -54,6 +54,11 @@ class Sampled(eqx.Module):
 
     `weight`, a function of one sample, makes a sample count in proportion to it.
 
+    With `stratified`, all of the batch are samples in which some feature is active, and what the
+    others contribute is exact, since they are all the same: no work is done for them. The
+    expectation is the same, and `batch * features.any_active` samples have no more variance than
+    `batch` have without. Raises ValueError for `Empirical` features and with a `weight`.
+
     >>> from superpose.models import ReluOutput
     >>> model = ReluOutput.init(5, 2, key=jax.random.key(0))
     >>> Sampled(Independent(0.1, n_features=5))(model, jax.random.key(1)).shape
@@ -63,13 +68,22 @@ class Sampled(eqx.Module):
     features: Features
     batch: int = eqx.field(static=True, default=1024)
     weight: Callable[[Array], Array] | None = eqx.field(static=True, default=None)
+    stratified: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):
         if self.batch < 1:
             raise ValueError(f"batch must be at least 1 sample, got {self.batch}")
+        if self.stratified and (isinstance(self.features, Empirical) or self.weight is not None):
+            raise ValueError("stratified needs features with densities, not Empirical, and no weight")
 
     def __call__(self, model: Network, key: Key[Array, ""]) -> Float[Array, ""]:
         _same_length(model, self.features)
+        if self.stratified and not isinstance(self.features, Empirical):
+            x = self.features.sample_active(key, self.batch)
+            importance = self.features.importance.astype(x.dtype)
+            chance = self.features.any_active.astype(x.dtype)
+            silent = mean_error(model, jnp.zeros_like(x[:1]), importance)
+            return chance * mean_error(model, x, importance) + (1 - chance) * silent
         x = self.features.sample(key, self.batch)
         importance = self.features.importance.astype(x.dtype)
         weight = None if self.weight is None else jax.vmap(self.weight)(x)

@@ -183,7 +183,9 @@ def _advance(optimizer, own_loss, ensemble, keys, loss, start, stop):
 
         return jax.lax.fori_loop(start, stop, body, (model, state, jnp.float32(0)))
 
-    model, state, total = jax.vmap(train, in_axes=(0, 0, 0, 0 if own_loss else None))(*ensemble, keys, loss)
+    model, state = ensemble
+    axes = (0, 0, 0, 0 if own_loss else None)
+    model, state, total = jax.vmap(train, in_axes=axes)(model, state, keys, loss)
     return (model, state), total
 
 
