@@ -48,9 +48,7 @@ def exact(size):
     density, importance = (np.repeat(values, STARTS, axis=0) for values in laws(n, CELLS))
     losses = sweep.each(lambda p, i: Population(Independent(p, i)), density, importance)
     members = np.tile(np.arange(STARTS), CELLS**2)
-    models = ensemble(
-        lambda key: ReluOutput.init(n, m, key=key), members=members, key=jax.random.key(0)
-    )
+    models = ensemble(lambda key: ReluOutput.init(n, m, key=key), members=members, key=jax.random.key(0))
     solved = minimize(models, losses, own_loss=True, progress=False)
     seconds = time.perf_counter() - began
     best = solved.loss.reshape(-1, STARTS).min(axis=1)
@@ -72,9 +70,7 @@ def recipe_losses(n, m, density, importance):
 
 def against_recipe(size):
     n, m = phase_diagram.SIZES[size]
-    told = subprocess.run(
-        [sys.executable, __file__, size], check=True, capture_output=True, text=True
-    ).stdout
+    told = subprocess.run([sys.executable, __file__, size], check=True, capture_output=True, text=True).stdout
     ours = json.loads(told.splitlines()[-1])
     at = np.random.default_rng(0).choice(CELLS**2, SAMPLE, replace=False)
     density, importance = laws(n, CELLS)

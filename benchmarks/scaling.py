@@ -84,14 +84,20 @@ def slope(x, y, last=3):
 def growth():
     # Each in turn, compiled programs dropped in between: they hold memory.
     curves = {}
-    curves["members", "exact: minimize 2 in 1, s"] = MEMBERS, [seconds(lambda m=m: solve(m))[0] for m in MEMBERS]
+    curves["members", "exact: minimize 2 in 1, s"] = (
+        MEMBERS,
+        [seconds(lambda m=m: solve(m))[0] for m in MEMBERS],
+    )
     curves["members", "sampled: a step of 2 in 1, s"] = MEMBERS, [step_seconds(m, 2, 1) for m in MEMBERS]
     exact = []
     for n in FEATURES:
         exact.append(exact_seconds(n)[0])
         jax.clear_caches()
     curves["features", "exact: one loss and gradient, s"] = FEATURES, exact
-    curves["features", "sampled: one step, s"] = FEATURES, [step_seconds(1, n, max(1, n // 5)) for n in FEATURES]
+    curves["features", "sampled: one step, s"] = (
+        FEATURES,
+        [step_seconds(1, n, max(1, n // 5)) for n in FEATURES],
+    )
     return curves
 
 
@@ -154,7 +160,9 @@ def main():
         print(f"* peak memory of `{work}` with 100,000 members: {alone('peak', work):.2f} GB", flush=True)
     with tempfile.TemporaryDirectory() as cache:
         first, second = command(cache), command(cache)
-    print(f"* `superpose run phase-diagram --quick`: {first:.1f} s with an empty compile cache, {second:.1f} s the second time")
+    print(
+        f"* `superpose run phase-diagram --quick`: {first:.1f} s with an empty compile cache, {second:.1f} s the second time"
+    )
     turns = [
         (alone("devices"), alone("devices", XLA_FLAGS="--xla_force_host_platform_device_count=2"))
         for _ in range(3)

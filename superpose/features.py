@@ -2,16 +2,18 @@
 
 Every law of features is a pytree with `density` and `importance` (one number a feature),
 `n_features`, and `sample(key, n)`. Densities are kept in float64, because exact losses
-are computed in float64; samples have JAX's default precision.
+are computed in float64; samples have JAX's default precision. Draws are made as
+`(feature, sample)` matrices, the sample as the last, contiguous axis, as the losses read them.
 """
 
+import math
 from collections.abc import Sequence
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key, UInt32
 
 from superpose.values import Uniform, Value
 
@@ -57,7 +59,28 @@ class Independent(eqx.Module):
         return (1,) * self.n_features
 
     def sample(self, key: Key[Array, ""], n: int) -> Float[Array, "sample feature"]:
-        return _thinned(key, self.density, self.value, n)
+        return self._drawn(key, n, _as_sampled(self.density))
+
+    @property
+    def any_active(self) -> Float[Array, ""]:
+        """The chance that at least one feature is active."""
+        return _any(self.density)[-1]
+
+    def sample_active(self, key: Key[Array, ""], n: int) -> Float[Array, "sample feature"]:
+        """Samples given that at least one feature is active; zeros where none ever is.
+
+        >>> rare = Independent(0.001, n_features=2)
+        >>> bool((rare.sample_active(jax.random.key(0), 100) > 0).any(axis=1).all())
+        True
+        """
+        return self._drawn(key, n, _density_given_any(key, self.density, n))
+
+    def _drawn(self, key, n, density):
+        # One draw says both whether a feature is active (u <= density) and, if so, which value it
+        # has: given that, u / density is uniform again.
+        u = _uniform(key, (self.n_features, n))
+        safe = jnp.where(density > 0, density, 1.0)
+        return jnp.where(u <= density, self.value.quantile(jnp.minimum(u / safe, 1.0)), 0.0).T
 
 
 class Correlated(eqx.Module):
@@ -98,10 +121,22 @@ class Correlated(eqx.Module):
         return self.set_density[_set_of(self.sizes)]
 
     def sample(self, key: Key[Array, ""], n: int) -> Float[Array, "sample feature"]:
+        return self._drawn(key, n, _as_sampled(self.set_density))
+
+    @property
+    def any_active(self) -> Float[Array, ""]:
+        """The chance that at least one feature is active."""
+        return _any(self.set_density)[-1]
+
+    def sample_active(self, key: Key[Array, ""], n: int) -> Float[Array, "sample feature"]:
+        """Samples given that at least one feature is active; zeros where none ever is."""
+        return self._drawn(key, n, _density_given_any(key, self.set_density, n))
+
+    def _drawn(self, key, n, density):
         set_key, value_key = jax.random.split(key)
-        active = _uniform(set_key, (n, len(self.sizes))) <= _as_sampled(self.set_density)
-        values = self.value.quantile(_uniform(value_key, (n, self.n_features)))
-        return jnp.where(active[:, _set_of(self.sizes)], values, 0.0)
+        active = _uniform(set_key, (len(self.sizes), n)) <= density
+        values = self.value.quantile(_uniform(value_key, (self.n_features, n)))
+        return jnp.where(active[_set_of(self.sizes)], values, 0.0).T
 
 
 class Anticorrelated(eqx.Module):
@@ -141,15 +176,26 @@ class Anticorrelated(eqx.Module):
         return (self.set_density / np.array(self.sizes, np.float64))[_set_of(self.sizes)]
 
     def sample(self, key: Key[Array, ""], n: int) -> Float[Array, "sample feature"]:
+        return self._drawn(key, n, _as_sampled(self.set_density))
+
+    @property
+    def any_active(self) -> Float[Array, ""]:
+        """The chance that at least one feature is active."""
+        return _any(self.set_density)[-1]
+
+    def sample_active(self, key: Key[Array, ""], n: int) -> Float[Array, "sample feature"]:
+        """Samples given that at least one feature is active; zeros where none ever is."""
+        return self._drawn(key, n, _density_given_any(key, self.set_density, n))
+
+    def _drawn(self, key, n, density):
         set_key, member_key, value_key = jax.random.split(key, 3)
-        set_of = _set_of(self.sizes)
+        set_of, sizes = _set_of(self.sizes), np.array(self.sizes)
         place = np.arange(self.n_features) - np.searchsorted(set_of, set_of)
-        sizes = np.array(self.sizes, np.int32)
-        chosen = jax.random.randint(member_key, (n, len(sizes)), 0, sizes)
-        active = _uniform(set_key, (n, len(sizes))) <= _as_sampled(self.set_density)
-        values = self.value.quantile(_uniform(value_key, (n, len(sizes))))
-        here = active[:, set_of] & (chosen[:, set_of] == place)
-        return jnp.where(here, values[:, set_of], 0.0)
+        chosen = _bits(member_key, (len(sizes), n)) % sizes[:, None].astype(np.uint32)
+        active = _uniform(set_key, (len(sizes), n)) <= density
+        values = self.value.quantile(_uniform(value_key, (len(sizes), n)))
+        here = active[set_of] & (chosen[set_of] == place[:, None])
+        return jnp.where(here, values[set_of], 0.0).T
 
 
 class Empirical(eqx.Module):
@@ -226,23 +272,59 @@ class Empirical(eqx.Module):
 Features = Independent | Correlated | Anticorrelated | Empirical
 
 
+def _bits(key, shape) -> UInt32[Array, "..."]:
+    """Random words: a hash of the key and of each word's place.
+
+    Cheap arithmetic that XLA fuses with what uses the words, many times faster on a CPU than
+    `jax.random.bits`; not cryptographic. `tests/test_random.py` tests it, and LOG.md names the
+    batteries that it passes. The halves of the key are mixed first, for keys that differ in a bit;
+    adding the place again between the halves makes equal words as frequent as they should be.
+    """
+    first, second = jax.random.key_data(key)[:2]
+    second = _mixed(second, *_LONG)
+    first = _mixed(first ^ second, *_LONG)
+    place = jax.lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
+    mixed = _mixed(place ^ first, *_SHORT) + place * np.uint32(0x9E3779B9)
+    return _mixed(mixed ^ second, *_LONG)
+
+
+# Rounds of a shift and an odd factor that spread each bit over all, found by C. Wellons' search
+# for hash functions with little bias ("hash-prospector").
+_SHORT = (16, 0x21F0AAAD), (15, 0xD35A2D97), (15, 1)
+_LONG = (17, 0xED5AD4BB), (11, 0xAC4C1B51), (15, 0x31848BAB), (14, 1)
+
+
+def _mixed(word, *rounds):
+    for shift, factor in rounds:
+        word = (word ^ (word >> np.uint32(shift))) * np.uint32(factor)
+    return word
+
+
 def _uniform(key, shape) -> Float[Array, "..."]:
     # In (0, 1]. From 32 bits, not the 23 of `jax.random.uniform`: at density 0.001 those would
     # leave an active feature only some eight thousand values.
-    return (jax.random.bits(key, shape, jnp.uint32).astype(jnp.float32) + 0.5) * 2.0**-32
+    return (_bits(key, shape).astype(jnp.float32) + 0.5) * 2.0**-32
 
 
-def _as_sampled(density) -> Float[Array, "..."]:
-    return density.astype(jnp.float32)
+def _as_sampled(density) -> Float[Array, " feature 1"]:
+    return density.astype(jnp.float32)[:, None]
 
 
-def _thinned(key, density, value, n) -> Float[Array, "sample feature"]:
-    # One draw says both whether a feature is active (u <= density) and, if so, which value it
-    # has: given that, u / density is uniform again.
-    density = _as_sampled(density)
-    u = _uniform(key, (n, density.shape[-1]))
-    safe = jnp.where(density > 0, density, 1.0)
-    return jnp.where(u <= density, value.quantile(jnp.minimum(u / safe, 1.0)), 0.0)
+def _any(density) -> Float[Array, " feature"]:
+    # The chance that any of the features up to this one is active.
+    return -jnp.expm1(jnp.cumsum(jnp.log1p(-density)))
+
+
+def _density_given_any(key, density, n) -> Float[Array, "feature sample"]:
+    """Chances, for each sample, that follow from its first active feature: 0 before it, 1 for itself.
+
+    The first active feature is drawn from its law, given that there is one.
+    """
+    chance = _any(density)
+    chance = (chance / jnp.where(chance[-1] > 0, chance[-1], 1.0)).astype(jnp.float32)
+    later = chance[:, None] < _uniform(jax.random.fold_in(key, 0), (n,))  # than this feature
+    reached = jnp.concatenate([jnp.ones_like(later[:1]), later[:-1]])
+    return jnp.where(later, 0.0, jnp.where(reached, 1.0, _as_sampled(density)))
 
 
 def _set_of(sizes) -> np.ndarray:

@@ -36,14 +36,21 @@ def mean_error(
 
     Elhage et al. (2022), "Toy Models of Superposition", "Experiment Setup".
     """
-    # The batch is the last, contiguous axis: with it XLA's small matrix products on a CPU are
-    # several times faster than with the batch first.
+    # The sample is the last, contiguous axis throughout: on a CPU the work is then three times
+    # faster than with the sample first. Biases are spread over the samples, lest `vmap` turn the
+    # matrices that they are added to.
     x = x.T
-    error = (targets[target](x) - jax.vmap(model, in_axes=1, out_axes=1)(x)) ** 2
-    per_sample = jnp.broadcast_to(jnp.asarray(importance, error.dtype), len(error)) @ error
-    if weight is None:
-        return per_sample.mean()
-    return weight @ per_sample / weight.sum()
+    spread = jax.tree.map(lambda leaf: _over_samples(leaf, x.shape[1]) if leaf.ndim == 1 else leaf, model)
+    axes = jax.tree.map(lambda leaf: 1 if leaf.ndim == 1 else None, model)
+    error = (
+        targets[target](x) - jax.vmap(lambda model, x: model(x), in_axes=(axes, 1), out_axes=1)(spread, x)
+    ) ** 2
+    mean = error.mean(axis=1) if weight is None else error @ (weight / weight.sum())
+    return jnp.broadcast_to(jnp.asarray(importance, error.dtype), mean.shape) @ mean
+
+
+def _over_samples(vector, n):
+    return jnp.broadcast_to(vector[:, None], (len(vector), n))
 
 
 class Sampled(eqx.Module):
@@ -51,6 +58,11 @@ class Sampled(eqx.Module):
 
     `weight`, a function of one sample, makes a sample count in proportion to it. `target` is "x", or
     "abs" for models that are to compute |x|.
+
+    With `stratified`, all of the batch are samples in which some feature is active, and what the
+    others contribute is exact, since they are all the same: no work is done for them. The
+    expectation is the same, and `batch * features.any_active` samples have no more variance than
+    `batch` have without. Raises ValueError for `Empirical` features and with a `weight`.
 
     >>> from superpose.features import Independent
     >>> from superpose.models import ReluOutput
@@ -63,14 +75,23 @@ class Sampled(eqx.Module):
     batch: int = eqx.field(static=True, default=1024)
     weight: Callable[[Array], Array] | None = eqx.field(static=True, default=None)
     target: str = eqx.field(static=True, default="x")
+    stratified: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):
         _known_target(self.target)
         if self.batch < 1:
             raise ValueError(f"batch must be at least 1 sample, got {self.batch}")
+        if self.stratified and (isinstance(self.features, Empirical) or self.weight is not None):
+            raise ValueError("stratified needs features with densities, not Empirical, and no weight")
 
     def __call__(self, model: Network, key: Key[Array, ""]) -> Float[Array, ""]:
         _same_length(model, self.features)
+        if self.stratified and not isinstance(self.features, Empirical):
+            x = self.features.sample_active(key, self.batch)
+            importance = self.features.importance.astype(x.dtype)
+            chance = self.features.any_active.astype(x.dtype)
+            silent = mean_error(model, jnp.zeros_like(x[:1]), importance)
+            return chance * mean_error(model, x, importance, target=self.target) + (1 - chance) * silent
         x = self.features.sample(key, self.batch)
         importance = self.features.importance.astype(x.dtype)
         weight = None if self.weight is None else jax.vmap(self.weight)(x)

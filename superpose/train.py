@@ -4,8 +4,11 @@ A member's initial weights and its random draws depend on its own key only. So a
 alone is the same model in any ensemble.
 """
 
+import math
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
@@ -57,8 +60,14 @@ def member(models: Tree, place) -> Tree:
     return jax.tree.map(lambda leaf: leaf[place], models)
 
 
-BLOCK = 8
-"""So many members are trained side by side by `fit`, neither more nor fewer."""
+def _block(model: Network) -> int:
+    """So many members of this size are trained side by side by `fit`, neither more nor fewer.
+
+    XLA adds up in another order in ensembles of another size. In blocks of one size, which share
+    one program, a member has the same bits alone and in any ensemble; and they stay in cache.
+    """
+    weights = math.prod(model.W.shape[1:])
+    return 8 if weights < 8 else 5 if weights < 4096 else 2
 
 
 class Fit(NamedTuple):
@@ -109,66 +118,76 @@ def fit(
         raise ValueError(f"steps and window must be at least 1, got steps={steps}, window={window}")
     if any(not 0 <= at <= steps for at in snapshots):
         raise ValueError(f"snapshots must be within 0..{steps}, got {list(snapshots)}")
-    optimizer = optax.adam(1e-3) if optimizer is None else optimizer
+    optimizer = _ADAM if optimizer is None else optimizer
     keys = member_keys(key, len(models.b)) if jnp.ndim(key) == 0 else key
+    members, size, devices = len(models.b), _block(models), jax.devices()
+    advance = partial(_advance, optimizer, own_loss)
 
-    def step(model, state, own, key, t):
-        value, gradient = jax.value_and_grad(lambda m: own(m, jax.random.fold_in(key, t)))(model)
-        updates, state = optimizer.update(gradient, state, model)
-        return optax.apply_updates(model, updates), state, value
+    ensemble = (models, jax.vmap(optimizer.init)(models)), keys
 
-    def train(each, shared, start, stop):
-        model, state, key, own = each
+    def begin(block):
+        at = np.minimum(np.arange(block * size, (block + 1) * size), members - 1)  # the last fills up
+        part = *_at(ensemble, at), _at(loss, at) if own_loss else loss  # copies, which can be donated
+        state, key, own = jax.device_put(part, devices[block % len(devices)])
+        none = np.int32(0)
+        return advance(state, key, own, none, none)[0], key, own  # no step yet, but compiled
 
-        def body(t, carry):
-            model, state, total = carry
-            model, state, value = step(model, state, own if own_loss else shared, key, t)
-            return model, state, total + value.astype(jnp.float32)
-
-        return jax.lax.fori_loop(start, stop, body, (model, state, jnp.float32(0)))
-
-    @partial(jax.jit, donate_argnums=(0,))
-    def advance(ensemble, keys, own, shared, start, stop):
-        block = jax.vmap(partial(train, shared=shared, start=start, stop=stop))
-        return jax.lax.map(block, (*ensemble, keys, own))
-
-    members = len(models.b)
-    blocks = _blocks(members)
-    models = member(models, blocks)  # a copy: the caller's own is not donated
-    states = jax.vmap(jax.vmap(optimizer.init))(models)
-    keys, own, shared = keys[blocks], member(loss, blocks) if own_loss else None, None if own_loss else loss
-
-    def by_member(tree):
-        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:members], tree)
+    def by_member(parts):
+        """What was computed for each block, from wherever it was, as one array a leaf."""
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:members], *parts)
 
     ends = sorted({*range(window, steps, window), steps})
     stops = sorted({*ends, *snapshots} - {0})
-    kept = {0: jax.tree.map(np.asarray, by_member(models))} if 0 in snapshots else {}
+    blocks = [begin(block) for block in range(-(-members // size))]
+    kept = {0: jax.tree.map(np.asarray, models)} if 0 in snapshots else {}
     history, total, start, since = [], 0.0, 0, 0
-    with _progress("training", steps, progress) as advanced:
+    # Each block is a program for one core; threads, which wait in XLA, keep all cores busy.
+    workers = min(len(blocks), max(len(devices), os.cpu_count() or 1))
+    with ThreadPoolExecutor(workers) as pool, _progress("training", steps, progress) as advanced:
         for stop in stops:
-            models, states, part = advance((models, states), keys, own, shared, start, stop)
-            total, start = total + part, stop
+            span = (np.int32(start), np.int32(stop))
+            done = list(pool.map(lambda block: jax.block_until_ready(advance(*block, *span)), blocks))  # noqa: B023
+            blocks = [(part, key, own) for (part, _), (_, key, own) in zip(done, blocks, strict=True)]
+            total, start = total + by_member([loss for _, loss in done]), stop
             if stop in snapshots:
-                kept[stop] = jax.tree.map(np.asarray, by_member(models))
+                kept[stop] = by_member([model for (model, _), _, _ in blocks])
             if stop in ends:
-                history.append(by_member(total / (stop - since)))
+                history.append(total / (stop - since))
                 total, since = 0.0, stop
-                advanced(stop, wait_for=history[-1])
+                advanced(stop)
     taken = None
     if snapshots:
         taken = jax.tree.map(lambda *leaves: np.stack(leaves), *(kept[at] for at in sorted(kept)))
-    return Fit(by_member(models), jnp.stack(history, axis=1), np.array(ends), taken)
+    trained = jax.tree.map(jnp.asarray, by_member([model for (model, _), _, _ in blocks]))
+    return Fit(trained, jnp.stack(history, axis=1), np.array(ends), taken)
 
 
-def _blocks(members: int) -> Int[np.ndarray, "block place"]:
-    """The members that are trained side by side, block after block; the last stands in to fill up.
+_at = jax.jit(member)
+_ADAM = optax.adam(1e-3)  # one object, so that a second `fit` finds the first one's program
 
-    XLA adds up in another order in ensembles of another size. In blocks of one size, which share
-    one program, a member has the same bits alone and in any ensemble; and they stay in cache.
-    """
-    n_blocks = -(-members // BLOCK)
-    return np.minimum(np.arange(n_blocks * BLOCK), members - 1).reshape(n_blocks, BLOCK)
+
+@partial(
+    jax.jit,
+    static_argnums=(0, 1),
+    donate_argnums=(2,),
+    compiler_options={"xla_cpu_multi_thread_eigen": False},
+)
+def _advance(optimizer, own_loss, ensemble, keys, loss, start, stop):
+    """The members of a block after the steps `start..stop`, and their losses, added up."""
+
+    def train(model, state, key, loss):
+        def body(t, carry):
+            model, state, total = carry
+            value, gradient = jax.value_and_grad(lambda m: loss(m, jax.random.fold_in(key, t)))(model)
+            updates, state = optimizer.update(gradient, state, model)
+            return optax.apply_updates(model, updates), state, total + value.astype(jnp.float32)
+
+        return jax.lax.fori_loop(start, stop, body, (model, state, jnp.float32(0)))
+
+    model, state = ensemble
+    axes = (0, 0, 0, 0 if own_loss else None)
+    model, state, total = jax.vmap(train, in_axes=axes)(model, state, keys, loss)
+    return (model, state), total
 
 
 OUTCOMES = (

@@ -268,3 +268,18 @@ def test_data_that_are_not_finite_are_refused(wrong):
     for given in (data, scipy.sparse.csr_matrix(data)):
         with pytest.raises(ValueError, match="data must be finite"):
             Empirical(given)
+
+
+@pytest.mark.parametrize("features", LAWS[:3], ids=lambda features: type(features).__name__)
+def test_active_samples_are_the_samples_in_which_a_feature_is_active(features):
+    x = np.asarray(features.sample_active(jax.random.key(1), N), np.float64)
+    assert (x != 0).any(axis=1).all()
+    _assert_frequency(x != 0, np.asarray(features.density) / float(features.any_active))
+    plain = _sample(features)
+    _assert_frequency((plain != 0).any(axis=1, keepdims=True), np.array([float(features.any_active)]))
+    plain = plain[(plain != 0).any(axis=1)]
+    for some in (x, plain):  # each pair of features together, against the other within 5 standard errors
+        assert some.shape[1] == features.n_features
+    together, expected = ((some != 0).T.astype(float) @ (some != 0) / len(some) for some in (x, plain))
+    error = np.sqrt(expected * (1 - expected) * (1 / len(x) + 1 / len(plain)))
+    assert (np.abs(together - expected) <= 5 * error + 1e-12).all()

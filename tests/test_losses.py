@@ -267,3 +267,54 @@ def test_model_and_data_of_different_lengths_are_refused(loss):
 def test_batch_below_one_is_refused():
     with pytest.raises(ValueError, match="batch must be at least 1 sample, got 0"):
         Sampled(Independent(0.1, n_features=3), batch=0)
+
+
+WORLDS = [
+    Independent(np.array([0.02, 0.3, 0.0, 0.01]), [1.0, 0.5, 0.7, 2.0]),
+    Independent(np.array([0.001, 0.002, 0.001]), 1.0),
+    Independent(np.array([0.5, 1.0, 0.2]), 1.0),
+]
+
+
+@pytest.mark.parametrize("world", WORLDS, ids=["mixed", "rare", "always"])
+def test_stratified_samples_have_the_same_expected_loss_and_gradient(world):
+    n = world.n_features
+    model = _model(np.random.default_rng(0).normal(size=(2, n)), np.linspace(-0.2, 0.3, n))
+    keys = jax.random.split(jax.random.key(0), 400)
+    loss = jax.value_and_grad(lambda model, key: Sampled(world, 256, stratified=True)(model, key))
+    values, slopes = jax.jit(jax.vmap(loss, in_axes=(None, 0)))(model, keys)
+    exact, slope = jax.value_and_grad(Population(world))(model)
+    drawn, true = (jax.tree.leaves(tree) for tree in ((values, slopes), (exact, slope)))
+    for some, truth in zip(drawn, true, strict=True):
+        some = np.asarray(some, np.float64)
+        error = some.std(axis=0, ddof=1) / np.sqrt(len(some))
+        assert (
+            np.abs(some.mean(axis=0) - truth) <= 5 * error + 1e-6
+        ).all()  # 5 standard errors, and rounding
+
+
+def test_stratified_samples_have_less_variance():
+    world, model = WORLDS[1], _model(np.ones((1, 3)), np.zeros(3))
+    keys = jax.random.split(jax.random.key(0), 2000)
+    deviations = [
+        np.std(jax.jit(jax.vmap(lambda key, loss=loss: loss(model, key)))(keys))
+        for loss in (Sampled(world, 256), Sampled(world, 256, stratified=True))
+    ]
+    # By the square root of the chance that any is active or more; within 10%, for 2000 draws.
+    assert deviations[1] <= 1.1 * np.sqrt(float(world.any_active)) * deviations[0]
+
+
+def test_stratified_features_that_are_never_active_give_the_loss_of_zeros():
+    model = _model(np.ones((1, 3)), np.array([0.5, -1.0, 0.0]))
+    value, slope = jax.value_and_grad(Sampled(Independent(0.0, n_features=3), 8, stratified=True))(
+        model, jax.random.key(0)
+    )
+    assert value == 0.25
+    assert np.isfinite(slope.W).all()
+
+
+def test_stratified_refuses_what_it_cannot_do():
+    with pytest.raises(ValueError, match="stratified needs features with densities"):
+        Sampled(Empirical(np.ones((2, 2))), stratified=True)
+    with pytest.raises(ValueError, match="no weight"):
+        Sampled(WORLDS[0], stratified=True, weight=lambda x: x.sum())

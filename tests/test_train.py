@@ -1,6 +1,8 @@
+import io
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +16,7 @@ from superpose.losses import Population, Sampled
 from superpose.models import Linear, ReluOutput
 from superpose.train import OUTCOMES, ensemble, fit, member, member_keys, minimize
 
+ROOT = Path(__file__).parent.parent
 KEY, STEPS = jax.random.key(0), 300
 SAMPLED = Sampled(Independent(0.1, n_features=5), batch=64)
 
@@ -118,6 +121,29 @@ def test_the_optimizer_is_the_one_given():
     moved = fit(models, SAMPLED, steps=1, key=key, optimizer=optax.sgd(0.5)).models
     slope = jax.grad(lambda model: SAMPLED(model, jax.random.fold_in(key[0], 0)))(member(models, 0))
     np.testing.assert_allclose(moved.W[0], models.W[0] - 0.5 * slope.W, rtol=1e-4, atol=1e-6)
+
+
+def test_a_second_fit_finds_the_first_ones_program():
+    _fit(3)
+    before = train._advance._cache_size()
+    _fit(19, steps=120, window=50)
+    assert train._advance._cache_size() == before
+
+
+@pytest.mark.parametrize("devices", [2, 3])
+def test_the_result_does_not_depend_on_the_number_of_devices(seven, devices):
+    code = (
+        "import sys; sys.path.insert(0, 'tests'); import jax, numpy as np, test_train; "
+        f"assert len(jax.devices()) == {devices}; "
+        "models = test_train._fit(7).models; np.savez(sys.stdout.buffer, models.W, models.b)"
+    )
+    flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "JAX_PLATFORMS": "cpu"}
+    run = [sys.executable, "-c", code]
+    done = subprocess.run(run, cwd=ROOT, env=os.environ | flags, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr.decode()
+    apart = np.load(io.BytesIO(done.stdout))
+    np.testing.assert_array_equal(apart["arr_0"], seven.models.W)
+    np.testing.assert_array_equal(apart["arr_1"], seven.models.b)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,107 @@
+"""Sampled training: `train.fit` against PyTorch's faster layout, by turns, and against the machine.
+
+The machine's limit is the time for the five matrix products of a step at the speed of one large
+product, plus that for the random words at the speed of their generator, both measured here with
+all cores. Needs `torch`, for `benchmarks/peers.py`:
+
+    python benchmarks/sampled.py
+"""
+
+import os
+import statistics
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+from peers import LAYOUTS, SIZES, recipe
+
+from superpose import sweep
+from superpose.features import Independent, _bits
+from superpose.losses import Sampled
+from superpose.models import ReluOutput
+from superpose.train import ensemble, fit
+
+BATCH, REPEATS, SECONDS = 1024, 9, 0.5
+
+
+def ours(members, n_features, n_hidden):
+    """A function of a number of steps that takes so many and returns the seconds for each."""
+    key, importance = jax.random.key(0), 0.9 ** np.arange(n_features)
+    models = ensemble(lambda key: ReluOutput.init(n_features, n_hidden, key=key), members=members, key=key)
+    density = np.logspace(0, -1.3, members)
+    losses = sweep.each(lambda p: Sampled(Independent(p, importance), BATCH), density)
+
+    def run(steps):
+        began = time.perf_counter()
+        jax.block_until_ready(fit(models, losses, steps=steps, key=key, own_loss=True, progress=False))
+        return (time.perf_counter() - began) / steps
+
+    run(1)  # compiles
+    return run
+
+
+def best(work, repeats=9):
+    work()
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def limits(n=3000, words=1 << 26):
+    """Floating-point operations, and random words, per second."""
+    a = jnp.ones((n, n))
+    product = jax.jit(jnp.matmul)
+    draw = jax.jit(
+        lambda key: jax.lax.fori_loop(
+            0,
+            words // 2**14,
+            lambda t, acc: acc ^ _bits(jax.random.fold_in(key, t), (2**14,)),
+            jnp.zeros(2**14, jnp.uint32),
+        ),
+        compiler_options={"xla_cpu_multi_thread_eigen": False},
+    )
+    cores = os.cpu_count() or 1
+    with ThreadPoolExecutor(cores) as pool:
+        keys = list(jax.random.split(jax.random.key(0), cores))
+        seconds = best(lambda: list(pool.map(lambda key: draw(key).block_until_ready(), keys)))
+    return 2 * n**3 / best(lambda: product(a, a).block_until_ready()), cores * words / seconds
+
+
+def main() -> None:
+    flops, words = limits()
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads; jax {jax.__version__}, {jax.devices()}"
+    )
+    print(f"limits: {flops / 1e9:.0f} Gflop/s, {words / 1e9:.2f} G random words/s")
+    print("models, features, hidden; milliseconds per step, median (and range); ratio, of each turn; share")
+    for members, n, m in SIZES:
+        runs = {"ours": ours(members, n, m)} | {layout: recipe(members, n, m, layout) for layout in LAYOUTS}
+        steps = {name: max(20, int(SECONDS / run(200))) for name, run in runs.items()}
+        times = {name: [] for name in runs}
+        for _ in range(REPEATS):
+            for name, run in runs.items():
+                times[name].append(1e3 * run(steps[name]))
+        median = {name: statistics.median(taken) for name, taken in times.items()}
+        peer = min(LAYOUTS, key=median.get)
+        ratios = [b / a for a, b in zip(times["ours"], times[peer], strict=True)]
+        limit = 1e3 * members * BATCH * (10 * n * m / flops + n / words)
+        print(
+            f"{(members, n, m)!s:>14} "
+            + " ".join(
+                f"{name} {median[name]:.3f} ({min(times[name]):.3f}..{max(times[name]):.3f})"
+                for name in ("ours", peer)
+            )
+            + f" ratio {statistics.median(ratios):.1f} ({min(ratios):.1f}..{max(ratios):.1f})"
+            + f" share {limit / median['ours']:.2f}, at best {limit / min(times['ours']):.2f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
