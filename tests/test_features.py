@@ -278,8 +278,7 @@ def test_active_samples_are_the_samples_in_which_a_feature_is_active(features):
     plain = _sample(features)
     _assert_frequency((plain != 0).any(axis=1, keepdims=True), np.array([float(features.any_active)]))
     plain = plain[(plain != 0).any(axis=1)]
-    for some in (x, plain):  # each pair of features together, against the other within 5 standard errors
-        assert some.shape[1] == features.n_features
+    # Each pair of features together: as among the plain samples, within 5 standard errors.
     together, expected = ((some != 0).T.astype(float) @ (some != 0) / len(some) for some in (x, plain))
     error = np.sqrt(expected * (1 - expected) * (1 / len(x) + 1 / len(plain)))
     assert (np.abs(together - expected) <= 5 * error + 1e-12).all()
