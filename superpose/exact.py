@@ -35,7 +35,7 @@ class World(NamedTuple):
 
     @property
     def set_of(self):
-        return np.repeat(np.arange(len(self.sizes)), self.sizes)
+        return np.repeat(np.arange(len(self.sizes), dtype=np.int32), self.sizes)
 
     @property
     def parts(self):
@@ -121,8 +121,8 @@ def supports(sizes, together, count) -> tuple[Supports, ...]:
             found.setdefault(len(features), []).append((features, sets, share))
     return tuple(
         Supports(
-            np.array([f for f, _, _ in group], int).reshape(len(group), size),
-            np.array([s for _, s, _ in group], int).reshape(len(group), count),
+            np.array([f for f, _, _ in group], np.int32).reshape(len(group), size),
+            np.array([s for _, s, _ in group], np.int32).reshape(len(group), count),
             np.array([w for _, _, w in group]),
         )
         for size, group in found.items()
@@ -327,7 +327,7 @@ def _characteristic(world, i, gains, c, harmonics):
     in closed form.
     """
     H = _range(world, gains, c, 48 / harmonics)
-    k = np.arange(1, 2 * harmonics, 2)
+    k = np.arange(1, 2 * harmonics, 2, dtype=np.int32)
     smooth = np.exp(-36 * (k / (2 * harmonics)) ** 16)
     psi = world.value.phase(jnp.pi * gains / H, k)
     one_closed = not world.together or max(world.sizes) <= closed_size(world)
@@ -355,14 +355,14 @@ def _in_sets(world, i, psi):
     The latter is `q0 + q1 * own`.
     """
     at = jnp.asarray(world.set_of)[i]
-    mine = (np.arange(len(world.set_of)) == i)[:, None]
+    mine = (np.arange(len(world.set_of), dtype=np.int32) == i)[:, None]
     in_set = _of_sets(
         (jnp.where(mine, 1.0 if world.together else 0.0, psi[0]), jnp.where(mine, 0.0, psi[1])), world
     )
     part, nothing = tuple(a[at] for a in in_set), (0.0, 0.0)
     size = double(world.sizes)[at]
     q0, q1 = (nothing, part) if world.together else (part, (1 / size, 0.0))
-    other = (np.arange(len(world.sizes)) != at)[:, None]
+    other = (np.arange(len(world.sizes), dtype=np.int32) != at)[:, None]
     return in_set, q0, q1, other, at
 
 
@@ -455,7 +455,7 @@ def _of_sets(psi, world):
     if max(sizes) == 1:
         return psi
     widest, starts = max(sizes), np.cumsum((0, *sizes))
-    place = np.full((widest, len(sizes)), len(world.set_of))
+    place = np.full((widest, len(sizes)), len(world.set_of), np.int32)
     for s, size in enumerate(sizes):
         place[:size, s] = np.arange(starts[s], starts[s + 1])
     filler = 1.0 if world.together else 0.0
@@ -539,7 +539,7 @@ def _smooth(world, i, gains, c, activation, harmonics):
     """
     margin = 64 / harmonics
     H = _range(world, gains, c, margin)
-    k = np.arange(1, 2 * harmonics, 2)
+    k = np.arange(1, 2 * harmonics, 2, dtype=np.int32)
     spectrum = _spectrum(world, i, world.value.phase(jnp.pi / 2 * gains / H, k), world.chance)
     own, t_own = _own_phase(world, gains[i], 2 * H, k)
     turn = phases(jnp.pi / 2 * c / H, k)
@@ -614,9 +614,11 @@ def _error(activation, tt, tz, zz, value, slope):
 def _each_output(error: Callable, A, c):
     n = len(c)
     if n <= 64:
-        return jax.vmap(error)(jnp.arange(n), A, c)
+        return jax.vmap(error)(jnp.arange(n, dtype=jnp.int32), A, c)
     # A few at a time, computed anew for the gradient: memory.
-    return jax.lax.map(jax.checkpoint(lambda row: error(*row)), (jnp.arange(n), A, c), batch_size=16)
+    return jax.lax.map(
+        jax.checkpoint(lambda row: error(*row)), (jnp.arange(n, dtype=jnp.int32), A, c), batch_size=16
+    )
 
 
 def _all_supports(world):

@@ -37,7 +37,7 @@ class Uniform(eqx.Module):
 
     def __check_init__(self):
         if not -math.inf < self.low < self.high < math.inf:
-            raise ValueError(f"Uniform needs finite low < high, got low={self.low}, high={self.high}")
+            raise ValueError(f"Uniform needs low < high, got low={self.low}, high={self.high}")
 
     def quantile(self, v: Float[Array, "..."]) -> Float[Array, "..."]:
         return self.low + (self.high - self.low) * v
@@ -114,7 +114,7 @@ class Exponential(eqx.Module):
 
     def __check_init__(self):
         if not 0 < self.scale < math.inf:
-            raise ValueError(f"Exponential needs a positive finite scale, got {self.scale}")
+            raise ValueError(f"Exponential needs a positive scale, got {self.scale}")
 
     def quantile(self, v: Float[Array, "..."]) -> Float[Array, "..."]:
         # v and 1 - v have the same law, and v is never 0.
@@ -155,7 +155,7 @@ class Gaussian(eqx.Module):
 
     def __check_init__(self):
         if not 0 < self.scale < math.inf:
-            raise ValueError(f"Gaussian needs a positive finite scale, got {self.scale}")
+            raise ValueError(f"Gaussian needs a positive scale, got {self.scale}")
 
     def quantile(self, v: Float[Array, "..."]) -> Float[Array, "..."]:
         # v can round to 1 at high density; the largest float below 1 is 5.4 standard deviations out.

@@ -10,11 +10,13 @@ import numpy as np
 import optax
 import pytest
 
-from superpose import theory, train
+from superpose import theory
 from superpose.features import Independent
 from superpose.losses import Population, Sampled
 from superpose.models import Linear, ReluOutput
 from superpose.train import OUTCOMES, ensemble, fit, member, member_keys, minimize
+from superpose.train._fit import _advance
+from superpose.train._minimize import _rounds
 
 ROOT = Path(__file__).parent.parent
 KEY, STEPS = jax.random.key(0), 300
@@ -125,9 +127,9 @@ def test_the_optimizer_is_the_one_given():
 
 def test_a_second_fit_finds_the_first_ones_program():
     _fit(3)
-    before = train._advance._cache_size()
+    before = _advance._cache_size()
     _fit(19, steps=120, window=50)
-    assert train._advance._cache_size() == before
+    assert _advance._cache_size() == before
 
 
 @pytest.mark.parametrize("devices", [2, 3])
@@ -225,9 +227,9 @@ def test_more_members_than_slots_are_minimized_in_turn(pairs):
 
 
 def test_a_second_minimization_compiles_nothing(minima):
-    before = train._rounds._cached._cache_size()
+    before = _rounds._cached._cache_size()
     minimize(_models(7, 3, 2), Population(Independent(0.2, [1.0, 0.5, 0.8])))
-    assert train._rounds._cached._cache_size() == before
+    assert _rounds._cached._cache_size() == before
 
 
 def test_minimize_takes_any_parameters():

@@ -21,9 +21,8 @@ from superpose import measures, plot, sweep, theory
 from superpose.claims import Claim
 from superpose.features import Independent
 from superpose.losses import Population
-from superpose.minima import basins
 from superpose.models import ReluOutput
-from superpose.train import ensemble, member, minimize
+from superpose.train import basins, ensemble, member, minimize
 
 ORDER = 6
 FIGURE = "Superposition as a Phase Change"
@@ -85,7 +84,7 @@ def _diagram(size, members, config) -> xr.Dataset:
 
 
 def certificate(solved, features, data: xr.Dataset) -> xr.Dataset:
-    """How sure the best model of each cell is; see `minima.Basins`."""
+    """How sure the best model of each cell is; see `train.Basins`."""
     found = basins(solved, features, starts=data.sizes["member"])
     shape = data.loss.shape
     values = {name: getattr(found, name).reshape(shape[:2]) for name in CERTIFICATE}

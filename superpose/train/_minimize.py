@@ -1,194 +1,17 @@
-"""Many models side by side: `ensemble` makes them, `fit` trains them on samples, `minimize` solves.
+"""Local minima of an exact loss."""
 
-A member's initial weights and its random draws depend on its own key only. So a model trained
-alone is the same model in any ensemble.
-"""
-
-import math
-import os
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int
 
-from superpose.models import Network
-
-__all__ = ["OUTCOMES", "Fit", "Minimum", "ensemble", "fit", "member", "member_keys", "minimize"]
-
-Model = TypeVar("Model", bound=Network)
-Tree = TypeVar("Tree")
-
-
-def member_keys(key: Key[Array, ""], members: int | Sequence[int] | np.ndarray) -> Key[Array, " member"]:
-    """The members' own keys: `fold_in(key, i)` for each of `members`, a number or places.
-
-    >>> key = jax.random.key(0)
-    >>> bool(member_keys(key, 5)[3] == member_keys(key, [3])[0])
-    True
-    """
-    places = np.arange(members) if isinstance(members, int) else np.asarray(members)
-    if places.size < 1 or places.min() < 0:
-        raise ValueError(f"an ensemble needs at least one member, at places from 0 on, got {members}")
-    return jax.vmap(partial(jax.random.fold_in, key))(jnp.asarray(places, jnp.uint32))
-
-
-def ensemble(
-    init: Callable[[Key[Array, ""]], Model], *, members: int | Sequence[int] | np.ndarray, key: Key[Array, ""]
-) -> Model:
-    """`init(key)` for each member's own key, stacked: every leaf gains a leading `member` axis.
-
-    >>> from superpose.models import ReluOutput
-    >>> models = ensemble(lambda key: ReluOutput.init(5, 2, key=key), members=7, key=jax.random.key(0))
-    >>> models.W.shape
-    (7, 2, 5)
-    """
-    return jax.vmap(init)(member_keys(key, members))
-
-
-def member(models: Tree, place) -> Tree:
-    """The member at `place`, or the members at several places, of an ensemble or of its losses."""
-    return jax.tree.map(lambda leaf: leaf[place], models)
-
-
-def _block(model: Network) -> int:
-    """So many members of this size are trained side by side by `fit`, neither more nor fewer.
-
-    XLA adds up in another order in ensembles of another size. In blocks of one size, which share
-    one program, a member has the same bits alone and in any ensemble; and they stay in cache.
-    """
-    weights = math.prod(model.W.shape[1:])
-    return 8 if weights < 8 else 5 if weights < 4096 else 2
-
-
-class Fit(NamedTuple):
-    """What `fit` returns."""
-
-    models: Network
-    """The trained models, with a leading `member` axis."""
-    history: Float[Array, "member step"]
-    """The loss, averaged over windows of steps that end at `steps`."""
-    steps: Int[np.ndarray, " step"]
-    snapshots: Network | None
-    """The models after each of the steps asked for, leading axes `(snapshot, member)`."""
-
-
-def fit(
-    models: Model,
-    loss: Callable[[Model, Key[Array, ""]], Float[Array, ""]],
-    *,
-    steps: int,
-    key: Key[Array, " *member"],
-    optimizer: optax.GradientTransformation | None = None,
-    own_loss: bool = False,
-    window: int = 100,
-    snapshots: Sequence[int] = (),
-    progress: bool = True,
-) -> Fit:
-    """Train each member on `loss` for `steps` steps, with fresh draws at each.
-
-    `optimizer` is `optax.adam(1e-3)` unless given; give it a schedule for a learning rate that
-    changes. With `own_loss`, the leaves of `loss` have a leading `member` axis, one loss for
-    each member; otherwise all share one. `key` is one key, from which member `i` gets
-    `fold_in(key, i)`, or an array of the members' own keys. At step `t` a member draws with
-    `fold_in(own_key, t)` and nothing else.
-
-    Raises ValueError for a number of steps or a window below 1, and for snapshots outside
-    `0..steps`.
-
-    >>> from superpose.features import Independent
-    >>> from superpose.losses import Sampled
-    >>> from superpose.models import ReluOutput
-    >>> key = jax.random.key(0)
-    >>> models = ensemble(lambda key: ReluOutput.init(3, 1, key=key), members=2, key=key)
-    >>> result = fit(models, Sampled(Independent(0.1, n_features=3)), steps=200, key=key)
-    >>> result.history.shape, bool((result.history[:, 1] < result.history[:, 0]).all())
-    ((2, 2), True)
-    """
-    if steps < 1 or window < 1:
-        raise ValueError(f"steps and window must be at least 1, got steps={steps}, window={window}")
-    if any(not 0 <= at <= steps for at in snapshots):
-        raise ValueError(f"snapshots must be within 0..{steps}, got {list(snapshots)}")
-    optimizer = _ADAM if optimizer is None else optimizer
-    keys = member_keys(key, len(models.b)) if jnp.ndim(key) == 0 else key
-    members, size, devices = len(models.b), _block(models), jax.devices()
-    advance = partial(_advance, optimizer, own_loss)
-
-    ensemble = (models, jax.vmap(optimizer.init)(models)), keys
-
-    def begin(block):
-        at = np.minimum(np.arange(block * size, (block + 1) * size), members - 1)  # the last fills up
-        part = *_at(ensemble, at), _at(loss, at) if own_loss else loss  # copies, which can be donated
-        state, key, own = jax.device_put(part, devices[block % len(devices)])
-        none = np.int32(0)
-        return advance(state, key, own, none, none)[0], key, own  # no step yet, but compiled
-
-    def by_member(parts):
-        """What was computed for each block, from wherever it was, as one array a leaf."""
-        return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:members], *parts)
-
-    ends = sorted({*range(window, steps, window), steps})
-    stops = sorted({*ends, *snapshots} - {0})
-    blocks = [begin(block) for block in range(-(-members // size))]
-    kept = {0: jax.tree.map(np.asarray, models)} if 0 in snapshots else {}
-    history, total, start, since = [], 0.0, 0, 0
-    # Each block is a program for one core; threads, which wait in XLA, keep all cores busy.
-    workers = min(len(blocks), max(len(devices), os.cpu_count() or 1))
-    with ThreadPoolExecutor(workers) as pool, _progress("training", steps, progress) as advanced:
-        for stop in stops:
-            span = (np.int32(start), np.int32(stop))
-            done = list(pool.map(lambda block: jax.block_until_ready(advance(*block, *span)), blocks))  # noqa: B023
-            blocks = [(part, key, own) for (part, _), (_, key, own) in zip(done, blocks, strict=True)]
-            total, start = total + by_member([loss for _, loss in done]), stop
-            if stop in snapshots:
-                kept[stop] = by_member([model for (model, _), _, _ in blocks])
-            if stop in ends:
-                history.append(total / (stop - since))
-                total, since = 0.0, stop
-                advanced(stop)
-    taken = None
-    if snapshots:
-        taken = jax.tree.map(lambda *leaves: np.stack(leaves), *(kept[at] for at in sorted(kept)))
-    trained = jax.tree.map(jnp.asarray, by_member([model for (model, _), _, _ in blocks]))
-    return Fit(trained, jnp.stack(history, axis=1), np.array(ends), taken)
-
-
-_at = jax.jit(member)
-_ADAM = optax.adam(1e-3)  # one object, so that a second `fit` finds the first one's program
-
-
-@partial(
-    jax.jit,
-    static_argnums=(0, 1),
-    donate_argnums=(2,),
-    compiler_options={"xla_cpu_multi_thread_eigen": False},
-)
-def _advance(optimizer, own_loss, ensemble, keys, loss, start, stop):
-    """The members of a block after the steps `start..stop`, and their losses, added up."""
-
-    def train(model, state, key, loss):
-        def body(t, carry):
-            model, state, total = carry
-            value, gradient = jax.value_and_grad(lambda m: loss(m, jax.random.fold_in(key, t)))(model)
-            updates, state = optimizer.update(gradient, state, model)
-            return optax.apply_updates(model, updates), state, total + value.astype(jnp.float32)
-
-        return jax.lax.fori_loop(start, stop, body, (model, state, jnp.float32(0)))
-
-    model, state = ensemble
-    axes = (0, 0, 0, 0 if own_loss else None)
-    model, state, total = jax.vmap(train, in_axes=axes)(model, state, keys, loss)
-    return (model, state), total
-
+from superpose.train._ensemble import Tree, member
+from superpose.train._progress import progress_bar
 
 OUTCOMES = (
     "converged",
@@ -296,7 +119,7 @@ def minimize(
             for name in ("x", "f", "g", "scale", "evaluations", "outcome")
         }
         waiting = 0
-        with _progress("minimizing", members, progress) as advanced:
+        with progress_bar("minimizing", members, progress) as advanced:
             while waiting < members or (who < members).any():
                 for i, device in enumerate(devices):
                     free = np.flatnonzero(who[i] == members)[: members - waiting]
@@ -435,24 +258,3 @@ def _search(value_and_gradient, tolerance, evaluations, state: _Search) -> _Sear
     ends = ~finite, flat, stuck, new.evaluations >= evaluations
     new = new._replace(outcome=jnp.select(ends, [jnp.int8(place) for place in (3, 0, 1, 2)], jnp.int8(-1)))
     return jax.tree.map(lambda old, new: jnp.where(state.outcome < 0, new, old), state, new)
-
-
-@contextmanager
-def _progress(what: str, total: int, shown: bool) -> Iterator[Callable]:
-    """A progress bar, once the work has taken two seconds; nothing where nobody looks."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    if not (shown and console.is_terminal):
-        yield lambda done, wait_for=None: None
-        return
-    began = time.monotonic()
-    with Progress(console=console, transient=True, disable=False) as bar:
-        task = bar.add_task(what, total=total, visible=False)
-
-        def advanced(done, wait_for=None):
-            jax.block_until_ready(wait_for)
-            bar.update(task, completed=done, visible=time.monotonic() - began > 2)
-
-        yield advanced

@@ -4,9 +4,8 @@ import pytest
 
 from superpose.features import Correlated, Independent
 from superpose.losses import Population
-from superpose.minima import basins
 from superpose.models import Linear, ReluOutput
-from superpose.train import Minimum, ensemble, minimize
+from superpose.train import Minimum, basins, ensemble, minimize
 
 PENTAGON = np.array([np.cos(2 * np.pi * np.arange(5) / 5), np.sin(2 * np.pi * np.arange(5) / 5)])
 

@@ -1,0 +1,23 @@
+"""Many models side by side: `ensemble` makes them, `fit` trains them on samples, `minimize` solves.
+
+`basins` sorts the solutions of many starts. A member's initial weights and its random draws depend on its own
+key only. So a model trained alone is the same model in any ensemble.
+"""
+
+from superpose.train._basins import Basins, basins
+from superpose.train._ensemble import ensemble, member, member_keys
+from superpose.train._fit import Fit, fit
+from superpose.train._minimize import OUTCOMES, Minimum, minimize
+
+__all__ = [
+    "OUTCOMES",
+    "Basins",
+    "Fit",
+    "Minimum",
+    "basins",
+    "ensemble",
+    "fit",
+    "member",
+    "member_keys",
+    "minimize",
+]
