@@ -67,20 +67,23 @@ def _normals(gain, c, i, active, world, activation):
     errors = np.zeros(len(active))
     for some in np.array_split(np.arange(len(active)), 1 + len(active) // 1000):
         own, v = active[some, i], variance[some]
-        plain, square = (_of_normal(z, v[own], k, SIGNS[activation][k - 1]) for k in (1, 2))
+        plain, square = (_of_normal(z, v[own], k, activation) for k in (1, 2))
         errors[some[own]] = (t**2 - 2 * t * plain + square) @ weight
-        errors[some[~own]] = _of_normal(np.array([c]), v[~own], 2, SIGNS[activation][1])[:, 0]
+        errors[some[~own]] = _of_normal(np.array([c]), v[~own], 2, activation)[:, 0]
     return errors
 
 
-def _of_normal(mean, variance, k, sign):
-    """`E[max(z, 0)^k + sign max(-z, 0)^k]` for normal z."""
+def _of_normal(mean, variance, k, activation):
+    """`E[f(z)^k]` for normal z."""
     s = np.sqrt(np.maximum(variance, 1e-300))
+    if activation not in SIGNS:
+        node, weight = np.polynomial.hermite_e.hermegauss(80)
+        f = ACTIVATIONS[activation](mean[..., None] + s[..., None] * node)
+        return f**k @ weight / np.sqrt(2 * pi)
     above, density = ndtr(mean / s), np.exp(-((mean / s) ** 2) / 2) / np.sqrt(2 * pi)
-    if k == 1:
-        return mean * above + s * density + sign * (s * density - mean * (1 - above))
-    half = (mean**2 + s**2) * above + mean * s * density
-    return half + sign * (mean**2 + s**2 - half)
+    whole = mean if k == 1 else mean**2 + s**2
+    half = mean * above + s * density if k == 1 else whole * above + mean * s * density
+    return half + SIGNS[activation][k - 1] * (-1) ** k * (whole - half)
 
 
 def _cubes(gain, c, i, active, world, activation):
