@@ -1,17 +1,39 @@
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from reference import by_convolution, by_enumeration
+from reference import World, by_convolution, by_supports
+from scipy.integrate import quad
 
-from superpose import losses, theory
+from superpose import theory
 from superpose.features import Anticorrelated, Correlated, Empirical, Independent
-from superpose.losses import Population, Sampled, mean_error
+from superpose.losses import Active, Population, Sampled, mean_error
 from superpose.models import Linear, ReluHidden, ReluOutput, Untied
-from superpose.values import Binary, Exponential, Gaussian, Uniform
+from superpose.values import Binary, Exponential, Gaussian, Uniform, double
 
 DENSITIES = (1.0, 0.3, 0.1, 0.01, 0.001)
+VALUES = {
+    "uniform": Uniform(),
+    "signed": Uniform(-0.5, 1.0),
+    "binary": Binary(),
+    "exponential": Exponential(0.7),
+    "gaussian": Gaussian(0.8),
+}
+SETS = ("independent", "correlated", "anticorrelated")
+TARGETS = ("x", "abs")
+
+
+def law(sets, density, n, value, importance=1.0):
+    """Features of this kind. Sets, where there are any, have 2, 1, 2, 1, ... members."""
+    if sets == "independent":
+        return Independent(density, importance, value, n_features=n)
+    sizes = (2, 1) * (n // 3) + {0: (), 1: (1,), 2: (2,)}[n % 3]
+    return {"correlated": Correlated, "anticorrelated": Anticorrelated}[sets](
+        density, sizes, importance, value
+    )
 
 
 def population(model, features):
@@ -19,9 +41,9 @@ def population(model, features):
     return Population(features)(model)
 
 
-def _model(W, b, cls=ReluOutput):
+def _model(W, b, cls=ReluOutput, activation=None):
     W, b = (np.asarray(a) for a in (W, b))
-    model = cls.init(W.shape[1], min(W.shape), key=jax.random.key(0))
+    model = cls.init(W.shape[1], min(W.shape), key=jax.random.key(0), activation=activation)
     return eqx.tree_at(lambda m: (m.W, m.b), model, (jnp.asarray(W, W.dtype), jnp.asarray(b, b.dtype)))
 
 
@@ -33,10 +55,21 @@ def _weights(n, seed, dtype=np.float64):
     return W.astype(dtype), (0.2 * rng.normal(size=n)).astype(dtype)
 
 
-def _reference(W, b, density, importance):
-    W, b = np.asarray(W, np.float64), np.asarray(b, np.float64)
-    reference = by_enumeration if len(b) <= 5 else by_convolution
-    return reference(W.T @ W, b, np.broadcast_to(density, len(b)), importance)
+def _reference(model, features, target="x"):
+    W, b = np.asarray(model.W, np.float64), np.asarray(model.b, np.float64)
+    value, together = features.value, not isinstance(features, Anticorrelated)
+    kind = type(value).__name__.lower()
+    numbers = {"uniform": ("low", "high"), "binary": ()}.get(kind, ("scale",))
+    world = World(
+        np.asarray(features.set_density),
+        features.sizes,
+        together,
+        (kind, *(getattr(value, name) for name in numbers)),
+        {"x": lambda x: x, "abs": np.abs}[target],
+    )
+    few = len(b) <= 5 and model.activation in ("relu", "identity", "abs")
+    by = by_supports if kind in ("binary", "gaussian") or (kind == "uniform" and few) else by_convolution
+    return by(W.T @ W, b, np.asarray(features.importance), world, model.activation)
 
 
 def _importance(n, seed):
@@ -46,35 +79,33 @@ def _importance(n, seed):
 
 
 @pytest.mark.parametrize("density", DENSITIES)
-@pytest.mark.parametrize(("n", "rtol"), [(2, 1e-12), (3, 1e-12), (5, 1e-6), (20, 1e-6), (100, 1e-6)])
+@pytest.mark.parametrize(
+    ("n", "rtol"), [(2, 1e-12), (3, 1e-12), (5, 1e-12), (10, 1e-8), (20, 1e-6), (100, 1e-6)]
+)
 def test_population_meets_an_independent_reference(n, rtol, density):
     for seed in range(2):
-        W, b = _weights(n, seed)
-        importance = _importance(n, seed)
-        exact = population(_model(W, b), Independent(density, importance))
+        model = _model(*_weights(n, seed))
+        features = Independent(density, _importance(n, seed))
+        exact = population(model, features)
         assert exact.dtype == np.float64
-        np.testing.assert_allclose(exact, _reference(W, b, density, importance), rtol=rtol)
+        np.testing.assert_allclose(exact, _reference(model, features), rtol=rtol)
 
 
 @pytest.mark.parametrize("n", [2, 5, 20])
 def test_population_of_a_float32_model_is_that_of_its_own_weights(n):
-    W, b = _weights(n, 0, np.float32)
-    importance = _importance(n, 0)
-    exact = population(_model(W, b), Independent(0.1, importance))
+    model, features = _model(*_weights(n, 0, np.float32)), Independent(0.1, _importance(n, 0))
+    exact = population(model, features)
     assert exact.dtype == np.float64
-    np.testing.assert_allclose(exact, _reference(W, b, 0.1, importance), rtol=1e-4)
+    np.testing.assert_allclose(exact, _reference(model, features), rtol=1e-7)
 
 
 @pytest.mark.parametrize("n", [3, 5, 20])
 def test_population_with_a_density_of_its_own_for_each_feature(n):
     rng = np.random.default_rng(n)
-    W, b = _weights(n, 1)
     density = 10 ** rng.uniform(-3, 0, n)
     density[:2] = 1.0, 0.0
-    importance = _importance(n, 2)
-    exact = population(_model(W, b), Independent(density, importance))
-    # The stated error where some features are always active and others hardly ever.
-    np.testing.assert_allclose(exact, _reference(W, b, density, importance), rtol=1e-4)
+    model, features = _model(*_weights(n, 1)), Independent(density, _importance(n, 2))
+    np.testing.assert_allclose(population(model, features), _reference(model, features), rtol=1e-6)
 
 
 @pytest.mark.slow
@@ -82,10 +113,8 @@ def test_population_with_a_density_of_its_own_for_each_feature(n):
 @pytest.mark.parametrize("n", [5, 20, 50, 100])
 def test_population_meets_the_reference_for_many_models(n, density):
     for seed in range(4, 24):
-        W, b = _weights(n, seed)
-        importance = _importance(n, seed)
-        exact = population(_model(W, b), Independent(density, importance))
-        np.testing.assert_allclose(exact, _reference(W, b, density, importance), rtol=1e-6)
+        model, features = _model(*_weights(n, seed)), Independent(density, _importance(n, seed))
+        np.testing.assert_allclose(population(model, features), _reference(model, features), rtol=1e-6)
 
 
 @pytest.mark.parametrize("gains", [[[1, -1]], [[1, 1]], [[0, 0]], [[1, -1, 0]], [[1, 1e-9, -1]]])
@@ -93,8 +122,8 @@ def test_population_meets_the_reference_for_many_models(n, density):
 def test_population_at_degenerate_weights(gains, density):
     n, gains = len(gains[0]), np.array(gains, float)
     for b in (np.zeros(n), np.full(n, 0.25)):
-        exact = population(_model(gains, b), Independent(density, n_features=n))
-        np.testing.assert_allclose(exact, _reference(gains, b, density, np.ones(n)), rtol=1e-12)
+        model, features = _model(gains, b), Independent(density, n_features=n)
+        np.testing.assert_allclose(population(model, features), _reference(model, features), rtol=1e-12)
 
 
 def test_population_of_an_untied_model_with_a_hidden_bias():
@@ -103,7 +132,8 @@ def test_population_of_an_untied_model_with_a_hidden_bias():
     model = Untied.init(3, 2, key=jax.random.key(0), hidden_bias=True)
     model = eqx.tree_at(lambda m: (m.W, m.W_out, m.b, m.hidden_bias), model, (W, W_out, b, h))
     exact = population(model, Independent(0.3, n_features=3))
-    expected = by_enumeration(W_out @ W, b + W_out @ h, np.full(3, 0.3), np.ones(3))
+    world = World((0.3,) * 3, (1,) * 3, True, ("uniform", 0, 1))
+    expected = by_supports(W_out @ W, b + W_out @ h, np.ones(3), world)
     np.testing.assert_allclose(exact, expected, rtol=1e-12)
 
 
@@ -143,15 +173,14 @@ def test_population_is_linear_in_importance():
 
 def test_population_does_not_depend_on_the_number_of_harmonics():
     for seed in range(4):
-        W, b = _weights(20, seed)
+        model = _model(*_weights(20, seed))
         for density in DENSITIES:
-            few, many = (_relu_error(W, b, density, harmonics) for harmonics in (64, 256))
-            assert abs(few.sum() - many.sum()) <= 1e-7 * many.sum()
-
-
-def _relu_error(W, b, density, harmonics):
-    arrays = (jnp.asarray(a, jnp.float64) for a in (W.T @ W, b, np.full(len(b), density)))
-    return np.asarray(losses._relu_error(*arrays, harmonics=harmonics))
+            features = Independent(density, n_features=20)
+            few, many = (
+                float(Population(features, method="characteristic", harmonics=harmonics)(model))
+                for harmonics in (128, 512)
+            )
+            assert abs(few - many) <= 1e-6 * many
 
 
 gradient = jax.jit(jax.grad(lambda model, features: Population(features)(model)))
@@ -238,24 +267,70 @@ def test_sampled_weight_counts_samples_in_proportion():
     np.testing.assert_allclose(Sampled(features, 256, jnp.sum)(model, key), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("value", [Gaussian(), Exponential(), Binary(), Uniform(-1, 1)])
-def test_population_refuses_other_values(value):
-    with pytest.raises(ValueError, match=r"uniform on \[0, 1\].*use Sampled"):
-        Population(Independent(0.1, n_features=3, value=value))
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("sets", SETS)
+@pytest.mark.parametrize("value", VALUES)
+def test_population_of_every_law_meets_the_reference(value, sets, target):
+    model = _model(*_weights(4, 1))
+    n_sets = len(law(sets, 0.1, 4, VALUES[value]).sizes)
+    for density in (0.3, 0.001, (1.0, 0.0, 0.01, 0.5)[:n_sets]):
+        features = law(sets, density, 4, VALUES[value], _importance(4, 0))
+        exact = Population(features, target)(model)
+        assert exact.dtype == np.float64
+        rtol = 2e-9 if value == "exponential" else 1e-12 if target == "x" or value != "gaussian" else 1e-9
+        np.testing.assert_allclose(exact, _reference(model, features, target), rtol=rtol)
 
 
-@pytest.mark.parametrize("features", [Correlated(0.1, (2, 1)), Anticorrelated(0.1, (2, 1))])
-def test_population_refuses_dependent_features(features):
-    with pytest.raises(ValueError, match=r"Population is exact for Independent.*use Sampled"):
-        Population(features)
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("sets", SETS)
+@pytest.mark.parametrize("value", VALUES)
+def test_population_of_every_law_is_the_mean_of_what_is_sampled(value, sets, target):
+    # Within 5 standard errors.
+    model = _model(*_weights(4, 1, np.float32))
+    features = law(sets, 0.3, 4, VALUES[value], _importance(4, 0))
+    x = features.sample(jax.random.key(5), 200_000)
+    errors = np.asarray(per_sample(model, x, features.importance, target), np.float64)
+    exact = Population(features, target)(model)
+    assert abs(errors.mean() - exact) <= 5 * errors.std(ddof=1) / np.sqrt(len(errors))
+    np.testing.assert_allclose(
+        Sampled(features, 200_000, target=target)(model, jax.random.key(5)), errors.mean(), rtol=1e-4
+    )
 
 
-def test_population_refuses_models_that_it_cannot_integrate():
-    loss = Population(Independent(0.1, n_features=3))
-    with pytest.raises(ValueError, match=r"relu or identity output.*gelu.*use Sampled"):
-        loss(ReluOutput.init(3, 2, key=jax.random.key(0), activation="gelu"))
-    with pytest.raises(ValueError, match=r"linear hidden layer.*losses\.Sampled"):
-        loss(ReluHidden.init(3, 2, key=jax.random.key(0)))
+@partial(jax.jit, static_argnums=3)
+def per_sample(model, x, importance, target):
+    return jax.vmap(lambda row: mean_error(model, row[None], importance.astype(x.dtype), target=target))(x)
+
+
+CASES = [(value, sets, target) for value in VALUES for sets in SETS for target in TARGETS]
+
+
+@pytest.mark.parametrize(
+    ("value", "sets", "target", "n"),
+    [(*case, 12) for case in CASES[2::7]]
+    + [pytest.param(*case, 12, marks=pytest.mark.slow) for case in CASES if case not in CASES[2::7]]
+    + [pytest.param(*case, 20, marks=pytest.mark.slow) for case in CASES],
+)
+def test_population_of_many_features_of_every_law_meets_the_reference(value, sets, target, n):
+    if n == 20 and sets == "independent" and value == "gaussian":
+        n = 16  # as many supports as the reference can take
+    for density in (1.0, 0.1, 0.001):
+        model = _model(*_weights(n, 0))
+        features = law(sets, density, n, VALUES[value], _importance(n, 3))
+        exact = Population(features, target)(model)
+        np.testing.assert_allclose(exact, _reference(model, features, target), rtol=1e-6)
+
+
+@pytest.mark.parametrize("activation", ["identity", "abs", "tanh"])
+@pytest.mark.parametrize("value", VALUES)
+def test_population_of_other_outputs_meets_the_reference(value, activation):
+    if (value, activation) == ("gaussian", "tanh"):
+        pytest.skip("takes gigabytes")
+    for sets, target in (("independent", "x"), ("anticorrelated", "abs")):
+        features = law(sets, 0.3, 4, VALUES[value], _importance(4, 0))
+        model = _model(*_weights(4, 1), activation=activation)
+        exact = Population(features, target)(model)
+        np.testing.assert_allclose(exact, _reference(model, features, target), rtol=1e-8)
 
 
 @pytest.mark.parametrize("loss", [Population, Sampled])
