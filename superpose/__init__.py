@@ -10,16 +10,17 @@ __version__ = version("superpose")
 
 _modules = (
     "claims",
+    "exact",
     "features",
     "losses",
     "measures",
-    "minima",
     "models",
     "plot",
     "store",
     "sweep",
     "theory",
     "train",
+    "values",
 )
 __all__ = list(_modules)
 

@@ -49,7 +49,7 @@ def basins(solved: Minimum, features: Features | None = None, *, starts: int | N
     Permutations are not tried out. What is compared are, for each class of equivalent features
     and each pair of classes, the sorted entries of `c`, of the diagonal of `A` and of what is off
     it, and the sorted sums of squares of its rows: they change continuously with the weights, and
-    different minima that share all of them and their loss have not been seen. An output that is
+    different minima that share all of them and their loss have not been seen. A ReLU output that is
     never positive counts as 0, whatever its weights. In a valley of one loss, as in the linear model
     of equal features, each point counts as another minimum in `distinct`, but `reached` and
     `gap` go by the loss alone.
@@ -96,7 +96,7 @@ def _invariants(models, features) -> Float[np.ndarray, "member number"]:
     with jax.enable_x64(True):
         A, c = (np.asarray(part) for part in jax.vmap(lambda model: model.preactivation())(models))
     n = c.shape[1]
-    low, high = features.value.bounds if hasattr(features, "value") else (-np.inf, np.inf)
+    low, high = features.value.bounds if hasattr(features, "value") else (0.0, 1.0)
     if models.activation == "relu" and np.isfinite([low, high]).all():
         never = c + np.maximum(np.maximum(A * low, A * high), 0).sum(axis=2) <= 0
         A, c = np.where(never[..., None], 0.0, A), np.where(never, 0.0, c)
