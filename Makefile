@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test check clean
+.PHONY: demo test check bench clean
 
 demo: .venv/installed
 	$(BIN)/superpose run intro
@@ -19,6 +19,10 @@ check: .venv/installed-dev
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --doctest-modules --doctest-glob=README.md superpose README.md
 
+# Side by side with PyTorch and occhio; half an hour on an idle machine. Writes benchmarks/README.md.
+bench: .venv/installed-bench
+	$(BIN)/python benchmarks/bench.py
+
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(PIP) --editable .
@@ -26,6 +30,10 @@ check: .venv/installed-dev
 
 .venv/installed-dev: .venv/installed
 	$(PIP) --editable ".[dev]"
+	@touch $@
+
+.venv/installed-bench: .venv/installed
+	$(PIP) --editable ".[bench]"
 	@touch $@
 
 clean:

@@ -16,13 +16,23 @@ SIZES = [(256, 2, 1), (10, 5, 2), (10, 20, 5), (10, 100, 20), (4, 400, 30)]  # m
 LAYOUTS = ("batch first", "model first")
 
 
-def recipe(members, n_features, n_hidden, layout, batch=1024):
-    """A function of a number of steps that takes so many and returns the seconds for each."""
+def recipe(members, n_features, n_hidden, layout, batch=1024, density=None, importance=None):
+    """A function of a number of steps that takes so many and returns the seconds for each.
+
+    `density` has one number a model, `importance` one a feature, or one a model and feature. Weights start
+    as the notebook's, whose standard deviation is that for its 10 models. The function's `weights()` are `W`,
+    of shape (model, feature, hidden), and `b`, in NumPy.
+    """
     torch.manual_seed(0)
-    W = torch.nn.Parameter(torch.nn.init.xavier_normal_(torch.empty(members, n_features, n_hidden)))
+    std = (2 / (n_hidden * (n_features + 10))) ** 0.5
+    W = torch.nn.Parameter(std * torch.randn(members, n_features, n_hidden))
     b = torch.nn.Parameter(torch.zeros(members, n_features))
-    importance = 0.9 ** torch.arange(n_features)
-    density = torch.logspace(0, -1.3, members)[:, None]
+    if density is None:
+        density = torch.logspace(0, -1.3, members)
+    if importance is None:
+        importance = 0.9 ** torch.arange(n_features)
+    density = torch.as_tensor(density, dtype=torch.float32)[:, None]
+    importance = torch.as_tensor(importance, dtype=torch.float32).expand(members, n_features)
     optimizer = torch.optim.AdamW([W, b], lr=1e-3)
 
     def batch_first():
@@ -36,7 +46,7 @@ def recipe(members, n_features, n_hidden, layout, batch=1024):
         x = torch.rand(members, batch, n_features)
         x = torch.where(torch.rand(members, batch, n_features) <= density[:, None], x, 0.0)
         error = x - torch.relu(torch.baddbmm(b[:, None], torch.bmm(x, W), W.mT))
-        return (importance * error**2).mean(dim=(1, 2)).sum()
+        return (importance[:, None] * error**2).mean(dim=(1, 2)).sum()
 
     loss = batch_first if layout == "batch first" else model_first
 
@@ -48,6 +58,7 @@ def recipe(members, n_features, n_hidden, layout, batch=1024):
             optimizer.step()
         return (time.perf_counter() - began) / steps
 
+    run.weights = lambda: (W.detach().numpy(), b.detach().numpy())
     return run
 
 

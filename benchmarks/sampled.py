@@ -75,14 +75,21 @@ def limits(n=3000, words=1 << 26):
 
 def main() -> None:
     flops, words = limits()
+    print("## Sampled steps\n")
     print(
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads; jax {jax.__version__}, {jax.devices()}"
+        f"Milliseconds for a step of all models, batch {BATCH}; medians of {REPEATS} turns and their range. The peer is "
+        f"the notebook's recipe in PyTorch {torch.__version__}, {torch.get_num_threads()} threads, in its faster layout. The "
+        f"machine's limit is {flops / 1e9:.0f} Gflop/s in one large matrix product and {words / 1e9:.2f} G random words/s.\n"
     )
-    print(f"limits: {flops / 1e9:.0f} Gflop/s, {words / 1e9:.2f} G random words/s")
-    print("models, features, hidden; milliseconds per step, median (and range); ratio, of each turn; share")
+    print(
+        "| models, features, hidden | superpose | PyTorch | its layout | ratio | share of the machine's limit |"
+    )
+    print("|---|---|---|---|---|---|")
     for members, n, m in SIZES:
-        runs = {"ours": ours(members, n, m)} | {layout: recipe(members, n, m, layout) for layout in LAYOUTS}
-        steps = {name: max(20, int(SECONDS / run(200))) for name, run in runs.items()}
+        runs = {"ours": ours(members, n, m)} | {
+            layout: recipe(members, n, m, layout, BATCH) for layout in LAYOUTS
+        }
+        steps = {name: max(20, int(SECONDS / run(100))) for name, run in runs.items()}
         times = {name: [] for name in runs}
         for _ in range(REPEATS):
             for name, run in runs.items():
@@ -91,14 +98,13 @@ def main() -> None:
         peer = min(LAYOUTS, key=median.get)
         ratios = [b / a for a, b in zip(times["ours"], times[peer], strict=True)]
         limit = 1e3 * members * BATCH * (10 * n * m / flops + n / words)
+        told = [
+            f"{median[name]:.3f} ({min(times[name]):.3f} to {max(times[name]):.3f})"
+            for name in ("ours", peer)
+        ]
         print(
-            f"{(members, n, m)!s:>14} "
-            + " ".join(
-                f"{name} {median[name]:.3f} ({min(times[name]):.3f}..{max(times[name]):.3f})"
-                for name in ("ours", peer)
-            )
-            + f" ratio {statistics.median(ratios):.1f} ({min(ratios):.1f}..{max(ratios):.1f})"
-            + f" share {limit / median['ours']:.2f}, at best {limit / min(times['ours']):.2f}",
+            f"| {members} x ({n}, {m}) | {told[0]} | {told[1]} | {peer} | "
+            f"**{statistics.median(ratios):.1f}** ({min(ratios):.1f} to {max(ratios):.1f}) | {limit / median['ours']:.0%} |",
             flush=True,
         )
 
