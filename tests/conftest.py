@@ -1,5 +1,14 @@
 """Shapes and types are checked in tests, before superpose is first imported."""
 
+import jax
+import pytest
 from jaxtyping import install_import_hook
 
 install_import_hook("superpose", "shapes.checked")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _free_compiled_programs():
+    """Each module's programs are let go after it: hundreds of them exhaust the memory maps of a process."""
+    yield
+    jax.clear_caches()
