@@ -342,3 +342,49 @@ def test_model_and_data_of_different_lengths_are_refused(loss):
 def test_batch_below_one_is_refused():
     with pytest.raises(ValueError, match="batch must be at least 1 sample, got 0"):
         Sampled(Independent(0.1, n_features=3), batch=0)
+
+
+def _stack(items):
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *items)
+
+
+def _degenerate_models(n=5):
+    """Zero, dead, antipodal and equal columns, with and without a bias; gains of several scales; random."""
+    rng = np.random.default_rng(0)
+    pair, zero = np.zeros((2, n)), np.zeros((2, n))
+    pair[0, :2], pair[1, 2:4] = (1, -1), (1, -1)
+    dead = rng.normal(size=(2, n)) * (np.arange(n) > 1)
+    weights = [
+        (W, b) for W in (zero, pair, np.abs(pair), dead) for b in (np.zeros(n), np.full(n, 0.25), -np.full(n, 0.1))
+    ]
+    for _ in range(4):
+        W = rng.normal(size=(2, n))
+        weights += [(W, 0.2 * rng.normal(size=n)), (W * 10 ** rng.uniform(-4, 0, n), 0.2 * rng.normal(size=n))]
+        weights += [(W * 10 ** rng.uniform(-4, 0, n), np.zeros(n))]
+    return _stack([_model(W, b) for W, b in weights])
+
+
+def _worlds(value, n=5, sets="independent"):
+    n_sets = len(law(sets, 0.0, n, value).sizes)
+    densities = (0.0, 1.0, 0.3, 0.001, (1.0, 0.0, 0.001, 0.3, 0.1)[:n_sets])
+    return _stack([law(sets, density, n, value) for density in densities])
+
+
+def _grid(function):
+    """For each model and each of the worlds."""
+    return jax.jit(jax.vmap(jax.vmap(function, in_axes=(None, 0)), in_axes=(0, None)))
+
+
+def _slope_and_curvature(loss):
+    """The loss, its gradient, and the gradient's derivative along a fixed direction."""
+
+    def along(model):
+        rng = np.random.default_rng(5)
+        return jax.tree.map(lambda leaf: double(rng.normal(size=leaf.shape)), model)
+
+    def function(model, features):
+        value_and_slope = jax.value_and_grad(lambda m: loss(features)(m))
+        (value, slope), (_, curvature) = jax.jvp(value_and_slope, (model,), (along(model),))
+        return value, slope, curvature
+
+    return function
