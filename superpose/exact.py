@@ -414,7 +414,7 @@ def _contour(world, i, gains, c, points):
     # Where the path crosses the axis: near the saddle of the integrand, left of the first pole.
     fixed, level, p = stop_gradient((law.scale * gains, c, chance))
     top = fixed.max()
-    pole = 1 / jnp.where(top > 0, top, jnp.maximum(jnp.abs(fixed).max() + jnp.abs(level), 1e-300))
+    pole = 1 / jnp.where(top > 0, top, jnp.maximum(jnp.abs(fixed).max() + jnp.abs(level), 1e-60))
     tries = 0.8 * double(2.0 ** -np.arange(0, 20, 0.5)) * pole
     flat = jnp.zeros((len(gains), len(tries)))
     whole = _spectrum(world, i, (1 / (1 - fixed[:, None] * tries), flat), p)

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from superpose.features import Anticorrelated, Correlated, Empirical, Independent
-from superpose.losses import Population, Sampled
+from superpose.losses import Active, Population, Sampled
 from superpose.models import Linear, ReluHidden, ReluOutput, Untied
 from superpose.train import ensemble, member
+from superpose.values import Exponential, Gaussian
 
 MODELS = [Linear, ReluOutput, ReluHidden, Untied]
 IMPORTANCE = np.array([1.0, 0.5, 0.0, 2.0])
@@ -21,15 +22,23 @@ FEATURES = [
 ]
 LOSSES = [Sampled(features, 32) for features in FEATURES] + [
     Population(Independent(np.array([0.3, 0.1, 0.8, 0.5]), IMPORTANCE)),
+    Population(Correlated([0.3, 0.6], (3, 1), IMPORTANCE, Gaussian())),
+    Population(Anticorrelated([0.3, 0.6], (3, 1), IMPORTANCE, Exponential()), "abs"),
     Population(FEATURES[3]),
+    Active(FEATURES[2], 1),
 ]
 KEY = jax.random.key(7)
+
+
+def _needs_linear(loss):
+    return not isinstance(loss, Sampled) and not isinstance(loss.features, Empirical)
+
 
 CASES = [
     pytest.param(cls, loss, id=f"{cls.__name__}-{type(loss).__name__}-{type(loss.features).__name__}")
     for cls in MODELS
     for loss in LOSSES
-    if not (cls is ReluHidden and isinstance(loss, Population) and isinstance(loss.features, Independent))
+    if not (cls is ReluHidden and _needs_linear(loss))
 ]
 
 evaluate = jax.jit(lambda loss, model, key: loss(model, key))
@@ -57,7 +66,7 @@ def test_every_loss_of_every_model(cls, loss):
     assert value > 0
     assert evaluate(loss, model, KEY) == value  # same key, same result
     other = evaluate(loss, model, jax.random.key(8))
-    assert (other == value) == isinstance(loss, Population)  # which ignores the key
+    assert (other == value) == (not isinstance(loss, Sampled))  # exact ones ignore the key
 
     np.testing.assert_allclose(loss(model, KEY), value, rtol=1e-5)  # jit changes nothing
     together = each(loss, models, KEY)

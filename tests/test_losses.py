@@ -1,4 +1,5 @@
 from functools import partial
+from itertools import pairwise
 
 import equinox as eqx
 import jax
@@ -393,3 +394,261 @@ def test_stratified_refuses_what_it_cannot_do():
         Sampled(Empirical(np.ones((2, 2))), stratified=True)
     with pytest.raises(ValueError, match="no weight"):
         Sampled(WORLDS[0], stratified=True, weight=lambda x: x.sum())
+
+
+def _stack(items):
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *items)
+
+
+def _degenerate_models(n=5):
+    """Zero, dead, antipodal and equal columns, with and without a bias; gains of several scales; random."""
+    rng = np.random.default_rng(0)
+    pair, zero = np.zeros((2, n)), np.zeros((2, n))
+    pair[0, :2], pair[1, 2:4] = (1, -1), (1, -1)
+    dead = rng.normal(size=(2, n)) * (np.arange(n) > 1)
+    weights = [
+        (W, b)
+        for W in (zero, pair, np.abs(pair), dead)
+        for b in (np.zeros(n), np.full(n, 0.25), -np.full(n, 0.1))
+    ]
+    for _ in range(4):
+        W = rng.normal(size=(2, n))
+        weights += [
+            (W, 0.2 * rng.normal(size=n)),
+            (W * 10 ** rng.uniform(-4, 0, n), 0.2 * rng.normal(size=n)),
+        ]
+        weights += [(W * 10 ** rng.uniform(-4, 0, n), np.zeros(n))]
+    return _stack([_model(W, b) for W, b in weights])
+
+
+def _worlds(value, n=5, sets="independent"):
+    n_sets = len(law(sets, 0.0, n, value).sizes)
+    densities = (0.0, 1.0, 0.3, 0.001, (1.0, 0.0, 0.001, 0.3, 0.1)[:n_sets])
+    return _stack([law(sets, density, n, value) for density in densities])
+
+
+def _grid(function):
+    """For each model and each of the worlds."""
+    return jax.jit(jax.vmap(jax.vmap(function, in_axes=(None, 0)), in_axes=(0, None)))
+
+
+def _direction(leaf):
+    return np.random.default_rng(leaf.size).normal(size=leaf.shape)
+
+
+def _slope_and_curvature(loss):
+    """The loss, its gradient, and the gradient's derivative along `_direction`."""
+
+    def function(model, features):
+        along = jax.tree.map(lambda leaf: double(_direction(leaf)), model)
+        value_and_slope = jax.value_and_grad(lambda m: loss(features)(m))
+        (value, slope), (_, curvature) = jax.jvp(value_and_slope, (model,), (along,))
+        return value, slope, curvature
+
+    return function
+
+
+CLOSED = [("uniform", "x"), ("signed", "abs"), ("binary", "x"), ("gaussian", "x")]
+
+
+@pytest.mark.parametrize("sets", [SETS[0], *(pytest.param(s, marks=pytest.mark.slow) for s in SETS[1:])])
+@pytest.mark.parametrize(("value", "target"), CLOSED)
+def test_enumeration_is_the_characteristic_function(value, target, sets):
+    n = 5
+    models, worlds = _degenerate_models(n), _worlds(VALUES[value], n, sets)
+
+    def by(method):
+        return np.asarray(_grid(lambda m, f: Population(f, target, method=method)(m))(models, worlds))
+
+    exact, series = by("enumeration"), by("characteristic")
+    # With values of 1, supports of several features can have z = 0, where the series is slow.
+    rtol = 1e-3 if value == "binary" else 1e-8
+    np.testing.assert_allclose(series, exact, rtol=rtol, atol=1e-14)
+    if value == "binary":
+        apart = np.array([3 * k + 12 for k in range(4)])  # random models
+        np.testing.assert_allclose(series[apart], exact[apart], rtol=1e-6)
+
+
+METHODS = [
+    *((value, "enumeration", target) for value, target in CLOSED),
+    *((value, "characteristic", "x") for value in VALUES),
+    *((value, "characteristic", "abs") for value in ("signed", "gaussian")),
+    *((value, "quadrature", "x") for value in ("uniform", "exponential")),
+]
+QUICK = [METHODS[3], METHODS[4], METHODS[7], METHODS[10]]
+
+
+@pytest.mark.parametrize(
+    ("value", "method", "target"),
+    QUICK + [pytest.param(*case, marks=pytest.mark.slow) for case in METHODS if case not in QUICK],
+)
+def test_slope_and_curvature_are_finite_everywhere_and_the_finite_differences(value, method, target):
+    n = 3
+    loss = _grid(_slope_and_curvature(lambda features: Population(features, target, method=method)))
+    worlds = _worlds(VALUES[value], n)
+    activation, step = ("tanh" if method == "quadrature" else "relu"), 1e-5
+    moved = []
+    for seed in range(2):
+        for sign in (0, 1, -1):
+            W, b = _weights(n, seed)
+            moved.append(_model(W + sign * step * _direction(W), b + sign * step * _direction(b)))
+    models = jax.tree.map(lambda *a: jnp.concatenate(a), _degenerate_models(n), _stack(moved))
+    models = eqx.tree_at(lambda m: (m.W, m.b), _model(W, b, activation=activation), (models.W, models.b))
+    results = loss(models, worlds)
+    for leaf in jax.tree.leaves(results):
+        assert np.isfinite(leaf).all()
+
+    for at in (-6, -3):
+        value, slope, curvature = (
+            jax.tree.map(lambda leaf: np.asarray(leaf[at : at + 3 or None]), part)  # noqa: B023
+            for part in results
+        )
+        along = (slope.W[0] * _direction(W)).sum((-2, -1)) + (slope.b[0] * _direction(b)).sum(-1)
+        np.testing.assert_allclose((value[1] - value[2]) / (2 * step), along, rtol=1e-5, atol=1e-7)
+        for name in ("W", "b"):
+            numbers, curved = getattr(slope, name), getattr(curvature, name)[0]
+            np.testing.assert_allclose((numbers[1] - numbers[2]) / (2 * step), curved, rtol=1e-4, atol=1e-5)
+
+
+SUMS = [("uniform", "independent", "x"), ("signed", "anticorrelated", "abs"), ("gaussian", "correlated", "x")]
+SUMS += [("binary", "anticorrelated", "x"), ("uniform", "correlated", "x")]
+
+
+@pytest.mark.parametrize(("value", "sets", "target"), SUMS)
+def test_the_terms_by_the_number_of_active_features_add_up(value, sets, target):
+    model, n_sets = _model(*_weights(4, 1)), 4 if sets == "independent" else 3
+    for density in (0.3, (1.0, 0.0, 0.001, 0.3)[:n_sets]):
+        features = law(sets, density, 4, VALUES[value], _importance(4, 0))
+        terms = [Active(features, count, target) for count in range(n_sets + 1)]
+        np.testing.assert_allclose(sum(term.chance for term in terms), 1, rtol=1e-14)
+        total = sum(float(term.chance) * float(term(model)) for term in terms)
+        np.testing.assert_allclose(total, Population(features, target)(model), rtol=1e-12)
+
+
+def test_one_active_feature_costs_what_the_paper_integrates():
+    # L_1 = sum_i int I_i (x - ReLU(|W_i|^2 x + b_i))^2 dx + sum_{i != j} int I_j ReLU(W_j . W_i x + b_j)^2 dx,
+    # here divided by the number of features, each as likely.
+    W, b = _weights(5, 1)
+    importance, A, total = _importance(5, 0), W.T @ W, 0.0
+    for i in range(5):
+        for j in range(5):
+            kink = np.clip(-b[j] / A[j, i], 0, 1)
+            for low, high in ((0, kink), (kink, 1)):
+                total += (
+                    importance[j]
+                    * quad(
+                        lambda x: ((i == j) * x - max(A[j, i] * x + b[j], 0)) ** 2,  # noqa: B023
+                        low,
+                        high,
+                    )[0]
+                )
+    term = Active(Independent(1e-9, importance), 1)
+    np.testing.assert_allclose(term(_model(W, b)), total / 5, rtol=1e-8)
+
+
+def test_at_most_one_active_feature_is_all_that_is_left_as_density_goes_to_0():
+    model, left = _model(*_weights(5, 0)), []
+    for density in (1e-1, 1e-2, 1e-3, 1e-4):
+        features = Independent(density, n_features=5)
+        terms = [Active(features, count) for count in (0, 1)]
+        few = sum(float(term.chance) * float(term(model)) for term in terms)
+        left.append(1 - few / float(Population(features)(model)))
+    assert left[-1] < 1e-3
+    assert all(0 < later < 0.2 * earlier for earlier, later in pairwise(left))
+
+
+@pytest.mark.parametrize("value", ["uniform", pytest.param("binary", marks=pytest.mark.slow)])
+def test_the_stated_error_is_about_the_true_one(value):
+    fine = jax.jit(
+        lambda model, features: Population(features, method="characteristic", harmonics=4096)(model)
+    )
+    for density in (1.0, 0.3, 0.01):
+        features = Independent(density, n_features=8, value=VALUES[value])
+        for seed in range(4):
+            model = _model(*_weights(8, seed))
+            rough = Population(features, method="characteristic", harmonics=64)
+            exact, error = rough.with_error(model)
+            assert abs(float(exact) - float(fine(model, features))) <= 2 * float(error)
+
+
+def test_an_unknown_target_or_method_is_refused():
+    features = Independent(0.1, n_features=3)
+    for loss in (Population, Sampled, partial(Active, count=1)):
+        with pytest.raises(ValueError, match=r"^unknown target 'sign'; known are x, abs$"):
+            loss(features, target="sign")
+    with pytest.raises(
+        ValueError, match=r"^unknown method 'guess'; known are enumeration, characteristic, quadr"
+    ):
+        Population(features, method="guess")
+    with pytest.raises(ValueError, match=r"^harmonics must be at least 32, got 31$"):
+        Population(features, harmonics=31)
+
+
+@pytest.mark.parametrize(
+    ("loss", "activation", "message"),
+    [
+        (
+            Population(Independent(0.1, n_features=3), method="enumeration"),
+            "gelu",
+            "enumeration needs a relu.*gelu",
+        ),
+        (
+            Population(Independent(0.1, n_features=3), method="characteristic"),
+            "gelu",
+            "characteristic needs a relu",
+        ),
+        (
+            Active(Independent(0.1, n_features=3), 1),
+            "gelu",
+            "enumeration needs a relu, identity or abs output",
+        ),
+        (
+            Population(Independent(0.1, n_features=3, value=Exponential()), method="enumeration"),
+            "relu",
+            "supports of 3 active features with Exponential values and target 'x' have no closed form",
+        ),
+        (
+            Active(Independent(0.1, n_features=3, value=Exponential()), 2),
+            "relu",
+            "supports of 2 active features with Exponential values",
+        ),
+        (
+            Active(Correlated(0.1, (2, 1), value=Exponential()), 1),
+            "relu",
+            "supports of 2 active features with Exponential values",
+        ),
+        (
+            Population(Independent(0.1, n_features=3, value=Gaussian()), "abs", method="enumeration"),
+            "relu",
+            "supports of 3 active features with Gaussian values and target 'abs' have no closed form",
+        ),
+        (
+            Population(Independent(0.1, n_features=20), method="enumeration"),
+            "relu",
+            "an enumeration takes 3e.09 numbers for each output, more than 1e6",
+        ),
+        (Active(Independent(0.1, n_features=40), 10), "relu", "an enumeration takes .* more than 1e6"),
+    ],
+)
+def test_what_a_method_cannot_do_is_refused_in_one_line(loss, activation, message):
+    model = ReluOutput.init(loss.features.n_features, 2, key=jax.random.key(0), activation=activation)
+    with pytest.raises(ValueError, match=f"^{message}") as caught:
+        loss(model)
+    assert "use " in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "loss", [Population(Independent(0.1, n_features=3)), Active(Independent(0.1, n_features=3), 1)]
+)
+def test_a_hidden_activation_is_refused(loss):
+    with pytest.raises(ValueError, match=r"linear hidden layer.*relu.*losses\.Sampled"):
+        loss(ReluHidden.init(3, 2, key=jax.random.key(0)))
+
+
+@pytest.mark.parametrize("count", [-1, 4])
+def test_a_count_of_active_features_out_of_range_is_refused(count):
+    with pytest.raises(ValueError, match=rf"^count must be within 0\.\.3, got {count}$"):
+        Active(Independent(0.1, n_features=3), count)
+    with pytest.raises(ValueError, match=r"^count must be within 0\.\.2, got 3$"):
+        Active(Correlated(0.1, (2, 1)), 3)
