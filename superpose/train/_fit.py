@@ -66,6 +66,7 @@ def fit(
     >>> from superpose.features import Independent
     >>> from superpose.losses import Sampled
     >>> from superpose.models import ReluOutput
+    >>> from superpose.train import ensemble
     >>> key = jax.random.key(0)
     >>> models = ensemble(lambda key: ReluOutput.init(3, 1, key=key), members=2, key=key)
     >>> result = fit(models, Sampled(Independent(0.1, n_features=3)), steps=200, key=key)

@@ -84,6 +84,7 @@ def minimize(
     >>> from superpose.features import Independent
     >>> from superpose.losses import Population
     >>> from superpose.models import ReluOutput
+    >>> from superpose.train import ensemble
     >>> models = ensemble(lambda key: ReluOutput.init(2, 1, key=key), members=9, key=jax.random.key(0))
     >>> solved = minimize(models, Population(Independent(0.1, n_features=2)), eigenvalues=1)
     >>> best = solved.loss.argmin()
