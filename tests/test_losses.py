@@ -1,5 +1,5 @@
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, product
 
 import equinox as eqx
 import jax
@@ -25,6 +25,15 @@ VALUES = {
 }
 SETS = ("independent", "correlated", "anticorrelated")
 TARGETS = ("x", "abs")
+# Every other case is quick: compiling takes the time.
+CASES = list(product(VALUES, SETS, TARGETS))
+EACH = [
+    pytest.param(*case, marks=pytest.mark.slow if odd else ())
+    for v, value in enumerate(VALUES)
+    for s, sets in enumerate(SETS)
+    for t, target in enumerate(TARGETS)
+    for case, odd in [((value, sets, target), (v + s + t) % 2)]
+]
 
 
 def law(sets, density, n, value, importance=1.0):
@@ -172,6 +181,7 @@ def test_population_is_linear_in_importance():
     np.testing.assert_allclose(population(model, Independent(0.1, importance)), importance @ each, rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_population_does_not_depend_on_the_number_of_harmonics():
     for seed in range(4):
         model = _model(*_weights(20, seed))
@@ -268,9 +278,7 @@ def test_sampled_weight_counts_samples_in_proportion():
     np.testing.assert_allclose(Sampled(features, 256, jnp.sum)(model, key), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("sets", SETS)
-@pytest.mark.parametrize("value", VALUES)
+@pytest.mark.parametrize(("value", "sets", "target"), EACH)
 def test_population_of_every_law_meets_the_reference(value, sets, target):
     model = _model(*_weights(4, 1))
     n_sets = len(law(sets, 0.1, 4, VALUES[value]).sizes)
@@ -282,9 +290,7 @@ def test_population_of_every_law_meets_the_reference(value, sets, target):
         np.testing.assert_allclose(exact, _reference(model, features, target), rtol=rtol)
 
 
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("sets", SETS)
-@pytest.mark.parametrize("value", VALUES)
+@pytest.mark.parametrize(("value", "sets", "target"), EACH)
 def test_population_of_every_law_is_the_mean_of_what_is_sampled(value, sets, target):
     # Within 5 standard errors.
     model = _model(*_weights(4, 1, np.float32))
@@ -303,13 +309,10 @@ def per_sample(model, x, importance, target):
     return jax.vmap(lambda row: mean_error(model, row[None], importance.astype(x.dtype), target=target))(x)
 
 
-CASES = [(value, sets, target) for value in VALUES for sets in SETS for target in TARGETS]
-
-
 @pytest.mark.parametrize(
     ("value", "sets", "target", "n"),
-    [(*case, 12) for case in CASES[2::7]]
-    + [pytest.param(*case, 12, marks=pytest.mark.slow) for case in CASES if case not in CASES[2::7]]
+    [(*case, 12) for case in CASES[4::13]]
+    + [pytest.param(*case, 12, marks=pytest.mark.slow) for case in CASES if case not in CASES[4::13]]
     + [pytest.param(*case, 20, marks=pytest.mark.slow) for case in CASES],
 )
 def test_population_of_many_features_of_every_law_meets_the_reference(value, sets, target, n):
@@ -322,7 +325,9 @@ def test_population_of_many_features_of_every_law_meets_the_reference(value, set
         np.testing.assert_allclose(exact, _reference(model, features, target), rtol=1e-6)
 
 
-@pytest.mark.parametrize("activation", ["identity", "abs", "tanh"])
+@pytest.mark.parametrize(
+    "activation", ["identity", *(pytest.param(f, marks=pytest.mark.slow) for f in ("abs", "tanh"))]
+)
 @pytest.mark.parametrize("value", VALUES)
 def test_population_of_other_outputs_meets_the_reference(value, activation):
     if (value, activation) == ("gaussian", "tanh"):
@@ -404,7 +409,7 @@ def _degenerate_models(n=5):
     """Zero, dead, antipodal and equal columns, with and without a bias; gains of several scales; random."""
     rng = np.random.default_rng(0)
     pair, zero = np.zeros((2, n)), np.zeros((2, n))
-    pair[0, :2], pair[1, 2:4] = (1, -1), (1, -1)
+    pair[0, :2], pair[1, 2:4] = (1, -1), (1, -1)[: n - 2]
     dead = rng.normal(size=(2, n)) * (np.arange(n) > 1)
     weights = [
         (W, b)
@@ -451,8 +456,18 @@ def _slope_and_curvature(loss):
 CLOSED = [("uniform", "x"), ("signed", "abs"), ("binary", "x"), ("gaussian", "x")]
 
 
-@pytest.mark.parametrize("sets", [SETS[0], *(pytest.param(s, marks=pytest.mark.slow) for s in SETS[1:])])
-@pytest.mark.parametrize(("value", "target"), CLOSED)
+@pytest.mark.parametrize(
+    ("value", "target", "sets"),
+    [
+        pytest.param(
+            *case,
+            sets,
+            marks=() if sets == SETS[0] and case[0] in ("binary", "gaussian") else pytest.mark.slow,
+        )
+        for case in CLOSED
+        for sets in SETS
+    ],
+)
 def test_enumeration_is_the_characteristic_function(value, target, sets):
     n = 5
     models, worlds = _degenerate_models(n), _worlds(VALUES[value], n, sets)
@@ -461,12 +476,14 @@ def test_enumeration_is_the_characteristic_function(value, target, sets):
         return np.asarray(_grid(lambda m, f: Population(f, target, method=method)(m))(models, worlds))
 
     exact, series = by("enumeration"), by("characteristic")
-    # With values of 1, supports of several features can have z = 0, where the series is slow.
-    rtol = 1e-3 if value == "binary" else 1e-8
-    np.testing.assert_allclose(series, exact, rtol=rtol, atol=1e-14)
-    if value == "binary":
-        apart = np.array([3 * k + 12 for k in range(4)])  # random models
-        np.testing.assert_allclose(series[apart], exact[apart], rtol=1e-6)
+    scaled = np.isin(np.arange(len(exact)), [at for at in range(12, 24) if at % 3])
+    if value == "binary":  # supports of several features can have z = 0, where the series is slow
+        np.testing.assert_allclose(series, exact, rtol=1e-3, atol=1e-14)
+        np.testing.assert_allclose(series[12::3], exact[12::3], rtol=1e-6)
+    else:
+        np.testing.assert_allclose(series[~scaled], exact[~scaled], rtol=1e-8, atol=1e-14)
+        # Gains of several scales, some of which the series does not resolve.
+        np.testing.assert_allclose(series[scaled], exact[scaled], rtol=2e-7, atol=1e-14)
 
 
 METHODS = [
@@ -475,7 +492,7 @@ METHODS = [
     *((value, "characteristic", "abs") for value in ("signed", "gaussian")),
     *((value, "quadrature", "x") for value in ("uniform", "exponential")),
 ]
-QUICK = [METHODS[3], METHODS[4], METHODS[7], METHODS[10]]
+QUICK = [METHODS[3], METHODS[7]]
 
 
 @pytest.mark.parametrize(
@@ -489,8 +506,9 @@ def test_slope_and_curvature_are_finite_everywhere_and_the_finite_differences(va
     activation, step = ("tanh" if method == "quadrature" else "relu"), 1e-5
     moved = []
     for seed in range(2):
+        rng = np.random.default_rng(seed)
+        W, b = rng.normal(size=(2, n)), 0.3 * rng.normal(size=n)
         for sign in (0, 1, -1):
-            W, b = _weights(n, seed)
             moved.append(_model(W + sign * step * _direction(W), b + sign * step * _direction(b)))
     models = jax.tree.map(lambda *a: jnp.concatenate(a), _degenerate_models(n), _stack(moved))
     models = eqx.tree_at(lambda m: (m.W, m.b), _model(W, b, activation=activation), (models.W, models.b))
@@ -511,7 +529,10 @@ def test_slope_and_curvature_are_finite_everywhere_and_the_finite_differences(va
 
 
 SUMS = [("uniform", "independent", "x"), ("signed", "anticorrelated", "abs"), ("gaussian", "correlated", "x")]
-SUMS += [("binary", "anticorrelated", "x"), ("uniform", "correlated", "x")]
+SUMS += [
+    ("binary", "anticorrelated", "x"),
+    pytest.param("uniform", "correlated", "x", marks=pytest.mark.slow),
+]
 
 
 @pytest.mark.parametrize(("value", "sets", "target"), SUMS)
@@ -557,7 +578,8 @@ def test_at_most_one_active_feature_is_all_that_is_left_as_density_goes_to_0():
     assert all(0 < later < 0.2 * earlier for earlier, later in pairwise(left))
 
 
-@pytest.mark.parametrize("value", ["uniform", pytest.param("binary", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("value", ["uniform", "binary"])
 def test_the_stated_error_is_about_the_true_one(value):
     fine = jax.jit(
         lambda model, features: Population(features, method="characteristic", harmonics=4096)(model)
