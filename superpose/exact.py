@@ -519,7 +519,8 @@ def _range(world, gains, c, margin):
         )
         tail = ((log.sum(-1) + 36) / s[:, 0]).min()
         ends.append(sign * c + jnp.minimum(bound, tail))
-    H = jnp.maximum(jnp.maximum(*ends), 1e-300)
+    # Members of a set may cancel; H must not be so small that phases overflow.
+    H = jnp.maximum(jnp.maximum(*ends), jnp.maximum(1e-3 * largest, 1e-300))
     return H * (1 + margin)
 
 
