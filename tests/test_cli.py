@@ -156,7 +156,7 @@ sys.exit(main(sys.argv[1:]))
 def test_a_full_disk_is_told_in_one_line_and_nothing_is_left(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", FULL_DISK, *SMALLEST, str(tmp_path / "out")],
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=300,
         env={**os.environ, "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache")},  # JAX leaves half-written files there
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
@@ -171,7 +171,7 @@ def test_ctrl_c_leaves_nothing(tmp_path):
     time.sleep(6)
     assert running.poll() is None, "it ended before it was interrupted"
     running.send_signal(signal.SIGINT)
-    _, said = running.communicate(timeout=60)
+    _, said = running.communicate(timeout=240)  # it may be compiling
     assert running.returncode == 130, said
     assert said == "superpose: interrupted; nothing was written\n"
     assert _names(tmp_path) == []
