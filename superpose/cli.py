@@ -5,9 +5,11 @@ Only what an answer needs is imported, so that `superpose --help` comes at once.
 
 import ast
 import os
+import signal
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -98,11 +100,26 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"superpose: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("superpose: interrupted; nothing was written", file=sys.stderr)
-        sys.stderr.flush()
-        # XLA may still be computing, and does not survive an orderly end of the interpreter.
-        os._exit(130)
+        _interrupted()
     return 0
+
+
+def _interrupted(*_) -> None:
+    cursor = "\x1b[?25h" if sys.stderr.isatty() else ""  # progress bars hide it
+    print(f"{cursor}superpose: interrupted; nothing was written", file=sys.stderr)
+    sys.stderr.flush()
+    # XLA may still be computing, and does not survive an orderly end of the interpreter.
+    os._exit(130)
+
+
+@contextmanager
+def _leaving_at_once() -> Iterator[None]:
+    """Ctrl-C ends the process on the spot: as an exception it can get lost in JAX's callbacks."""
+    before = signal.signal(signal.SIGINT, _interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _list() -> None:
@@ -132,7 +149,8 @@ def _run(name: str, settings: Sequence[str]) -> int:
     folder = Path(out) / name
     try:
         store.check_replaceable(folder)
-        data = module.run(config)
+        with _leaving_at_once():
+            data = module.run(config)
         return _write(module, config, data, folder)
     except OSError as error:
         raise InputError(_told(error)) from error
