@@ -245,14 +245,14 @@ def test_empty_sets_are_refused(law, sizes):
 
 @pytest.mark.parametrize(("low", "high"), [(1, 1), (2, 1), (float("nan"), 1)])
 def test_uniform_without_a_range_is_refused(low, high):
-    with pytest.raises(ValueError, match="Uniform needs finite low < high"):
+    with pytest.raises(ValueError, match="Uniform needs low < high"):
         Uniform(low, high)
 
 
 @pytest.mark.parametrize("law", [Exponential, Gaussian])
 @pytest.mark.parametrize("scale", [0, -1, float("inf"), float("nan")])
 def test_a_scale_that_is_not_positive_is_refused(law, scale):
-    with pytest.raises(ValueError, match="needs a positive finite scale"):
+    with pytest.raises(ValueError, match="needs a positive scale"):
         law(scale)
 
 
