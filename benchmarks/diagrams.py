@@ -19,7 +19,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import torch
 from peers import grid, recipe
 
 from superpose import sweep
@@ -112,7 +111,6 @@ def against_occhio():
 def main():
     if sys.argv[1:]:
         return exact(sys.argv[1])
-    torch.set_num_threads(torch.get_num_threads())
     print("## Phase diagrams\n")
     print(
         "| work | superpose | peer | ratio | cells where our best loss is as low or lower | "

@@ -39,7 +39,7 @@ class World(NamedTuple):
 
     @property
     def parts(self):
-        """The law of a feature as `(share, sign, law)`, such that the target is linear in each part."""
+        """The law of a feature as `(share, sign, law)`: with y of that law, x is `sign y` and the target y."""
         return self.value.halves if self.target == "abs" else ((1.0, 1, self.value),)
 
 
@@ -50,26 +50,17 @@ def closed_size(world: World) -> float:
     return math.inf if isinstance(world.value, Gaussian) and world.target == "x" else 1
 
 
-def work(world: World) -> float:
-    """How many numbers an enumeration of all supports takes for each output; inf where it has no closed form."""
-    corners = 2 if isinstance(world.value, Uniform) else 1
-    if world.together:
-        largest = sum(world.sizes)
-        return (
-            math.prod(1 + corners**size for size in world.sizes)
-            if largest <= closed_size(world)
-            else math.inf
-        )
-    largest = len(world.sizes)
-    return (
-        math.prod(1 + corners * size for size in world.sizes) if largest <= closed_size(world) else math.inf
-    )
+def largest_support(world: World, count: int) -> int:
+    """The most features that are active where `count` sets are."""
+    return sum(sorted(world.sizes)[len(world.sizes) - count :]) if world.together else count
 
 
-def work_given(world: World, count: int) -> float:
-    """The same for the supports of `count` active sets."""
+def work(world: World, count: int | None = None) -> float:
+    """How many numbers an enumeration takes for each output: of all supports, or those of `count` active sets."""
     corners = 2 if isinstance(world.value, Uniform) else 1
     each = [corners**size if world.together else corners * size for size in world.sizes]
+    if count is None:
+        return math.prod(1 + numbers for numbers in each)
     sums = [1.0] + [0.0] * count  # elementary symmetric polynomials
     for numbers in each:
         sums = [1.0] + [a + numbers * b for a, b in zip(sums[1:], sums[:-1], strict=True)]
@@ -80,17 +71,15 @@ def method(world: World, activation: str) -> str:
     """The best method, by size."""
     if activation not in ("identity", "relu", "abs"):
         return "quadrature"
-    return (
-        "enumeration"
-        if work(world) <= (800 if isinstance(world.value, Uniform) else 4096)
-        else "characteristic"
-    )
+    closed = largest_support(world, len(world.sizes)) <= closed_size(world)
+    most = 800 if isinstance(world.value, Uniform) else 4096
+    return "enumeration" if closed and work(world) <= most else "characteristic"
 
 
-def harmonics(world: World) -> int:
+def harmonics(world: World, method: str) -> int:
     """So many that the error is at most 1e-8 of the loss for up to 10 features and 1e-6 beyond."""
     few = sum(world.sizes) <= 10
-    if isinstance(world.value, Gaussian):
+    if isinstance(world.value, Gaussian) and method == "characteristic":
         return 4096 if few else 512
     return 512 if few or isinstance(world.value, Binary) else 384
 
@@ -155,7 +144,7 @@ def half_signed_square(world, law, i, own, c, gains, group: Supports) -> Float[A
     if isinstance(world.value, Gaussian) and world.target == "x":
         return _gaussian_mean(c, world.value.scale**2 * (g**2).sum(-1))
     if not columns:
-        return jnp.sign(c) * c**2 / 2 * jnp.ones(len(g))
+        return _signed_power(2, c) * jnp.ones(len(g))
     (g,) = columns
     if isinstance(world.value, Exponential):
         return _ray_mean(c, g, world.value)
@@ -219,7 +208,7 @@ def _gaussian_mean(mean, variance):
     t = mean / jnp.sqrt(2 * spread)
     density = jnp.sqrt(spread / (2 * math.pi)) * jnp.exp(-(t**2))
     smooth = (mean**2 + spread) * erf(t) / 2 + mean * density
-    return jnp.where(variance > 0, smooth, jnp.sign(mean) * mean**2 / 2)
+    return jnp.where(variance > 0, smooth, _signed_power(2, mean))
 
 
 def _ray_mean(c, g, law):
@@ -276,7 +265,7 @@ def _closed(world, i, gains, c, weighted, H=0.0):
             return total
 
         a, b = jax.jvp(mean, (sign * gains[i],), (jnp.ones_like(c),))
-        value, slope = value + share * a, slope + share * (b if world.target == "abs" else sign * b)
+        value, slope = value + share * a, slope + share * b
     return value, slope
 
 
@@ -296,8 +285,6 @@ def _moments_of(world, i, gains, c, weighted):
 
 def _target_moments(world):
     """`E[t x]` and `E[t]` of an active feature."""
-    if world.target == "x":
-        return world.value.square, world.value.mean
     parts = world.parts
     return sum(w * sign * law.square for w, sign, law in parts), sum(w * law.mean for w, _, law in parts)
 
@@ -332,7 +319,7 @@ def _characteristic(world, i, gains, c, harmonics):
     psi = world.value.phase(jnp.pi * gains / H, k)
     one_closed = not world.together or max(world.sizes) <= closed_size(world)
     whole = _spectrum(world, i, psi, world.chance)
-    none, odds, few = _few(world, i, psi, gains, jnp.pi * harmonics / H, one_closed)
+    none, odds, few, shift = _few(world, i, psi, gains, H, k, one_closed)
     spectrum = whole.less(none, few)
     own, t_own = _own_phase(world, gains[i], H, k)
     turn = phases(jnp.pi * c / H, k)
@@ -345,7 +332,7 @@ def _characteristic(world, i, gains, c, harmonics):
         for count in range(1 + one_closed)
         for group in supports(world.sizes, world.together, count)
     ]
-    few_value, few_slope = _closed(world, i, gains, c, weighted, H)
+    few_value, few_slope = _closed(world, i, gains, c + shift, weighted, H)
     return value + few_value, slope + few_slope
 
 
@@ -374,27 +361,33 @@ def _spectrum(world, i, psi, chance) -> _Spectrum:
     return _Spectrum(times(rest, (1 - p + p * q0[0], p * q0[1])), times(rest, (p * q1[0], p * q1[1])))
 
 
-def _few(world, i, psi, gains, reach, one):
+def _few(world, i, psi, gains, H, k, one):
     """The same for no active set and, with `one`, one: in units of `none`, with the odds of each set.
 
-    Any weights of these supports will do, since the series takes up the difference. Sets whose gains
-    are too small for the series to tell them from none count as inactive, and the chance to be
-    inactive has a floor: so the series has little left that converges slowly.
+    Any weights of these supports will do, since the series takes up the difference. Sets other than i's
+    whose gains are too small for the series to tell them from none count as inactive, and the chance to
+    be inactive has a floor: so the series has little left that converges slowly. The last number is what
+    the sets that do not count add to z on average. As a shift of c, it keeps the derivative by a gain of
+    0 out of the series.
     """
-    seen = (reach * gains) ** 2
-    seen = jax.ops.segment_max(seen / (1 + seen), world.set_of, len(world.sizes))
-    counted = stop_gradient(jnp.minimum(world.chance * seen, 0.999))
+    in_set, q0, q1, other, at = _in_sets(world, i, psi)
+    seen = -jnp.expm1(-((jnp.pi * (len(k) / H) * gains) ** 2))
+    seen = jax.ops.segment_max(seen, world.set_of, len(world.sizes))
+    seen = stop_gradient(jnp.where(other[:, 0] | (not one), seen, 1.0))
+    counted = stop_gradient(jnp.minimum(world.chance * seen, 1 - 1e-9))
     none, odds = jnp.prod(1 - counted), counted / (1 - counted)
+    unseen = stop_gradient(world.chance) * (1 - seen) / (1 if world.together else double(world.sizes))
+    shift = unseen[world.set_of] * world.value.mean @ gains
     flat = jnp.zeros_like(psi[0][0])
     few = _Spectrum((flat + 1, flat), (flat, flat))
     if one:
-        in_set, q0, q1, other, at = _in_sets(world, i, psi)
         sums = (jnp.where(other, odds[:, None] * part, 0.0).sum(0) for part in in_set)
         few = _Spectrum(
             tuple(a + b + odds[at] * q for a, b, q in zip(few.rest, sums, q0, strict=True)),
             tuple(a + odds[at] * q for a, q in zip(few.slope, q1, strict=True)),
         )
-    return none, odds, few
+    turn = phases(jnp.pi * shift / H, k)
+    return none, odds, _Spectrum(times(few.rest, turn), times(few.slope, turn)), shift
 
 
 def _contour(world, i, gains, c, points):
@@ -485,9 +478,8 @@ def _own_phase(world, gain, H, k):
     for share, sign, law in world.parts:
         angle = sign * jnp.pi * gain / H
         here, slope = jax.jvp(lambda a, law=law: law.phase(a, k), (angle,), (jnp.ones_like(angle),))
-        weight = share * (1 if world.target == "abs" else sign)
         phase = phase[0] + share * here[0], phase[1] + share * here[1]
-        t_phase = t_phase[0] + weight * slope[1] / k, t_phase[1] - weight * slope[0] / k
+        t_phase = t_phase[0] + share * slope[1] / k, t_phase[1] - share * slope[0] / k
     return phase, t_phase
 
 

@@ -7,6 +7,7 @@ are computed in float64; samples have JAX's default precision. Draws are made as
 """
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import equinox as eqx
@@ -18,7 +19,34 @@ from jaxtyping import Array, Float, Int, Key, UInt32
 from superpose.values import Uniform, Value
 
 
-class Independent(eqx.Module):
+class _Sets(eqx.Module):
+    """Features in sets that are active independently of each other, with chances `set_density`."""
+
+    set_density: eqx.AbstractVar[Float[Array, " set"]]
+
+    @abstractmethod
+    def _drawn(self, key, n, density) -> Float[Array, "sample feature"]:
+        """Samples in which each set is active with its chance in `density`, one for all samples or for each."""
+
+    def sample(self, key: Key[Array, ""], n: int) -> Float[Array, "sample feature"]:
+        return self._drawn(key, n, _as_sampled(self.set_density))
+
+    @property
+    def any_active(self) -> Float[Array, ""]:
+        """The chance that at least one feature is active."""
+        return _any(self.set_density)[-1]
+
+    def sample_active(self, key: Key[Array, ""], n: int) -> Float[Array, "sample feature"]:
+        """Samples given that at least one feature is active; zeros where none ever is.
+
+        >>> rare = Independent(0.001, n_features=2)
+        >>> bool((rare.sample_active(jax.random.key(0), 100) > 0).any(axis=1).all())
+        True
+        """
+        return self._drawn(key, n, _density_given_any(key, self.set_density, n))
+
+
+class Independent(_Sets):
     """Each feature is active by itself, with probability `density[i]`.
 
     An active feature is drawn from the law `value`, an inactive one is 0. `density` and
@@ -49,31 +77,14 @@ class Independent(eqx.Module):
     def n_features(self) -> int:
         return self.density.shape[-1]
 
-    @property
-    def set_density(self) -> Float[Array, " feature"]:
+    @property  # type: ignore[misc]
+    def set_density(self) -> Float[Array, " feature"]:  # type: ignore[override]
         """Each feature is a set of its own."""
         return self.density
 
     @property
     def sizes(self) -> tuple[int, ...]:
         return (1,) * self.n_features
-
-    def sample(self, key: Key[Array, ""], n: int) -> Float[Array, "sample feature"]:
-        return self._drawn(key, n, _as_sampled(self.density))
-
-    @property
-    def any_active(self) -> Float[Array, ""]:
-        """The chance that at least one feature is active."""
-        return _any(self.density)[-1]
-
-    def sample_active(self, key: Key[Array, ""], n: int) -> Float[Array, "sample feature"]:
-        """Samples given that at least one feature is active; zeros where none ever is.
-
-        >>> rare = Independent(0.001, n_features=2)
-        >>> bool((rare.sample_active(jax.random.key(0), 100) > 0).any(axis=1).all())
-        True
-        """
-        return self._drawn(key, n, _density_given_any(key, self.density, n))
 
     def _drawn(self, key, n, density):
         # One draw says both whether a feature is active (u <= density) and, if so, which value it
@@ -83,7 +94,7 @@ class Independent(eqx.Module):
         return jnp.where(u <= density, self.value.quantile(jnp.minimum(u / safe, 1.0)), 0.0).T
 
 
-class Correlated(eqx.Module):
+class Correlated(_Sets):
     """Sets of features that are active together or not at all.
 
     Set `s` has `sizes[s]` features and is active with probability `set_density[s]`; then each
@@ -120,18 +131,6 @@ class Correlated(eqx.Module):
     def density(self) -> Float[Array, " feature"]:
         return self.set_density[_set_of(self.sizes)]
 
-    def sample(self, key: Key[Array, ""], n: int) -> Float[Array, "sample feature"]:
-        return self._drawn(key, n, _as_sampled(self.set_density))
-
-    @property
-    def any_active(self) -> Float[Array, ""]:
-        """The chance that at least one feature is active."""
-        return _any(self.set_density)[-1]
-
-    def sample_active(self, key: Key[Array, ""], n: int) -> Float[Array, "sample feature"]:
-        """Samples given that at least one feature is active; zeros where none ever is."""
-        return self._drawn(key, n, _density_given_any(key, self.set_density, n))
-
     def _drawn(self, key, n, density):
         set_key, value_key = jax.random.split(key)
         active = _uniform(set_key, (len(self.sizes), n)) <= density
@@ -139,7 +138,7 @@ class Correlated(eqx.Module):
         return jnp.where(active[_set_of(self.sizes)], values, 0.0).T
 
 
-class Anticorrelated(eqx.Module):
+class Anticorrelated(_Sets):
     """Sets of features of which at most one is active at a time.
 
     Set `s` has `sizes[s]` features and is active with probability `set_density[s]`; then
@@ -174,18 +173,6 @@ class Anticorrelated(eqx.Module):
     @property
     def density(self) -> Float[Array, " feature"]:
         return (self.set_density / np.array(self.sizes, np.float64))[_set_of(self.sizes)]
-
-    def sample(self, key: Key[Array, ""], n: int) -> Float[Array, "sample feature"]:
-        return self._drawn(key, n, _as_sampled(self.set_density))
-
-    @property
-    def any_active(self) -> Float[Array, ""]:
-        """The chance that at least one feature is active."""
-        return _any(self.set_density)[-1]
-
-    def sample_active(self, key: Key[Array, ""], n: int) -> Float[Array, "sample feature"]:
-        """Samples given that at least one feature is active; zeros where none ever is."""
-        return self._drawn(key, n, _density_given_any(key, self.set_density, n))
 
     def _drawn(self, key, n, density):
         set_key, member_key, value_key = jax.random.split(key, 3)

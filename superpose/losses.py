@@ -175,7 +175,7 @@ class Population(eqx.Module):
         world = _world(self.features, self.target)
         method = self.method or exact.method(world, model.activation)
         _can(method, world, model.activation)
-        harmonics = finer * (self.harmonics or exact.harmonics(world))
+        harmonics = finer * (self.harmonics or exact.harmonics(world, method))
         return _population(A, c, self.features, model.activation, self.target, method, harmonics)
 
 
@@ -267,16 +267,14 @@ def _can(method, world, activation, count=None):
             "use method='quadrature', or Sampled"
         )
     if method == "enumeration" and activation != "identity":
-        size = len(world.sizes) if count is None else count
-        if world.together:
-            size = sum(sorted(world.sizes)[-size:]) if size else 0
+        size = exact.largest_support(world, len(world.sizes) if count is None else count)
         if size > exact.closed_size(world):
             law = type(world.value).__name__
             raise ValueError(
                 f"supports of {size} active features with {law} values and target {world.target!r} have no closed form; "
                 "use Population with method='characteristic'"
             )
-        numbers = exact.work(world) if count is None else exact.work_given(world, count)
+        numbers = exact.work(world, count)
         if numbers > 1e6:
             raise ValueError(
                 f"an enumeration takes {numbers:.1g} numbers for each output, more than 1e6; "

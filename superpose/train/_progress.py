@@ -4,8 +4,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import jax
-
 
 @contextmanager
 def progress_bar(what: str, total: int, shown: bool) -> Iterator[Callable]:
@@ -15,14 +13,13 @@ def progress_bar(what: str, total: int, shown: bool) -> Iterator[Callable]:
 
     console = Console(stderr=True)
     if not (shown and console.is_terminal):
-        yield lambda done, wait_for=None: None
+        yield lambda done: None
         return
     began = time.monotonic()
     with Progress(console=console, transient=True, disable=False) as bar:
         task = bar.add_task(what, total=total, visible=False)
 
-        def advanced(done, wait_for=None):
-            jax.block_until_ready(wait_for)
+        def advanced(done):
             bar.update(task, completed=done, visible=time.monotonic() - began > 2)
 
         yield advanced
