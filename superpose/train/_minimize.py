@@ -1,6 +1,11 @@
 """Local minima of an exact loss."""
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import cycle, islice
+from threading import Event, Lock
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -103,48 +108,21 @@ def minimize(
         starts = np.concatenate([leaf.reshape(members, -1) for leaf in leaves], axis=1)
         limits = np.float64(tolerance), np.int64(evaluations)
 
-        # As many side by side as fill a cache, or a chip, and half a gigabyte of H at most.
-        most = 256 if jax.default_backend() == "cpu" else 4096
-        side = max(1, min(most, members, 2**26 // starts.shape[1] ** 2))
-        devices = jax.devices()[: -(-members // side)]
-        rows = max(1, min(4096 // side, -(-members // (side * len(devices)))))
-        shared = [None if own_loss else eqx.filter_shard(loss, device) for device in devices]
+        shared = None if own_loss else loss
 
-        # The member in each slot; past the last one, an empty slot.
-        who = np.full((len(devices), rows * side), members)
-        empty = _begin(jnp.zeros(starts.shape[1]))._replace(outcome=jnp.int8(0))
-        empty = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (rows * side, *leaf.shape)), empty)
-        states = [jax.device_put(empty, device) for device in devices]
-        ends = {
-            name: np.zeros((members, *getattr(empty, name).shape[1:]), getattr(empty, name).dtype)
-            for name in ("x", "f", "g", "scale", "evaluations", "outcome")
-        }
-        waiting = 0
-        with progress_bar("minimizing", members, progress) as advanced:
-            while waiting < members or (who < members).any():
-                for i, device in enumerate(devices):
-                    free = np.flatnonzero(who[i] == members)[: members - waiting]
-                    who[i, free] = np.arange(waiting, waiting + len(free))
-                    waiting += len(free)
-                    # Those at work first: rows without any cost nothing.
-                    order = np.argsort(who[i] == members, kind="stable")
-                    who[i] = who[i, order]
-                    at = np.minimum(who[i], members - 1)
-                    own = member(loss, at) if own_loss else None
-                    new = jax.device_put((order, np.isin(order, free), starts[at], own), device)
-                    states[i] = _rounds(states[i], new, shared[i], unravel, limits, side)
-                for i, state in enumerate(states):
-                    done = np.flatnonzero((np.asarray(state.outcome) >= 0) & (who[i] < members))
-                    for name, end in ends.items():
-                        end[who[i, done]] = np.asarray(getattr(state, name))[done]
-                    who[i, done] = members
-                advanced(waiting - (who < members).sum())
+        def own(at):
+            return member(loss, at) if own_loss else None
+
+        # As many side by side as fill a cache, or a chip, and half a gigabyte of H at most.
+        most = 64 if jax.default_backend() == "cpu" else 4096
+        side = max(1, min(most, members, 2**26 // starts.shape[1] ** 2))
+        onward = partial(_rounds, unravel=unravel, limits=limits, side=side)
+        ends = _search_all(starts, shared, own, onward, side, progress)
 
         found, curvatures = ends["x"], []
         for start in range(0, members if eigenvalues else 0, side):
             at = np.minimum(np.arange(start, start + side), members - 1)
-            own = member(loss, at) if own_loss else None
-            spectrum = _curvatures(jnp.asarray(found[at]), own, shared[0], unravel)
+            spectrum = _curvatures(jnp.asarray(found[at]), own(at), shared, unravel)
             curvatures.append(np.asarray(spectrum)[:, :eigenvalues])
         gradient = np.abs(ends["g"]).max(axis=1) / ends["scale"]
         return Minimum(
@@ -153,7 +131,63 @@ def minimize(
         )  # fmt: skip
 
 
-@eqx.filter_jit
+def _search_all(starts, shared, own, onward, side, progress) -> dict[str, np.ndarray]:
+    """Where the searches from all starts end, by the fields of `_Search`.
+
+    Workers, as many as cores or devices, take members off a queue into slots of their own, in rows of
+    `side`, and take those further until they end.
+    """
+    members, devices = len(starts), jax.devices()
+    cores = (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1
+    workers = min(-(-members // side), max(len(devices), cores))
+    slots = side * max(1, min(4096 // side, -(-members // (side * workers))))
+    empty = _begin(jnp.zeros(starts.shape[1]))._replace(outcome=jnp.int8(0))
+    kept = ("x", "f", "g", "scale", "evaluations", "outcome")
+    ends = {name: np.zeros((members, *(a := getattr(empty, name)).shape), a.dtype) for name in kept}
+    lock, stopped, queue, finished = Lock(), Event(), iter(range(members)), 0
+
+    def further(state, who, order, begins, device):
+        # Past the last member, a slot is empty.
+        at = np.minimum(who, members - 1)
+        new = order, begins, starts[at], own(at)
+        return onward(*eqx.filter_shard((state, new, shared), device))
+
+    def work(state, device):
+        nonlocal finished
+        who = np.full(slots, members)
+        with jax.enable_x64(True):  # which is a thread's own
+            while not stopped.is_set():
+                free = np.flatnonzero(who == members)
+                with lock:
+                    taken = list(islice(queue, len(free)))
+                who[free[: len(taken)]] = taken
+                # Those at work first: rows without any cost nothing.
+                order = np.argsort(who == members, kind="stable")
+                who = who[order]
+                if who[0] == members:
+                    return
+                state = further(state, who, order, np.isin(who, taken), device)
+                done = np.flatnonzero((np.asarray(state.outcome) >= 0) & (who < members))
+                for name, end in ends.items():
+                    end[who[done]] = np.asarray(getattr(state, name))[done]
+                who[done] = members
+                with lock:
+                    finished += len(done)
+                    advanced(finished)
+
+    # Compiled before the workers need it; then each runs a program for one core.
+    empty = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (slots, *leaf.shape)), empty)
+    nobody, no = np.full(slots, members), np.zeros(slots, bool)
+    states = [further(empty, nobody, np.arange(slots), no, device) for device in devices[:workers]]
+    with ThreadPoolExecutor(workers) as pool, progress_bar("minimizing", members, progress) as advanced:
+        try:
+            list(pool.map(work, islice(cycle(states), workers), cycle(devices)))
+        finally:
+            stopped.set()
+    return ends
+
+
+@eqx.filter_jit(compiler_options={"xla_cpu_multi_thread_eigen": False})  # type: ignore[call-overload]
 def _rounds(state, new, shared, unravel, limits, side) -> _Search:
     """Put the members in `order`, begin the new ones, and take each up to 8 evaluations further."""
     order, begins, starts, own = new
