@@ -114,6 +114,18 @@ def draw(curves):
     fig.savefig(PICTURE, dpi=150)
 
 
+def compilation():
+    """Seconds that the first call takes beyond a second one, by work and size."""
+    for n, m in ((2, 1), (3, 2), (5, 2), (20, 5)):
+        for name, work in (
+            ("minimize", lambda n=n, m=m: solve(8, n, m)),
+            ("fit", lambda n=n, m=m: sampled(8, n, m, 1)),
+        ):
+            again, first = seconds(work, 1)
+            yield f"{name} {n} in {m} {first - again:.1f}"
+            jax.clear_caches()
+
+
 def peak():
     """Minimize and train 100,000 members in this process; prints the peak of memory in GB."""
     solve(100_000) if sys.argv[2] == "minimize" else sampled(100_000, 2, 1, 5)
@@ -158,10 +170,11 @@ def main():
         print(f"* {name}, against {along}: {points}; slope at the end {slope(x, y):.2f}", flush=True)
     for work in ("minimize", "fit"):
         print(f"* peak memory of `{work}` with 100,000 members: {alone('peak', work):.2f} GB", flush=True)
+    print(f"* compilation, s: {', '.join(compilation())}", flush=True)
     with tempfile.TemporaryDirectory() as cache:
         first, second = command(cache), command(cache)
     print(
-        f"* `superpose run phase-diagram --quick`: {first:.1f} s with an empty compile cache, {second:.1f} s the second time"
+        f"* `superpose run phase-diagram --quick`: {first:.1f} s with an empty compile cache, {second:.1f} s the second time",
     )
     turns = [
         (alone("devices"), alone("devices", XLA_FLAGS="--xla_force_host_platform_device_count=2"))
