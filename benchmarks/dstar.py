@@ -1,8 +1,8 @@
 """D* against density: 400 features in 30 dimensions, 40 densities, to the loss that the notebook's recipe reaches.
 
 The recipe (10,000 AdamW steps at 1e-3) is run to its end in PyTorch at a few of the densities, and its time
-is extrapolated. Ours trains all 40 with a larger learning rate that falls along a cosine, in fewer steps. Both
-are judged on the same fresh samples. Prints a section of benchmarks/README.md:
+is extrapolated. Ours trains all 40 with a larger learning rate that falls along a cosine, in fewer steps, from
+initial weights as small as the recipe's. Both are judged on the same fresh samples. Prints a section of benchmarks/README.md:
 
     python benchmarks/dstar.py
 """
@@ -22,7 +22,8 @@ from superpose.losses import Sampled
 from superpose.models import ReluOutput
 from superpose.train import ensemble, fit, member
 
-N, M, BATCH, STEPS, RECIPE_STEPS = 400, 30, 1024, 2000, 10_000
+N, M, BATCH, STEPS, RECIPE_STEPS = 400, 30, 1024, 4000, 10_000
+SCALE = 0.1  # of the initial weights: as small as the recipe's
 DENSITIES = 1 / np.linspace(1, 10, 40)
 FEW = np.array([3, 12, 22, 36])  # places of the densities that the recipe trains
 
@@ -40,7 +41,7 @@ def judged(models, density):
 
 def main():
     key = jax.random.key(0)
-    models = ensemble(lambda key: ReluOutput.init(N, M, key=key), members=len(DENSITIES), key=key)
+    models = ensemble(lambda key: ReluOutput.init(N, M, key=key, scale=SCALE), members=len(DENSITIES), key=key)
     optimizer = optax.adam(optax.cosine_decay_schedule(1e-2, STEPS))
     began = time.perf_counter()
     ours = fit(

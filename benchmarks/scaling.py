@@ -62,8 +62,7 @@ def sampled(members, n, m, steps):
 
 def step_seconds(members, n, m):
     """Of one sampled step: a long run less a short one, which leaves out what each call costs."""
-    steps = max(2, int(3e7 / (members * n * (m + 5) * BATCH)))
-    steps = min(steps, 2000)
+    steps = min(2000, max(20, int(1e9 / (members * n * (m + 5) * BATCH))))
     short, _ = seconds(lambda: sampled(members, n, m, 1))
     long, _ = seconds(lambda: sampled(members, n, m, 1 + steps))
     return max(long - short, 1e-9) / steps
