@@ -41,7 +41,9 @@ def judged(models, density):
 
 def main():
     key = jax.random.key(0)
-    models = ensemble(lambda key: ReluOutput.init(N, M, key=key, scale=SCALE), members=len(DENSITIES), key=key)
+    models = ensemble(
+        lambda key: ReluOutput.init(N, M, key=key, scale=SCALE), members=len(DENSITIES), key=key
+    )
     optimizer = optax.adam(optax.cosine_decay_schedule(1e-2, STEPS))
     began = time.perf_counter()
     ours = fit(
