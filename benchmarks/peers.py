@@ -12,7 +12,7 @@ import time
 
 import torch
 
-SIZES = [(256, 2, 1), (10, 5, 2), (10, 20, 5), (10, 100, 20), (4, 400, 30)]  # models, features, hidden
+SIZES = [(256, 2, 1), (10, 5, 2), (20, 20, 5), (10, 100, 20), (4, 400, 30)]  # models, features, hidden
 LAYOUTS = ("batch first", "model first")
 
 
