@@ -16,6 +16,7 @@ _modules = (
     "measures",
     "models",
     "plot",
+    "progress",
     "store",
     "sweep",
     "theory",

@@ -1,45 +1,183 @@
 """A statement of a paper, what was measured, and whether it holds."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+
+Numbers = float | int | bool | Sequence[float] | np.ndarray
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a measured number, or each of several, must lie between; `text` says it in words."""
+
+    low: np.ndarray
+    high: np.ndarray
+    text: str
+
+    def hold(self, values: np.ndarray) -> bool:
+        """Whether there are values, all of them numbers, and all within the bounds."""
+        same = values.shape == self.low.shape or self.low.ndim == 0
+        return bool(same and values.size and ((self.low <= values) & (values <= self.high)).all())
+
+
+def about(value: Numbers, within: float, unit: str = "") -> Bounds:
+    """`value`, or one value for each number measured, give or take `within`.
+
+    >>> about([5, 7], within=1).text
+    '5, 7, each ± 1'
+    >>> about(90, 3, " degrees").text
+    '90 ± 3 degrees'
+    """
+    middle = np.asarray(value, float)
+    told = ", ".join(f"{number:g}" for number in np.atleast_1d(middle))
+    each = ", each" if middle.ndim else ""
+    return Bounds(middle - within, middle + within, f"{told}{each} ± {within:g}{unit}")
+
+
+def exactly(value: Numbers, unit: str = "") -> Bounds:
+    """`value` itself, or one value for each number measured: for counts.
+
+    >>> exactly([3, 2, 1, 0]).text
+    '3, 2, 1, 0'
+    """
+    middle = np.asarray(value, float)
+    return Bounds(middle, middle, ", ".join(f"{number:g}" for number in np.atleast_1d(middle)) + unit)
+
+
+def between(low: float, high: float, unit: str = "") -> Bounds:
+    """
+    >>> between(0.2, 0.5).text
+    '0.2 to 0.5'
+    """
+    return Bounds(np.asarray(low), np.asarray(high), f"{low:g} to {high:g}{unit}")
+
+
+def at_least(low: float, unit: str = "") -> Bounds:
+    """
+    >>> at_least(3).text
+    '≥ 3'
+    """
+    return Bounds(np.asarray(low), np.asarray(np.inf), f"≥ {low:g}{unit}")
+
+
+def at_most(high: float, unit: str = "") -> Bounds:
+    """
+    >>> at_most(0.02).text
+    '≤ 0.02'
+    """
+    return Bounds(np.asarray(-np.inf), np.asarray(high), f"≤ {high:g}{unit}")
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One statement, and how it fared.
+    """One statement, and how it fared: it holds where every number measured is within the bounds.
 
-    `measured` comes from an experiment's dataset and is text or a number; `holds` follows from
-    it. `source` is the place in the paper, or says that the claim is ours.
+    A number that is missing, NaN, makes a claim fail, and so do no numbers at all.
+
+    >>> Claim("angle", "At right angles", "Introduction", about(90, 3), 91.2, basis="the exact optimum").status
+    'holds'
     """
 
     id: str
+    """Its name, different from those of the experiment's other claims."""
     statement: str
-    source: str
-    expected: str
-    measured: str
-    holds: bool
+    """What is said, in one sentence, without the numbers."""
+    place: str
+    """Where the paper says it, by section or figure; "ours" for what the paper does not say."""
+    expected: Bounds
+    measured: Numbers
+    """A number from the dataset, or several, of each of which the statement is made."""
+    basis: str = field(kw_only=True)
+    """Where the bounds come from."""
+    what: str = field(kw_only=True, default="")
+    """What the numbers are, if the statement does not say it, with their unit."""
+    number: str = field(kw_only=True, default="{:.3g}")
+    """How to write a number."""
+    instead: str = field(kw_only=True, default="")
+    """The id of the claim that says what is so, where exact results contradict this one of the paper."""
+    quick: bool = field(kw_only=True, default=True)
+    """Whether the small version of the experiment is large enough for it."""
+
+    @property
+    def values(self) -> np.ndarray:
+        return np.asarray(self.measured, float)
+
+    @property
+    def holds(self) -> bool:
+        return self.expected.hold(self.values)
+
+    @property
+    def status(self) -> str:
+        """"holds", "differs" where another claim says what is so instead, or "fails"."""
+        return "holds" if self.holds else "differs" if self.instead else "fails"
+
+    @property
+    def told(self) -> str:
+        """The numbers as text; the range of more than ten."""
+        values = self.values
+        numbers = np.atleast_1d(values)
+        if numbers.size == 0:
+            return "nothing to measure"
+        if numbers.size <= 10:
+            return ", ".join(map(self.number.format, numbers))
+        ends = np.nanmin(numbers), np.nanmax(numbers)
+        return " to ".join(map(self.number.format, ends)) + f" ({numbers.size} numbers)"
 
     def as_dict(self) -> dict[str, Any]:
+        """Plain values: what is on the page, and the numbers measured.
+
+        >>> Claim("a", "x is 1", "here", about(1, 0.1), 2.0, basis="theory").as_dict()["status"]
+        'fails'
         """
-        >>> Claim("a", "x is 1", "here", "1", "2", holds=False).as_dict()["holds"]
-        False
-        """
-        return {**asdict(self), "holds": bool(self.holds)}
+        numbers = [None if np.isnan(number) else float(number) for number in self.values.ravel()]
+        return {
+            "id": self.id,
+            "statement": self.statement,
+            "place": self.place,
+            "what": self.what,
+            "expected": self.expected.text,
+            "basis": self.basis,
+            "measured": self.told,
+            "numbers": numbers,
+            "status": self.status,
+            "instead": self.instead,
+            "quick": self.quick,
+        }
+
+
+def checked(claims: Iterable[Claim]) -> list[Claim]:
+    """The claims, once it is sure that their ids differ and that `instead` names one of them.
+
+    Raises ValueError otherwise.
+    """
+    claims = list(claims)
+    ids = [claim.id for claim in claims]
+    twice = {id for id in ids if ids.count(id) > 1}
+    lost = {claim.instead for claim in claims if claim.instead and claim.instead not in ids}
+    if twice or lost:
+        raise ValueError(f"claims: ids given twice {sorted(twice)}, `instead` without its claim {sorted(lost)}")
+    return claims
 
 
 def table(claims: Sequence[Claim]):
     """The claims as a table for the terminal (a `rich.table.Table`)."""
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
-    held = sum(bool(claim.holds) for claim in claims)
+    held = sum(claim.holds for claim in claims)
     told = Table(box=box.SIMPLE_HEAD, title=f"{held} of {len(claims)} claims hold", title_justify="left")
     told.add_column("")
     told.add_column("claim", ratio=3)
     told.add_column("expected", ratio=2)
     told.add_column("measured", ratio=2)
+    color = {"holds": "green", "differs": "yellow", "fails": "red"}
     for claim in claims:
-        mark = "[green]holds[/]" if claim.holds else "[red]fails[/]"
-        told.add_row(mark, f"{claim.statement}\n[dim]{claim.source}[/]", claim.expected, claim.measured)
+        mark = f"[{color[claim.status]}]{claim.status}[/]"
+        said = f"{escape(claim.statement)}\n[dim]{escape(claim.place)}[/]"
+        expected = f"{claim.what}: {claim.expected.text}" if claim.what else claim.expected.text
+        told.add_row(mark, said, escape(expected), escape(claim.told))
     return told

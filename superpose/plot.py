@@ -15,6 +15,8 @@ from superpose import measures
 
 INK, FAINT, GRAY = "#222222", "#b8b8b8", "#dcdcd8"
 BLUE, RED = "#2a5fb0", "#d1422f"
+SETS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
+"""Colors of things without an order, such as sets of features; M. Okabe and K. Ito's for all eyes."""
 importance_colors = LinearSegmentedColormap.from_list(
     "importance", matplotlib.colormaps["viridis"](np.linspace(0.25, 0.92, 64))
 )
@@ -46,6 +48,7 @@ _style: Any = {
     "legend.fontsize": 8,
     "text.color": INK,
     "svg.fonttype": "none",
+    "svg.hashsalt": "superpose",  # the same figure is the same file
 }
 
 
@@ -56,8 +59,11 @@ def style() -> Iterator[None]:
         yield
 
 
-def figure(width: float, height: float) -> Figure:
-    """An empty figure, in inches. It belongs to nobody: no global state, no window."""
+def figure(width: float, height: float) -> Any:
+    """An empty `matplotlib.figure.Figure`, in inches. It belongs to nobody: no global state, no window.
+
+    (Its type is not given, because that of what `subplots` returns depends on the arguments.)
+    """
     return Figure(figsize=(width, height), layout="constrained")
 
 
@@ -130,6 +136,28 @@ def phase_key(ax: Axes) -> None:
     ax.set_xticklabels(["0", "≥1"])
     ax.set_yticklabels(["0", "≥1"])
     ax.set_ylabel("superposition\n$\\sum_{j≠i}(\\hat W_i\\cdot W_j)^2$")
+
+
+def stacks(ax: Axes, W: Float[np.ndarray, "hidden feature"], color) -> None:
+    """A bar for each hidden neuron, a stack of its weights: up where positive, down where negative.
+
+    A box is as high as `|W[neuron, feature]|`, the largest nearest to the axis, in its feature's `color`;
+    more than one box of some height means that the neuron is polysemantic. Weights below 3% of the
+    largest are left out.
+
+    Elhage et al. (2022), "Toy Models of Superposition", "Superposition in a Privileged Basis".
+    """
+    least = 0.03 * np.abs(W).max(initial=1e-9)
+    for neuron, weights in enumerate(W):
+        for sign in (1, -1):
+            base = 0.0
+            for i in np.argsort(-np.abs(weights)):
+                if sign * weights[i] > least:
+                    ax.bar(neuron, weights[i], bottom=base, width=0.8, color=color[i], ec="white", lw=0.6)
+                    base += weights[i]
+    ax.axhline(0, color=INK, lw=0.7)
+    ax.set(xlim=(-0.6, len(W) - 0.4), xticks=[])
+    ax.spines["bottom"].set_visible(False)
 
 
 def log_edges(centers) -> Float[np.ndarray, " edge"]:

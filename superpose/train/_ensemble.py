@@ -9,9 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from superpose.models import Network
-
-Model = TypeVar("Model", bound=Network)
 Tree = TypeVar("Tree")
 
 
@@ -29,8 +26,8 @@ def member_keys(key: Key[Array, ""], members: int | Sequence[int] | np.ndarray) 
 
 
 def ensemble(
-    init: Callable[[Key[Array, ""]], Model], *, members: int | Sequence[int] | np.ndarray, key: Key[Array, ""]
-) -> Model:
+    init: Callable[[Key[Array, ""]], Tree], *, members: int | Sequence[int] | np.ndarray, key: Key[Array, ""]
+) -> Tree:
     """`init(key)` for each member's own key, stacked: every leaf gains a leading `member` axis.
 
     >>> from superpose.models import ReluOutput

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,36 +13,35 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Key
 
-from superpose.models import Network
-from superpose.train._ensemble import Model, member, member_keys
-from superpose.train._progress import progress_bar
+from superpose.train._ensemble import Tree, member, member_keys
+from superpose.progress import progress_bar
 
 
-def _block(model: Network) -> int:
+def _block(models) -> int:
     """So many members of this size are trained side by side by `fit`, neither more nor fewer.
 
     XLA adds up in another order in ensembles of another size. In blocks of one size, which share
     one program, a member has the same bits alone and in any ensemble; and they stay in cache.
     """
-    weights = math.prod(model.W.shape[1:])
+    weights = max(math.prod(leaf.shape[1:]) for leaf in jax.tree.leaves(models))
     return 8 if weights < 8 else 5 if weights < 4096 else 2
 
 
 class Fit(NamedTuple):
     """What `fit` returns."""
 
-    models: Network
+    models: Any
     """The trained models, with a leading `member` axis."""
     history: Float[Array, "member step"]
     """The loss, averaged over windows of steps that end at `steps`."""
     steps: Int[np.ndarray, " step"]
-    snapshots: Network | None
+    snapshots: Any
     """The models after each of the steps asked for, leading axes `(snapshot, member)`."""
 
 
 def fit(
-    models: Model,
-    loss: Callable[[Model, Key[Array, ""]], Float[Array, ""]],
+    models: Tree,
+    loss: Callable[[Tree, Key[Array, ""]], Float[Array, ""]],
     *,
     steps: int,
     key: Key[Array, " *member"],
@@ -54,6 +53,8 @@ def fit(
 ) -> Fit:
     """Train each member on `loss` for `steps` steps, with fresh draws at each.
 
+    `models` are any parameters: a pytree of arrays with a leading `member` axis, of which `loss` takes
+    one member.
     `optimizer` is `optax.adam(1e-3)` unless given; give it a schedule for a learning rate that
     changes. With `own_loss`, the leaves of `loss` have a leading `member` axis, one loss for
     each member; otherwise all share one. `key` is one key, from which member `i` gets
@@ -78,8 +79,8 @@ def fit(
     if any(not 0 <= at <= steps for at in snapshots):
         raise ValueError(f"snapshots must be within 0..{steps}, got {list(snapshots)}")
     optimizer = _ADAM if optimizer is None else optimizer
-    keys = member_keys(key, len(models.b)) if jnp.ndim(key) == 0 else key
-    members, size, devices = len(models.b), _block(models), jax.devices()
+    members, size, devices = len(jax.tree.leaves(models)[0]), _block(models), jax.devices()
+    keys = member_keys(key, members) if jnp.ndim(key) == 0 else key
     advance = partial(_advance, optimizer, own_loss)
 
     ensemble = (models, jax.vmap(optimizer.init)(models)), keys

@@ -16,7 +16,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int
 
 from superpose.train._ensemble import Tree, member
-from superpose.train._progress import progress_bar
+from superpose.progress import progress_bar
 
 OUTCOMES = (
     "converged",
