@@ -10,13 +10,17 @@ __version__ = version("superpose")
 
 _modules = (
     "claims",
+    "dictionaries",
     "exact",
     "features",
     "losses",
     "measures",
     "models",
+    "notebook",
     "plot",
     "progress",
+    "report",
+    "runs",
     "store",
     "sweep",
     "theory",

@@ -1,6 +1,6 @@
 """A statement of a paper, what was measured, and whether it holds."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,7 +111,7 @@ class Claim:
 
     @property
     def status(self) -> str:
-        """"holds", "differs" where another claim says what is so instead, or "fails"."""
+        """ "holds", "differs" where another claim says what is so instead, or "fails"."""
         return "holds" if self.holds else "differs" if self.instead else "fails"
 
     @property
@@ -158,26 +158,28 @@ def checked(claims: Iterable[Claim]) -> list[Claim]:
     twice = {id for id in ids if ids.count(id) > 1}
     lost = {claim.instead for claim in claims if claim.instead and claim.instead not in ids}
     if twice or lost:
-        raise ValueError(f"claims: ids given twice {sorted(twice)}, `instead` without its claim {sorted(lost)}")
+        raise ValueError(
+            f"claims: ids given twice {sorted(twice)}, `instead` without its claim {sorted(lost)}"
+        )
     return claims
 
 
-def table(claims: Sequence[Claim]):
-    """The claims as a table for the terminal (a `rich.table.Table`)."""
+def table(claims: Sequence[Mapping[str, Any]]):
+    """Claims, as `Claim.as_dict` gives them, as a table for the terminal (a `rich.table.Table`)."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
 
-    held = sum(claim.holds for claim in claims)
+    color = {"holds": "green", "differs": "yellow", "fails": "red"}
+    held = [claim["status"] for claim in claims].count("holds")
     told = Table(box=box.SIMPLE_HEAD, title=f"{held} of {len(claims)} claims hold", title_justify="left")
     told.add_column("")
     told.add_column("claim", ratio=3)
     told.add_column("expected", ratio=2)
     told.add_column("measured", ratio=2)
-    color = {"holds": "green", "differs": "yellow", "fails": "red"}
     for claim in claims:
-        mark = f"[{color[claim.status]}]{claim.status}[/]"
-        said = f"{escape(claim.statement)}\n[dim]{escape(claim.place)}[/]"
-        expected = f"{claim.what}: {claim.expected.text}" if claim.what else claim.expected.text
-        told.add_row(mark, said, escape(expected), escape(claim.told))
+        mark = f"[{color[claim['status']]}]{claim['status']}[/]"
+        said = f"{escape(claim['statement'])}\n[dim]{escape(claim['place'])}[/]"
+        expected = f"{claim['what']}: {claim['expected']}" if claim["what"] else claim["expected"]
+        told.add_row(mark, said, escape(expected), escape(claim["measured"]))
     return told

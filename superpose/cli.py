@@ -1,19 +1,15 @@
-"""The command line: `superpose list` and `superpose run NAME`, made from the experiments' Configs.
+"""The command line: `superpose list`, `superpose run NAME` and `superpose reproduce`, made from Configs.
 
 Only what an answer needs is imported, so that `superpose --help` comes at once.
 """
 
-import ast
-import os
-import signal
 import sys
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
+
+from superpose.experiments import Experiment, experiments
 
 HELP = """\
 superpose: the laboratory for superposition in neural networks
@@ -22,55 +18,25 @@ usage:
   superpose list               the experiments: what each shows, and how long it takes
   superpose run NAME           run one; its figure, data and claims go to results/NAME
   superpose run NAME --help    its settings
+  superpose reproduce          run all; one page with every figure and claim goes to report/
+  superpose reproduce --help   how to run some of them, or small versions
   superpose --version
 
 examples:
   superpose run intro
   superpose run intro --densities 1 0.3 0.05 --members 100 --out /tmp/results
   superpose run phase-diagram --quick
+  superpose reproduce --quick
+  superpose reproduce --only intro phase-diagram
 
-exit status: 0 every claim holds; 1 it ran, but a claim does not hold; 2 bad input or an
-unusable output folder
+exit status: 0 no claim fails (of the paper's claims, some differ from what is so; another
+claim then says that instead); 1 it ran, but a claim fails, or an experiment did; 2 bad input
+or an unusable output folder
 """
 
 
 class InputError(Exception):
     """Something that the user can put right, said in one line."""
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """What an experiment's file says of itself, read without importing it."""
-
-    name: str
-    summary: str
-    figure: str
-    takes: str
-    quick: dict[str, Any]
-
-    def module(self) -> ModuleType:
-        from importlib import import_module
-
-        return import_module(f"superpose.experiments.{self.name.replace('-', '_')}")
-
-
-def experiments() -> dict[str, Experiment]:
-    """The experiments by name, in the order of the paper."""
-    found = []
-    for path in (Path(__file__).parent / "experiments").glob("[a-z]*.py"):
-        tree = ast.parse(path.read_text())
-        said = {
-            node.targets[0].id: ast.literal_eval(node.value)
-            for node in tree.body
-            if isinstance(node, ast.Assign)
-            and isinstance(node.targets[0], ast.Name)
-            and node.targets[0].id in ("FIGURE", "TAKES", "QUICK", "ORDER")
-        }
-        summary = (ast.get_docstring(tree) or "").partition("\n")[0]
-        name = path.stem.replace("_", "-")
-        experiment = Experiment(name, summary, said["FIGURE"], said["TAKES"], said["QUICK"])
-        found.append((said["ORDER"], experiment))
-    return {experiment.name: experiment for _, experiment in sorted(found, key=lambda pair: pair[0])}
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -92,34 +58,21 @@ def main(args: Sequence[str] | None = None) -> int:
                 raise InputError(f"name an experiment: superpose run NAME, one of {', '.join(experiments())}")
             case ["run", name, *settings]:
                 return _run(name, settings)
+            case ["reproduce", *settings]:
+                return _reproduce(settings)
             case [word, *_]:
                 raise InputError(
-                    f"unknown command {word!r}; there are `superpose list` and `superpose run NAME`"
+                    f"unknown command {word!r}; there are `superpose list`, `superpose run NAME` and "
+                    "`superpose reproduce`"
                 )
     except InputError as error:
         print(f"superpose: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        _interrupted()
+        from superpose import runs
+
+        runs.interrupted()
     return 0
-
-
-def _interrupted(*_) -> None:
-    cursor = "\x1b[?25h" if sys.stderr.isatty() else ""  # progress bars hide it
-    print(f"{cursor}superpose: interrupted; nothing was written", file=sys.stderr)
-    sys.stderr.flush()
-    # XLA may still be computing, and does not survive an orderly end of the interpreter.
-    os._exit(130)
-
-
-@contextmanager
-def _leaving_at_once() -> Iterator[None]:
-    """Ctrl-C ends the process on the spot: as an exception it can get lost in JAX's callbacks."""
-    before = signal.signal(signal.SIGINT, _interrupted)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _list() -> None:
@@ -131,73 +84,88 @@ def _list() -> None:
     for column in ("name", "in the paper", "what it shows", "takes (2 cores)"):
         told.add_column(column, no_wrap=column == "name")
     for each in experiments().values():
-        told.add_row(each.name, each.figure, each.summary, each.takes)
+        told.add_row(each.name, each.place, each.summary, _duration(each.seconds))
     Console().print(told)
+
+
+def _duration(seconds) -> str:
+    return f"{seconds} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
 def _run(name: str, settings: Sequence[str]) -> int:
     known = experiments()
     if name not in known:
         raise InputError(f"there is no experiment {name!r}; there are {', '.join(known)}")
-    experiment = known[name]
-    module = experiment.module()
-    _keep_compiled()
-    out, config = _settings(experiment, module.Config, settings)
-
-    from superpose import store
-
-    folder = Path(out) / name
-    try:
-        store.check_replaceable(folder)
-        with _leaving_at_once():
-            data = module.run(config)
-        return _write(module, config, data, folder)
-    except OSError as error:
-        raise InputError(_told(error)) from error
-
-
-def _keep_compiled() -> None:
-    """Keep what JAX compiles, so that a second run need not compile again."""
-    import jax
-
-    # A cache that cannot be read or written only costs time.
-    warnings.filterwarnings("ignore", message=".*persistent compilation cache.*")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "superpose"
-    if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
-        jax.config.update("jax_compilation_cache_dir", str(cache))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # many small ones add up
-
-
-def _write(module, config, data, folder) -> int:
-    import json
+    out, config = _settings(known[name], settings)
 
     from rich.console import Console
 
-    from superpose import plot, store, sweep
+    from superpose import runs
     from superpose.claims import table
 
-    made_from = sweep.settings(config)
-    data = data.assign_attrs({name: json.dumps(value) for name, value in made_from.items()})
-    claims = module.claims(data)
-    with store.replaced(folder) as new:
-        store.save(data, new / "data.zarr")
-        with plot.style():
-            module.figure(data).savefig(new / "figure.png")
-        store.write_json([claim.as_dict() for claim in claims], new / "claims.json")
-        store.write_json(made_from, new / "config.json")
+    folder = Path(out) / name
+    try:
+        result = runs.run(known[name], config, folder)
+    except OSError as error:
+        raise InputError(_told(error)) from error
     console = Console()
-    console.print(table(claims))
+    console.print(table(result.claims))
     console.print(f"picture: {folder / 'figure.png'}", highlight=False, soft_wrap=True)
-    return 0 if all(claim.holds for claim in claims) else 1
+    return 1 if result.score.fails else 0
 
 
-def _settings(experiment: Experiment, Config, args: Sequence[str]) -> tuple[str, Any]:
+@dataclass
+class Reproduce:
+    """What `superpose reproduce` can be asked."""
+
+    only: tuple[str, ...] = ()
+    """Run these experiments only; the page shows them and what was run before."""
+    quick: bool = False
+    """Run small versions, in minutes; claims that need the full size may not hold."""
+    force: bool = False
+    """Run again what was run before."""
+    seed: int = 0
+    """The seed of all experiments."""
+    out: str = ""
+    """Where the page goes; report, with what was asked in its name, unless given."""
+
+    def folder(self) -> Path:
+        parts = ["report"] + ["quick"] * self.quick + [f"seed-{self.seed}"] * (self.seed != 0)
+        return Path(self.out or "-".join(parts))
+
+
+def _reproduce(settings: Sequence[str]) -> int:
+    asked = _parsed(
+        Reproduce(), "reproduce", "Run every experiment of the paper, and write one page.", settings
+    )
+    _known_seed(asked.seed)
+    known = experiments()
+    for name in asked.only:
+        if name not in known:
+            raise InputError(f"there is no experiment {name!r}; there are {', '.join(known)}")
+
+    from superpose import report, runs
+
+    folder = asked.folder()
+    try:
+        made = runs.reproduce(folder, only=asked.only, quick=asked.quick, force=asked.force, seed=asked.seed)
+    except OSError as error:
+        raise InputError(_told(error)) from error
+    print(f"{made.score.told}, {made.score.differs} of the paper differ, {made.score.fails} fail")
+    for result in made.failed:
+        print(f"{result.experiment.name} failed: {result.error}; run it alone: {result.command}")
+    print(f"{report.duration(made.seconds)} of work; the page is at {folder / 'index.html'}")
+    return 1 if made.score.fails or made.failed else 0
+
+
+def _settings(experiment: Experiment, args: Sequence[str]) -> tuple[str, Any]:
     """The output folder and the Config that the arguments ask for."""
-    import contextlib
-    import io
     from typing import Annotated
 
     import tyro
+
+    module = experiment.module()
+    Config: Any = module.Config
 
     @dataclass
     class Settings:
@@ -208,13 +176,30 @@ def _settings(experiment: Experiment, Config, args: Sequence[str]) -> tuple[str,
         )
 
     default = Settings(Config(**experiment.quick) if "--quick" in args else Config())
+    got = _parsed(default, f"run {experiment.name}", experiment.summary, args)
+    _known_seed(got.config.seed)
+    return got.out, got.config
+
+
+def _known_seed(seed) -> None:
+    if not 0 <= seed < 2**63:
+        raise InputError(f"seed must be from 0 to 2^63 - 1, got {seed}")
+
+
+def _parsed(default, command: str, description: str, args: Sequence[str]) -> Any:
+    """The default with what the arguments change; for --help, the help, and the end."""
+    import contextlib
+    import io
+
+    import tyro
+
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            got = tyro.cli(
-                Settings,
-                prog=f"superpose run {experiment.name}",
-                description=experiment.summary,
+            return tyro.cli(
+                type(default),
+                prog=f"superpose {command}",
+                description=description,
                 default=default,
                 args=args,
                 config=(tyro.conf.FlagCreatePairsOff,),
@@ -222,12 +207,7 @@ def _settings(experiment: Experiment, Config, args: Sequence[str]) -> tuple[str,
     except SystemExit as stop:
         if stop.code == 0:
             raise
-        raise InputError(
-            f"{_one_line(said.getvalue())} (see superpose run {experiment.name} --help)"
-        ) from None
-    if not 0 <= got.config.seed < 2**63:
-        raise InputError(f"seed must be from 0 to 2^63 - 1, got {got.config.seed}")
-    return got.out, got.config
+        raise InputError(f"{_one_line(said.getvalue())} (see superpose {command} --help)") from None
 
 
 def _one_line(box: str) -> str:

@@ -47,7 +47,7 @@ _style: Any = {
     "legend.frameon": False,
     "legend.fontsize": 8,
     "text.color": INK,
-    "svg.fonttype": "none",
+    "svg.fonttype": "path",  # looks the same where our font is not installed
     "svg.hashsalt": "superpose",  # the same figure is the same file
 }
 

@@ -42,7 +42,26 @@ def load(path: str | Path) -> xr.Dataset:
 
 def write_json(value: Any, path: Path) -> None:
     """`value` as JSON, indented."""
-    path.write_text(json.dumps(value, indent=2) + "\n")
+    write_text(json.dumps(value, indent=2) + "\n", path)
+
+
+def write_text(text: str, path: Path) -> None:
+    """A file with this text, whole or not at all: until it is, what was at `path` stays."""
+    new = path.with_name(f".{path.name}-new")
+    try:
+        new.write_text(text, encoding="utf-8")
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+
+
+def read_json(path: Path) -> Any:
+    """What the JSON file holds; None where there is no such file, or it is not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
 
 
 def check_replaceable(path: Path) -> None:

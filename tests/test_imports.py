@@ -7,9 +7,9 @@ import superpose
 
 FOLDER = Path(superpose.__file__).parent
 ORDER = [
-    {"values"}, {"features"}, {"models"}, {"exact"}, {"losses"}, {"train"}, {"theory"},
-    {"measures"}, {"sweep"}, {"store"}, {"claims"},
-    {"plot"}, {"experiments"}, {"cli"},
+    {"progress"}, {"values"}, {"features"}, {"models"}, {"exact"}, {"losses"}, {"train"}, {"theory"},
+    {"measures"}, {"dictionaries", "notebook"}, {"sweep"}, {"store"}, {"claims"},
+    {"plot"}, {"experiments"}, {"report"}, {"runs"}, {"cli"},
 ]  # fmt: skip
 PLACE = {module: place for place, modules in enumerate(ORDER) for module in modules}
 
@@ -43,7 +43,7 @@ def test_imports_point_one_way():
 
 
 def test_measures_need_no_models():
-    assert not set(_imported(ast.parse((FOLDER / "measures.py").read_text())))
+    assert set(_imported(ast.parse((FOLDER / "measures.py").read_text()))) <= {"polytopes"}
 
 
 def test_the_command_answers_without_jax():

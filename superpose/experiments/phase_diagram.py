@@ -330,8 +330,8 @@ def _claims(data, size) -> list[Claim]:
         ),
     ]  # fmt: skip
     if n == 2:
-        theoretical = theory.phase_boundary(2, extra)
-        seen = [_border(density, column) for column in ((norm > 0.5) & (superposition > 0.4)).T]
+        theoretical = np.asarray(theory.phase_boundary(2, extra))
+        seen = np.array([_border(density, column) for column in ((norm > 0.5) & (superposition > 0.4)).T])
         step = np.log(density[1] / density[0])
         found += [
             Claim(

@@ -13,8 +13,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Key
 
-from superpose.train._ensemble import Tree, member, member_keys
 from superpose.progress import progress_bar
+from superpose.train._ensemble import Tree, member, member_keys
 
 
 def _block(models) -> int:

@@ -15,8 +15,8 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int
 
-from superpose.train._ensemble import Tree, member
 from superpose.progress import progress_bar
+from superpose.train._ensemble import Tree, member
 
 OUTCOMES = (
     "converged",

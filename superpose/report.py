@@ -1,0 +1,209 @@
+"""Every figure and claim on one page, and the same as JSON."""
+
+import base64
+import json
+import platform
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import superpose
+from superpose import store
+from superpose.experiments import Experiment
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one experiment went: what its folder holds, or the error that it ended with."""
+
+    experiment: Experiment
+    config: dict[str, Any]
+    versions: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    claims: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    folder: Path | None = None
+    error: str = ""
+
+    @property
+    def score(self) -> "Score":
+        return Score.of([claim["status"] for claim in self.claims])
+
+    @property
+    def told(self) -> str:
+        """One line about it."""
+        return f"failed: {self.error}" if self.error else f"{self.score.told}, {duration(self.seconds)}"
+
+    @property
+    def command(self) -> str:
+        """How to run it alone with the same settings."""
+        changed = {
+            name: value
+            for name, value in self.config.items()
+            if value != json.loads(json.dumps(getattr(self.experiment.module().Config(), name)))
+        }
+        words = ["superpose", "run", self.experiment.name]
+        for name, value in changed.items():
+            option = "--" + name.replace("_", "-")
+            values = value if isinstance(value, list) else [value]
+            words += [option, *map(str, values)] if value is not True else [option]
+        return shlex.join(words)
+
+    def picture(self, name: str) -> str:
+        """A file of the result as text that a page can hold, or nothing where there is no such file."""
+        kinds = {".svg": "image/svg+xml", ".gif": "image/gif", ".png": "image/png"}
+        if self.folder is None or not (self.folder / name).is_file():
+            return ""
+        data = base64.b64encode((self.folder / name).read_bytes()).decode()
+        return f"data:{kinds[Path(name).suffix]};base64,{data}"
+
+
+@dataclass(frozen=True)
+class Score:
+    """How many claims hold, how many of the paper's exact results contradict, and how many fail."""
+
+    holds: int
+    differs: int
+    fails: int
+
+    @classmethod
+    def of(cls, statuses: Sequence[str]) -> "Score":
+        """
+        >>> Score.of(["holds", "fails", "holds"]).told
+        '2 of 3 claims hold'
+        """
+        return cls(*(list(statuses).count(status) for status in ("holds", "differs", "fails")))
+
+    @property
+    def all(self) -> int:
+        return self.holds + self.differs + self.fails
+
+    @property
+    def told(self) -> str:
+        return f"{self.holds} of {self.all} claims hold"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the page shows: the results in the paper's order."""
+
+    results: list[Result]
+    left_out: list[str]
+    quick: bool
+    seed: int
+
+    @property
+    def score(self) -> Score:
+        return Score.of([claim["status"] for result in self.results for claim in result.claims])
+
+    @property
+    def failed(self) -> list[Result]:
+        return [result for result in self.results if result.error]
+
+    @property
+    def seconds(self) -> float:
+        return sum(result.seconds for result in self.results)
+
+    @property
+    def command(self) -> str:
+        words = (
+            ["superpose reproduce"] + ["--quick"] * self.quick + [f"--seed {self.seed}"] * (self.seed != 0)
+        )
+        return " ".join(words)
+
+    @property
+    def not_holding(self) -> list[tuple[Result, dict[str, Any]]]:
+        """The claims that do not hold, each with its experiment's result."""
+        return [(each, claim) for each in self.results for claim in each.claims if claim["status"] != "holds"]
+
+
+def read(experiment: Experiment, folder: Path) -> Result:
+    """The result in a folder that `superpose run` wrote."""
+    mark = store.read_json(folder / store.MARK)
+    return Result(
+        experiment, mark["config"], mark["versions"], mark["seconds"],
+        store.read_json(folder / "claims.json"), store.read_json(folder / "notes.json"), folder,
+    )  # fmt: skip
+
+
+def failed(experiment: Experiment, config, error: str) -> Result:
+    """The result of an experiment that ended with an error."""
+    return Result(experiment, json.loads(json.dumps(asdict(config))), error=error)
+
+
+def check_writable(folder: Path) -> None:
+    """Raise OSError unless a report can be put at `folder`: new, empty, or a report already."""
+    for above in (folder, *folder.parents):
+        if above.exists() and not above.is_dir():
+            raise NotADirectoryError(f"{above} is not a folder; choose another --out")
+    if folder.exists() and any(folder.iterdir()) and not (folder / "results").is_dir():
+        raise FileExistsError(
+            f"{folder} holds something that superpose did not write; choose another --out, or move it away"
+        )
+
+
+def write(report: Report, folder: Path) -> None:
+    """The page `index.html`, one file that needs no other, and `report.json` beside it."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("superpose", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["duration"] = duration
+    environment.filters["setting"] = _setting
+    versions = report.results[0].versions if report.results else {}
+    page = environment.get_template("report.html").render(report=report, versions=versions)
+    store.write_json(as_dict(report), folder / "report.json")
+    store.write_text(page, folder / "index.html")
+
+
+def as_dict(report: Report) -> dict[str, Any]:
+    """All numbers of the page as plain values."""
+    return {
+        "score": asdict(report.score),
+        "quick": report.quick,
+        "seed": report.seed,
+        "seconds": round(report.seconds, 1),
+        "superpose": superpose.__version__,
+        "python": platform.python_version(),
+        "left_out": report.left_out,
+        "experiments": [
+            {
+                "name": result.experiment.name,
+                "summary": result.experiment.summary,
+                "place": result.experiment.place,
+                "score": asdict(result.score),
+                "error": result.error,
+                "seconds": result.seconds,
+                "config": result.config,
+                "versions": result.versions,
+                "notes": result.notes,
+                "claims": result.claims,
+            }
+            for result in report.results
+        ],
+    }
+
+
+def duration(seconds: float) -> str:
+    """
+    >>> duration(7.2), duration(75), duration(7300)
+    ('7 s', '1 min 15 s', '2 h 2 min')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _setting(value) -> str:
+    return (
+        ", ".join(map(_setting, value))
+        if isinstance(value, list)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )
