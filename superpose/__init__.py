@@ -18,6 +18,7 @@ _modules = (
     "models",
     "notebook",
     "plot",
+    "polytopes",
     "progress",
     "report",
     "runs",

@@ -6,20 +6,21 @@ from typing import Any
 
 import numpy as np
 
-Numbers = float | int | bool | Sequence[float] | np.ndarray
+Numbers = Any
+"""A number, or several: whatever `np.asarray` makes an array of numbers of."""
 
 
 @dataclass(frozen=True)
 class Bounds:
     """What a measured number, or each of several, must lie between; `text` says it in words."""
 
-    low: np.ndarray
-    high: np.ndarray
+    low: Numbers
+    high: Numbers
     text: str
 
     def hold(self, values: np.ndarray) -> bool:
         """Whether there are values, all of them numbers, and all within the bounds."""
-        same = values.shape == self.low.shape or self.low.ndim == 0
+        same = np.ndim(self.low) == 0 or np.shape(self.low) == values.shape
         return bool(same and values.size and ((self.low <= values) & (values <= self.high)).all())
 
 
@@ -52,7 +53,7 @@ def between(low: float, high: float, unit: str = "") -> Bounds:
     >>> between(0.2, 0.5).text
     '0.2 to 0.5'
     """
-    return Bounds(np.asarray(low), np.asarray(high), f"{low:g} to {high:g}{unit}")
+    return Bounds(low, high, f"{low:g} to {high:g}{unit}")
 
 
 def at_least(low: float, unit: str = "") -> Bounds:
@@ -60,7 +61,7 @@ def at_least(low: float, unit: str = "") -> Bounds:
     >>> at_least(3).text
     '≥ 3'
     """
-    return Bounds(np.asarray(low), np.asarray(np.inf), f"≥ {low:g}{unit}")
+    return Bounds(low, np.inf, f"≥ {low:g}{unit}")
 
 
 def at_most(high: float, unit: str = "") -> Bounds:
@@ -68,7 +69,7 @@ def at_most(high: float, unit: str = "") -> Bounds:
     >>> at_most(0.02).text
     '≤ 0.02'
     """
-    return Bounds(np.asarray(-np.inf), np.asarray(high), f"≤ {high:g}{unit}")
+    return Bounds(-np.inf, high, f"≤ {high:g}{unit}")
 
 
 @dataclass(frozen=True)

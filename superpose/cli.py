@@ -140,6 +140,8 @@ def _reproduce(settings: Sequence[str]) -> int:
     )
     _known_seed(asked.seed)
     known = experiments()
+    if "--only" in settings and not asked.only:
+        raise InputError(f"--only needs names of experiments; there are {', '.join(known)}")
     for name in asked.only:
         if name not in known:
             raise InputError(f"there is no experiment {name!r}; there are {', '.join(known)}")

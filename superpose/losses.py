@@ -13,10 +13,10 @@ from jaxtyping import Array, Float, Key
 
 from superpose import exact
 from superpose.features import Anticorrelated, Correlated, Empirical, Features, Independent
-from superpose.models import Network
+from superpose.models import Network, activations
 from superpose.values import double
 
-__all__ = ["Active", "Population", "Sampled", "mean_error"]
+__all__ = ["Active", "Attacked", "Population", "Sampled", "attacks", "mean_activation", "mean_error"]
 
 targets: dict[str, Callable] = {"x": lambda x: x, "abs": jnp.abs}
 """What a model can be asked for: the features, or their magnitudes."""
@@ -40,17 +40,45 @@ def mean_error(
     # faster than with the sample first. Biases are spread over the samples, lest `vmap` turn the
     # matrices that they are added to.
     x = x.T
-    spread = jax.tree.map(lambda leaf: _over_samples(leaf, x.shape[1]) if leaf.ndim == 1 else leaf, model)
-    axes = jax.tree.map(lambda leaf: 1 if leaf.ndim == 1 else None, model)
-    error = (
-        targets[target](x) - jax.vmap(lambda model, x: model(x), in_axes=(axes, 1), out_axes=1)(spread, x)
-    ) ** 2
+    error = (targets[target](x) - _of_samples(lambda model, x: model(x), model, x)) ** 2
     mean = error.mean(axis=1) if weight is None else error @ (weight / weight.sum())
     return jnp.broadcast_to(jnp.asarray(importance, error.dtype), mean.shape) @ mean
 
 
+def mean_activation(
+    model: Network,
+    x: Float[Array, "sample feature"],
+    weight: Float[Array, " sample"] | None = None,
+) -> Float[Array, ""]:
+    """`|h|_1`, the sum of the magnitudes of the hidden layer, averaged over the samples `x`.
+
+    With `weight`, sample `s` counts `weight[s] / sum(weight)`.
+
+    Elhage et al. (2022), "Toy Models of Superposition", "The Strategic Picture of Superposition".
+
+    >>> from superpose.models import ReluOutput
+    >>> pair = ReluOutput.init(2, 1, key=jax.random.key(0))
+    >>> pair = eqx.tree_at(lambda m: m.W, pair, jnp.array([[1.0, -1.0]]))
+    >>> float(mean_activation(pair, jnp.array([[1.0, 0.0], [0.0, 0.5]])))
+    0.75
+    """
+    size = jnp.abs(_of_samples(lambda model, x: model.encode(x), model, x.T)).sum(axis=0)
+    return size.mean() if weight is None else size @ (weight / weight.sum())
+
+
+def _of_samples(what, model, x):
+    # Of each column of `x`.
+    spread = jax.tree.map(lambda leaf: _over_samples(leaf, x.shape[1]) if leaf.ndim == 1 else leaf, model)
+    axes = jax.tree.map(lambda leaf: 1 if leaf.ndim == 1 else None, model)
+    return jax.vmap(what, in_axes=(axes, 1), out_axes=1)(spread, x)
+
+
 def _over_samples(vector, n):
     return jnp.broadcast_to(vector[:, None], (len(vector), n))
+
+
+def _as_penalty(value) -> Float[Array, ""] | None:
+    return None if value is None else jnp.asarray(value, jnp.float64)
 
 
 class Sampled(eqx.Module):
@@ -64,6 +92,9 @@ class Sampled(eqx.Module):
     expectation is the same, and `batch * features.any_active` samples have no more variance than
     `batch` have without. Raises ValueError for `Empirical` features and with a `weight`.
 
+    `penalty` adds `penalty * |h|_1`, the sum of the magnitudes of the hidden layer, which makes the model
+    pay for every unit that it uses. Raises ValueError for a negative one.
+
     >>> from superpose.features import Independent
     >>> from superpose.models import ReluOutput
     >>> model = ReluOutput.init(5, 2, key=jax.random.key(0))
@@ -76,9 +107,13 @@ class Sampled(eqx.Module):
     weight: Callable[[Array], Array] | None = eqx.field(static=True, default=None)
     target: str = eqx.field(static=True, default="x")
     stratified: bool = eqx.field(static=True, default=False)
+    penalty: Float[Array, ""] | None = eqx.field(converter=_as_penalty, default=None)
 
     def __check_init__(self):
         _known_target(self.target)
+        known = self.penalty is not None and not isinstance(self.penalty, jax.core.Tracer)
+        if known and not float(self.penalty) >= 0:
+            raise ValueError(f"penalty must be 0 or more, got {float(self.penalty):g}")
         if self.batch < 1:
             raise ValueError(f"batch must be at least 1 sample, got {self.batch}")
         if self.stratified and (isinstance(self.features, Empirical) or self.weight is not None):
@@ -90,12 +125,18 @@ class Sampled(eqx.Module):
             x = self.features.sample_active(key, self.batch)
             importance = self.features.importance.astype(x.dtype)
             chance = self.features.any_active.astype(x.dtype)
-            silent = mean_error(model, jnp.zeros_like(x[:1]), importance)
-            return chance * mean_error(model, x, importance, target=self.target) + (1 - chance) * silent
+            silent = self._of(model, jnp.zeros_like(x[:1]), importance)
+            return chance * self._of(model, x, importance) + (1 - chance) * silent
         x = self.features.sample(key, self.batch)
         importance = self.features.importance.astype(x.dtype)
         weight = None if self.weight is None else jax.vmap(self.weight)(x)
-        return mean_error(model, x, importance, weight, self.target)
+        return self._of(model, x, importance, weight)
+
+    def _of(self, model, x, importance, weight=None):
+        error = mean_error(model, x, importance, weight, self.target)
+        if self.penalty is None:
+            return error
+        return error + self.penalty.astype(x.dtype) * mean_activation(model, x, weight)
 
 
 class Population(eqx.Module):
@@ -177,6 +218,90 @@ class Population(eqx.Module):
         _can(method, world, model.activation)
         harmonics = finer * (self.harmonics or exact.harmonics(world, method))
         return _population(A, c, self.features, model.activation, self.target, method, harmonics)
+
+
+def attacks(model: Network) -> Float[Array, "attack feature"]:
+    """For each output the change of the input, of length 1, that moves it most.
+
+    Row `i` is `(W^T W)_i / |(W^T W)_i|`, and 0 where the model ignores feature `i`. It moves output `i` by
+    `|(W^T W)_i|` before the activation: by 1 for a feature of unit length alone in its dimension, and
+    in general by `|W_i|^2 / sqrt(D_i)`, with its dimensionality `D_i`. Superposition opens ways in.
+
+    Raises ValueError for a model with a hidden activation.
+
+    Elhage et al. (2022), "Toy Models of Superposition", "Superposition and Adversarial Robustness".
+
+    >>> from superpose.models import ReluOutput
+    >>> pair = ReluOutput.init(2, 1, key=jax.random.key(0))
+    >>> pair = eqx.tree_at(lambda m: m.W, pair, jnp.array([[1.0, -1.0]]))
+    >>> [[round(float(part), 3) for part in row] for row in attacks(pair)]
+    [[0.707, -0.707], [-0.707, 0.707]]
+    """
+    A, _ = model.preactivation()
+    square = (A**2).sum(axis=1, keepdims=True)
+    there = square > 1e-12
+    return jnp.where(there, A / jnp.sqrt(jnp.where(there, square, 1.0)), 0.0)
+
+
+class Attacked(eqx.Module):
+    """The loss on `batch` samples under attack: what a small change of each input can do to it.
+
+    The changes are those of `attacks` and their opposites, as long as `budget` times the mean length of
+    the inputs. With `choice` "sample" each sample meets the one that harms it most, with "model" all
+    meet the one that harms the model most, and with "random" each a random one, for training
+    that makes a model robust. The output is compared with the sample as it was. It draws the same samples as
+    `Sampled`, so that the difference of the two is what the attack does. `budget` is an array and can be `vmap`ped.
+
+    Raises ValueError for a negative budget, an unknown choice, a batch below 1, and a model with a
+    hidden activation.
+
+    Elhage et al. (2022), "Toy Models of Superposition", "Superposition and Adversarial Robustness".
+
+    >>> from superpose.models import ReluOutput
+    >>> world, key = Independent(0.1, n_features=5), jax.random.key(0)
+    >>> model = ReluOutput.init(5, 2, key=key)
+    >>> bool(Attacked(world, 0.1)(model, key) > Sampled(world)(model, key))
+    True
+    """
+
+    features: Features
+    budget: Float[Array, ""]
+    batch: int = eqx.field(static=True)
+    choice: str = eqx.field(static=True)
+
+    def __init__(self, features: Features, budget, batch: int = 1024, choice: str = "sample"):
+        if choice not in ("sample", "model", "random"):
+            raise ValueError(f"unknown choice {choice!r} of an attack; known are sample, model and random")
+        if batch < 1:
+            raise ValueError(f"batch must be at least 1 sample, got {batch}")
+        self.features, self.batch, self.choice = features, batch, choice
+        self.budget = double(budget)
+        if not isinstance(self.budget, jax.core.Tracer) and self.budget < 0:
+            raise ValueError(f"budget must not be negative, got {float(self.budget)}")
+
+    def __call__(self, model: Network, key: Key[Array, ""]) -> Float[Array, ""]:
+        _same_length(model, self.features)
+        A, c = model.preactivation()
+        x = self.features.sample(key, self.batch).T
+        importance = self.features.importance.astype(x.dtype)
+        z = A @ x + c[:, None]
+        length = self.budget.astype(x.dtype) * jnp.linalg.norm(x, axis=0).mean()
+        ahead = length * attacks(model) @ A.T  # how each moves the outputs
+        moves = jnp.concatenate([ahead, -ahead])
+
+        def harmed(move):
+            return importance @ (x - activations[model.activation](z + move)) ** 2
+
+        if self.choice == "random":
+            chosen = jax.random.randint(jax.random.fold_in(key, 1), (self.batch,), 0, len(moves))
+            return harmed(moves[chosen].T).mean()
+
+        def worse(worst, move):
+            errors = harmed(move[:, None])
+            return jnp.maximum(worst, errors if self.choice == "sample" else errors.mean()), None
+
+        none = jnp.zeros(self.batch if self.choice == "sample" else (), z.dtype)
+        return jax.lax.scan(worse, none, moves)[0].mean()
 
 
 # Jitted for precision too: outside of jit, JAX rounds Python's numbers to float32.

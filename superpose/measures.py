@@ -4,11 +4,19 @@ Column `W[:, i]` is the direction of feature `i`, and `What_i` that column at le
 ensemble, `jax.vmap` them.
 """
 
+from collections.abc import Callable
+from itertools import product
+from typing import NamedTuple
+
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
+
+from superpose.polytopes import nearest, parts
 
 Weights = Float[Array | np.ndarray, "hidden feature"]
+Encoder = Callable[[Float[Array, " feature"]], Float[Array, " hidden"]]
 
 # A column shorter than this has no direction to speak of: its What is 0.
 _NO_LENGTH = 1e-6
@@ -96,6 +104,240 @@ def cosines(W: Weights) -> Float[Array, "feature feature"]:
     """
     unit = _unit(W)
     return unit.T @ unit
+
+
+def leverage(W: Weights) -> Float[Array, " feature"]:
+    """How much of the hidden space hangs on each feature: `W_i^T (W W^T)^+ W_i`.
+
+    From 0 to 1, where it is 1 for a feature without which `W` would have one rank less. The sum is the
+    rank of `W`. As `dimensionality` is nowhere larger, its shares sum to no more than the rank, and to
+    the rank itself only if all `W_i` are eigenvectors of `W W^T`. The scale of `W` does not matter.
+
+    F. Zhang's comment in Elhage et al. (2022), "Toy Models of Superposition".
+
+    >>> leverage(jnp.array([[1.0, 0.0, 3.0], [0.0, 1.0, 0.0]])).round(3).tolist()
+    [0.1, 1.0, 0.9]
+    """
+    return (W * (jnp.linalg.pinv(W @ W.T, hermitian=True) @ W)).sum(axis=0)
+
+
+class Polytope(NamedTuple):
+    """One of those that `polytopes` returns."""
+
+    name: str
+    """Such as "pentagon"; "dedicated" for a single feature, and "unnamed" for what is like no polytope."""
+    features: tuple[int, ...]
+    """Which features are its corners."""
+    rank: int
+    """How many dimensions they span."""
+    error: float
+    """How far their cosines are from the polytope's, root mean square; NaN where it is none."""
+
+
+def polytopes(
+    W: Float[np.ndarray, "hidden feature"],
+    *,
+    represented: float = 0.5,
+    link: float = 0.15,
+    error: float = 0.15,
+) -> list[Polytope]:
+    """The polytopes at whose corners the features of a model point, by name.
+
+    Features longer than `represented` are linked where their cosine is beyond `link` in size, and each
+    connected part of this graph is compared with `superpose.polytopes.POLYTOPES` and the tegum products
+    in `TEGUMS`: it gets the name of the one with the same number of corners whose cosines are nearest,
+    if the root mean squared difference is at most `error`. So the parts of tegum products come one by
+    one, an octahedron for example as three digons, unless noise links them. Rotations of the hidden
+    layer, the order of the features and their lengths make no difference.
+
+    Elhage et al. (2022), "Toy Models of Superposition", "The Geometry of Superposition".
+
+    >>> [found[:3] for found in polytopes(np.array([[1.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.9, 0.1]]))]
+    [('digon', (0, 1), 1), ('dedicated', (2,), 1)]
+    """
+    W = np.asarray(W, float)
+    kept = np.flatnonzero(np.linalg.norm(W, axis=0) > represented)
+    unit = W[:, kept] / np.linalg.norm(W[:, kept], axis=0)
+    found = []
+    for part in parts(np.abs(unit.T @ unit) > link):
+        directions = unit[:, part]
+        features = tuple(kept[part].tolist())
+        stretch = np.linalg.svd(directions, compute_uv=False)
+        rank = int((stretch > 0.2 * stretch[0]).sum())
+        if len(part) == 1:
+            found.append(Polytope("dedicated", features, rank, 0.0))
+            continue
+        match = nearest(directions.T @ directions)
+        named = match.error <= error
+        found.append(
+            Polytope(match.name if named else "unnamed", features, rank, match.error if named else np.nan)
+        )
+    return found
+
+
+def excess_features(W: Weights, threshold: float = 0.5) -> Int[Array, ""]:
+    """How many more features are represented than the dimensions that their directions span.
+
+    `n_represented(W, threshold)` less the rank of those columns of `W`: 0 without superposition, where
+    `W^T W` of the represented features is invertible, and else how far its rank falls short. It is
+    from 0 to the number of features. A direction counts as spanned where its singular value exceeds
+    1e-4 of the largest.
+
+    Elhage et al. (2022), "Toy Models of Superposition", "Definitions and Motivation".
+
+    >>> int(excess_features(jnp.eye(2))), int(excess_features(jnp.array([[1.0, -1.0, 0.9]])))
+    (0, 2)
+    """
+    kept = jnp.where(norms(W) > threshold, W, 0.0)
+    stretch = jnp.linalg.svd(kept, compute_uv=False)
+    return n_represented(W, threshold) - (stretch > 1e-4 * jnp.maximum(stretch.max(), 1e-12)).sum()
+
+
+def basis_alignment(W: Weights) -> Float[Array, " feature"]:
+    """The share of each feature's length that lies along one neuron.
+
+    `max_k W_ki^2 / |W_i|^2`: 1 where feature `i` is a single neuron, `1 / n_hidden` where it has as much of all,
+    and 0 for an ignored feature (shorter than 1e-6). Rotating the hidden layer changes it, so it
+    says something only of a model whose neurons are singled out, by a hidden activation for example.
+
+    Elhage et al. (2022), "Toy Models of Superposition", "Definitions and Motivation".
+
+    >>> basis_alignment(jnp.array([[0.0, 1.0], [3.0, -1.0]])).round(3).tolist()
+    [1.0, 0.5]
+    """
+    return (_unit(W) ** 2).max(axis=0)
+
+
+def linearity(encode: Encoder, x: Float[Array, "sample feature"]) -> Float[Array, ""]:
+    """How much of what the features do to the hidden layer one direction for each of them explains.
+
+    With `e(x) = encode(x) - encode(0)`, `1 - sum |e(x) - M x|^2 / sum |e(x)|^2` over the samples `x` for the best
+    matrix `M`: from 0 to 1, and 1 where the hidden layer is `sum_i x_i W_i` plus a constant. `encode` takes
+    one sample, such as `model.encode`. NaN where no sample does anything.
+
+    Elhage et al. (2022), "Toy Models of Superposition", "Definitions and Motivation".
+
+    >>> x = jnp.array([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [2.0, 1.0]])
+    >>> float(linearity(lambda x: x[:1] - x[1:] + 3, x)), bool(linearity(lambda x: x[:1] * x[1:], x) < 0.9)
+    (1.0, True)
+    """
+    effect = _effect(encode, x)
+    M = jnp.linalg.pinv(x) @ effect
+    return 1 - ((effect - x @ M) ** 2).sum() / (effect**2).sum()
+
+
+def decomposability(encode: Encoder, x: Float[Array, "sample feature"]) -> Float[Array, ""]:
+    """How much of what the features do to the hidden layer each does whatever the others are.
+
+    With `e(x) = encode(x) - encode(0)`, `1 - sum |e(x) - sum_i e(x_i alone)|^2 / sum |e(x)|^2` over the samples `x`:
+    1 where the features' contributions add up, so that each can be understood by itself, and at most
+    that; negative where they mostly undo each other. A feature's own contribution need not be linear,
+    but where the hidden layer is linear this is 1. `encode` is as for `linearity`.
+
+    Elhage et al. (2022), "Toy Models of Superposition", "Definitions and Motivation".
+
+    >>> x = jnp.array([[1.0, 0.0], [1.0, 1.0]])
+    >>> float(decomposability(lambda x: x**2, x)), float(decomposability(lambda x: jnp.maximum(x, x[::-1]), x))
+    (1.0, 0.5)
+    """
+    effect = _effect(encode, x)
+    alone = jax.vmap(lambda x: _effect(encode, jnp.diag(x)).sum(axis=0))(x)
+    return 1 - ((effect - alone) ** 2).sum() / (effect**2).sum()
+
+
+def _effect(encode, x) -> Float[Array, "sample hidden"]:
+    return jax.vmap(encode)(x) - encode(jnp.zeros_like(x[0]))
+
+
+def participation(W: Weights) -> Float[Array, " hidden"]:
+    """How many features each hidden neuron responds to: `(sum_i |w_i|)^2 / sum_i w_i^2` of its weights `w`.
+
+    From 1, a single feature, to the number of features, all with weights of one size; 0 for a neuron
+    without weights. The scale of `w` does not matter.
+
+    For the neurons of Elhage et al. (2022), "Toy Models of Superposition", "Computation in Superposition".
+
+    >>> participation(jnp.array([[2.0, 0.0, 0.0], [1.0, -1.0, 0.0]])).tolist()
+    [1.0, 2.0]
+    """
+    square = (W**2).sum(axis=1)
+    there = square > _NO_LENGTH**2
+    return jnp.where(there, jnp.abs(W).sum(axis=1) ** 2 / jnp.where(there, square, 1.0), 0.0)
+
+
+def monosemantic(W: Weights, threshold: float = 0.3) -> Bool[Array, " hidden"]:
+    """Whether each hidden neuron responds to one feature: to a single one with `|w| > threshold`.
+
+    That depends on the scale of `W`. It is right for tied weights, of which those that matter are near 1
+    in size (or far below -1, where a feature switches a neuron off); for others, see `rescaled`.
+
+    Elhage et al. (2022), "Toy Models of Superposition", "Superposition in a Privileged Basis".
+
+    >>> monosemantic(jnp.array([[1.0, 0.2, 0.0], [1.0, -0.5, 0.0], [0.0, 0.0, 0.0]])).tolist()
+    [True, False, False]
+    """
+    return (jnp.abs(W) > threshold).sum(axis=1) == 1
+
+
+def rescaled(
+    W: Weights, W_out: Float[Array | np.ndarray, "feature hidden"]
+) -> tuple[Float[Array, "hidden feature"], Float[Array, "feature hidden"]]:
+    """The weights of the same function with each hidden unit's largest `|W|` equal to 1.
+
+    Input weights are divided by what output weights are multiplied with, which a hidden layer of ReLUs
+    without a bias does not notice. A unit without input weights, which does nothing, gets output weights
+    of 0.
+
+    Elhage et al. (2022), "Toy Models of Superposition", "Computation in Superposition", footnote 15.
+
+    >>> W, W_out = rescaled(jnp.array([[4.0, -2.0]]), jnp.array([[1.0], [0.5]]))
+    >>> W.tolist(), W_out.tolist()
+    ([[1.0, -0.5]], [[4.0], [2.0]])
+    """
+    largest = jnp.abs(W).max(axis=1)
+    there = largest > 0
+    return W / jnp.where(there, largest, 1.0)[:, None], W_out * jnp.where(there, largest, 0.0)
+
+
+def asymmetric_motifs(
+    W: Float[np.ndarray, "hidden feature"],
+    W_out: Float[np.ndarray, "feature hidden"],
+    ratio: float = 2.0,
+    own: float = 0.3,
+    inhibits: float = 0.5,
+) -> Int[np.ndarray, "motif 4"]:
+    """Neurons in asymmetric superposition with their inhibitors: rows (neuron, inhibitor, A, B).
+
+    In a layer of ReLUs without a bias, unit `k` passes `W_out[o, k] |W[k, i]|` of feature `i` on to output
+    `o`. Unit `k` and features A and B are a motif where
+
+    - it responds to A and to B of opposite signs, to A by `ratio` times as much, and it adds to both
+      outputs, to B by `ratio` times as much: A disturbs B far more than B disturbs A;
+    - it does work for both: it passes `own` or more of A on to A and of B on to B;
+    - another unit, the inhibitor, responds to A of the same sign and takes at least the share `inhibits` of
+      what A pushes onto B away again. The strongest is named.
+
+    Elhage et al. (2022), "Toy Models of Superposition", "Computation in Superposition".
+
+    >>> W = np.array([[2.0, -0.5], [1.0, 0.0]])
+    >>> asymmetric_motifs(W, np.array([[0.5, 0.0], [2.0, -4.0]])).tolist()
+    [[0, 1, 0, 1]]
+    >>> asymmetric_motifs(W, np.array([[0.5, 0.0], [2.0, 0.0]])).tolist()
+    []
+    """
+    found = []
+    n_hidden, n_features = W.shape
+    for k, a, b in product(range(n_hidden), range(n_features), range(n_features)):
+        reads_a, reads_b = abs(W[k, a]), abs(W[k, b])
+        adds_a, adds_b = W_out[a, k], W_out[b, k]
+        opposite = W[k, a] * W[k, b] < 0 and min(adds_a, adds_b) > 0
+        works = min(reads_a * adds_a, reads_b * adds_b) >= own
+        if opposite and works and reads_a >= ratio * reads_b and adds_b >= ratio * adds_a:
+            takes = -W_out[b] * np.maximum(W[:, a] * np.sign(W[k, a]), 0)
+            inhibitor = int(takes.argmax())
+            if takes[inhibitor] >= inhibits * reads_a * adds_b:
+                found.append((k, inhibitor, a, b))
+    return np.array(found, int).reshape(-1, 4)
 
 
 def _has_direction(W):

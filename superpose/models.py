@@ -1,7 +1,7 @@
 """The networks: small pytrees of weights that take one sample and give one sample back.
 
-The four classes differ in their activations and in whether the output weights are tied to
-the input weights; everything else is in `Network`.
+The classes differ in their activations, in whether the output weights are tied to the input
+weights, and in whether all hidden units work on every sample; everything else is in `Network`.
 """
 
 import math
@@ -156,6 +156,74 @@ class Untied(Network):
     """
 
     tied = False
+
+
+class Mixture(Network):
+    """`ReluOutput` with several experts, of which each sample is given to few.
+
+    The hidden units come in `experts` groups of equal size. `h = W x` is computed, the `active` experts
+    with the longest parts of `h` keep theirs, and the other parts are set to 0; then
+    `x' = ReLU(W^T h + b)`. So a sample is routed by the experts' own first layer: no router is trained,
+    and no gradient says which expert to take. The price is that `W x` is needed of every expert: what
+    is saved is the width of what is passed on, not the first product. One expert is `ReluOutput`;
+    experts of one unit each keep the `active` largest units, as a k-sparse autoencoder does.
+
+    Elhage et al. (2022), "Toy Models of Superposition", "The Strategic Picture of Superposition".
+
+    >>> model = Mixture.init(20, 5, experts=4, key=jax.random.key(0))
+    >>> model.W.shape, int((model.encode(jnp.ones(20)) != 0).sum())
+    ((20, 20), 5)
+    """
+
+    experts: int = eqx.field(static=True, default=1)
+    active: int = eqx.field(static=True, default=1)
+
+    @classmethod
+    def init(  # type: ignore[override]
+        cls,
+        n_features: int,
+        n_hidden: int,
+        *,
+        experts: int,
+        active: int = 1,
+        key: Key[Array, ""],
+        scale: float = 1.0,
+    ) -> "Mixture":
+        """A model in which `n_hidden` units work on each sample, out of `n_hidden * experts / active`.
+
+        Weights are drawn as those of a `ReluOutput` with `n_hidden` hidden dimensions. Raises ValueError
+        for sizes below 1, unless `active` is within 1..`experts`, and unless `n_hidden` is a multiple of
+        `active`.
+        """
+        if min(n_features, n_hidden, experts) < 1 or not 1 <= active <= experts or n_hidden % active:
+            raise ValueError(
+                "a mixture needs at least one feature, hidden dimension and expert, active experts no more than "
+                f"there are, and n_hidden a multiple of them, got {n_features=}, {n_hidden=}, {experts=}, {active=}"
+            )
+        std = scale * math.sqrt(2 / (n_features + n_hidden))
+        return cls(
+            W=std * jax.random.normal(key, (n_hidden // active * experts, n_features)),
+            b=jnp.zeros(n_features),
+            W_out=None,
+            hidden_bias=None,
+            activation=cls.default_activation,
+            hidden_activation=cls.default_hidden_activation,
+            experts=experts,
+            active=active,
+        )
+
+    def encode(self, x: Float[Array, " feature"]) -> Float[Array, " hidden"]:
+        h = super().encode(x).reshape(self.experts, -1)
+        length = (h**2).sum(axis=1)
+        longer = (length[:, None] > length).sum(axis=0)  # so many experts are ahead of each
+        return jnp.where((longer < self.active)[:, None], h, 0.0).reshape(-1)
+
+    def preactivation(self) -> tuple[Float[Array, "feature feature"], Float[Array, " feature"]]:
+        if self.experts == self.active:
+            return super().preactivation()
+        raise ValueError(
+            "exact losses need a linear hidden layer, and a mixture of experts has none; use losses.Sampled"
+        )
 
 
 def _known(activation: str) -> str:

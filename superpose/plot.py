@@ -92,6 +92,46 @@ def upright(W: Float[np.ndarray, "2 feature"]) -> Float[np.ndarray, "2 feature"]
     return W * np.array([[np.sign(beside)], [1.0]])
 
 
+def aligned(W: Float[np.ndarray, "2 feature"], sets) -> Float[np.ndarray, "2 feature"]:
+    """The same model turned so that the sum of set 0 points up, or its feature 0 where they cancel.
+
+    It is flipped so that the next set lies to the right. `sets` has each feature's set.
+    """
+    sums = [W[:, np.asarray(sets) == s].sum(axis=1) for s in np.unique(sets)]
+    if np.linalg.norm(sums[0]) < 0.1:
+        return upright(W)
+    return upright(np.column_stack([*sums, W]))[:, len(sums) :]
+
+
+def points(
+    ax: Axes,
+    W: Float[np.ndarray, "2 feature"],
+    sets,
+    *,
+    circles: tuple[float, ...] = (1.0,),
+    reach: float = 1.35,
+) -> None:
+    """The features as points in 2 hidden dimensions, colored by set, with the unit circle.
+
+    Points at the same place are drawn as rings, one within the other.
+
+    Elhage et al. (2022), "Toy Models of Superposition", "Correlated and Anticorrelated Features".
+    """
+    turn = np.linspace(0, 2 * np.pi, 121)
+    for radius in circles:
+        ax.plot(radius * np.cos(turn), radius * np.sin(turn), color=FAINT, lw=0.7, zorder=0)
+    for i, w in enumerate(W.T):
+        color = SETS[sets[i]]
+        under = int((np.linalg.norm(W[:, :i] - w[:, None], axis=0) < 0.05).sum())
+        ax.plot([0, w[0]], [0, w[1]], color=color, lw=1.2, alpha=0.6, solid_capstyle="round", zorder=1)
+        hollow = (
+            {"mfc": "none", "mec": color, "mew": 1.2} if under else {"mfc": color, "mec": "white", "mew": 0.6}
+        )
+        ax.plot(*w, "o", ms=7 + 3.5 * under, **hollow)
+    ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+
+
 def gram(ax: Axes, W: Float[np.ndarray, "hidden feature"], b: Float[np.ndarray, " feature"]) -> None:
     """`W^T W` as a picture, with the bias as a strip at its right."""
     n = W.shape[1]
@@ -138,23 +178,36 @@ def phase_key(ax: Axes) -> None:
     ax.set_ylabel("superposition\n$\\sum_{j≠i}(\\hat W_i\\cdot W_j)^2$")
 
 
-def stacks(ax: Axes, W: Float[np.ndarray, "hidden feature"], color) -> None:
+def stacks(ax: Axes, W: Float[np.ndarray, "hidden feature"], color, *, names: bool = False, **bars) -> None:
     """A bar for each hidden neuron, a stack of its weights: up where positive, down where negative.
 
-    A box is as high as `|W[neuron, feature]|`, the largest nearest to the axis, in its feature's `color`;
-    more than one box of some height means that the neuron is polysemantic. Weights below 3% of the
-    largest are left out.
+    A box is as high as `|W[neuron, feature]|`, the largest nearest to the axis, in its feature's `color`, or
+    in `color[neuron, feature]`; more than one box of some height means that the neuron is polysemantic.
+    Weights below 3% of the largest are left out. With `names`, the features' numbers are written in the
+    boxes that have room for them. `bars` goes to `ax.bar`.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Superposition in a Privileged Basis".
     """
-    least = 0.03 * np.abs(W).max(initial=1e-9)
-    for neuron, weights in enumerate(W):
-        for sign in (1, -1):
-            base = 0.0
-            for i in np.argsort(-np.abs(weights)):
-                if sign * weights[i] > least:
-                    ax.bar(neuron, weights[i], bottom=base, width=0.8, color=color[i], ec="white", lw=0.6)
-                    base += weights[i]
+    order = np.argsort(-np.abs(W), axis=1)
+    sizes = np.take_along_axis(W, order, axis=1)
+    sizes = np.where(np.abs(sizes) > 0.03 * np.abs(W).max(initial=1e-9), sizes, 0.0)
+    up, down = np.cumsum(np.maximum(sizes, 0), axis=1), np.cumsum(np.minimum(sizes, 0), axis=1)
+    base = np.where(sizes > 0, up, down) - sizes
+    neuron, place = np.nonzero(sizes)
+    feature = order[neuron, place]
+    color = np.asarray(color)
+    look = {"width": 0.8, "ec": "white", "lw": 0.6, **bars}
+    color = color[neuron, feature] if color.ndim == 3 else color[feature]
+    ax.bar(neuron, sizes[neuron, place], bottom=base[neuron, place], color=color, **look)
+    if names:
+        room = 0.09 * (up.max(initial=0) - down.min(initial=0))
+        for at, box, i, filled in zip(neuron, place, feature, color, strict=True):
+            if abs(sizes[at, box]) > room:
+                light = np.dot(matplotlib.colors.to_rgb(filled), (0.3, 0.6, 0.1)) > 0.5
+                middle = base[at, box] + sizes[at, box] / 2
+                ax.text(
+                    at, middle, f"{i}", ha="center", va="center", fontsize=7, color=INK if light else "white"
+                )
     ax.axhline(0, color=INK, lw=0.7)
     ax.set(xlim=(-0.6, len(W) - 0.4), xticks=[])
     ax.spines["bottom"].set_visible(False)

@@ -154,6 +154,7 @@ def write(report: Report, folder: Path) -> None:
     )  # fmt: skip
     environment.filters["duration"] = duration
     environment.filters["setting"] = _setting
+    environment.filters["prose"] = _prose
     versions = report.results[0].versions if report.results else {}
     page = environment.get_template("report.html").render(report=report, versions=versions)
     store.write_json(as_dict(report), folder / "report.json")
@@ -197,6 +198,14 @@ def duration(seconds: float) -> str:
     if minutes >= 60:
         return f"{minutes // 60} h {minutes % 60} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _prose(text: str):
+    """Text as HTML: what is between backquotes is code."""
+    from markupsafe import Markup, escape
+
+    parts = str(escape(text)).split("`")
+    return Markup("".join(f"<code>{part}</code>" if at % 2 else part for at, part in enumerate(parts)))
 
 
 def _setting(value) -> str:

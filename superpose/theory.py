@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -18,6 +19,7 @@ from superpose.features import Features
 from superpose.losses import Population
 from superpose.models import ReluOutput
 from superpose.train import minimize
+from superpose.values import double
 
 Numbers = Float[Array, "..."] | Float[np.ndarray, "..."] | float
 
@@ -62,6 +64,161 @@ def linear_loss(
     0.01
     """
     return float(np.sort(dropped_cost(np.asarray(density), np.asarray(importance)))[::-1][n_hidden:].sum())
+
+
+class LinearTerms(NamedTuple):
+    """What `linear_terms` returns; the sum of all its numbers is the loss."""
+
+    benefit: Float[Array, " feature"]
+    """What is missing of the benefit of each feature, `I_i (1 - |W_i|^2)^2`: 0 at length 1."""
+    interference: Float[Array, " feature"]
+    """What the other features add to each output, `I_i sum_{j != i} (W_i . W_j)^2`."""
+
+
+def linear_terms(
+    W: Float[Array, "hidden feature"] | Float[np.ndarray, "hidden feature"],
+    importance: Float[Array, " feature"] | Float[np.ndarray, " feature"],
+) -> LinearTerms:
+    """The loss of `x' = W^T W x` as two sums, for independent features of mean 0 and variance 1.
+
+    It is `sum_i I_i |e_i - W^T W_i|^2`, the squared length of `diag(sqrt(I)) (Id - W^T W)`, and at least
+    the sum of all importances but the `n_hidden` largest: features at right angles have no
+    interference, and what more features could add to the benefit costs at least as much of it.
+
+    Elhage et al. (2022), "Toy Models of Superposition", "Mathematical Understanding", after A. Saxe,
+    J. McClelland, S. Ganguli (2014), "Exact solutions to the nonlinear dynamics of learning".
+
+    >>> benefit, interference = linear_terms(np.array([[1.0, -1.0, 0.0]]), np.array([1.0, 0.5, 0.25]))
+    >>> benefit.tolist(), interference.tolist()
+    ([0.0, 0.0, 0.25], [1.0, 0.5, 0.0])
+    """
+    W, importance = double(W), double(importance)
+    gram = W.T @ W
+    own = jnp.diagonal(gram)
+    return LinearTerms(importance * (1 - own) ** 2, importance * ((gram**2).sum(axis=1) - own**2))
+
+
+def one_active_loss(
+    W: Float[np.ndarray, "hidden feature"],
+    b: Float[np.ndarray, " feature"],
+    importance: Float[np.ndarray, " feature"],
+) -> Float[np.ndarray, " feature"]:
+    """The loss of `ReLU(W^T W x + b)` where one feature alone is active, for each that it can be.
+
+    For feature `i` it is `I_i int (x - ReLU(|W_i|^2 x + b_i))^2 dx + sum_{j != i} I_j int ReLU(W_j . W_i x
+    + b_j)^2 dx`, from 0 to 1. Their sum is the paper's `L_1`, and their mean that of
+    `losses.Active(Independent(...), 1)` for equal densities. Negative interference costs nothing.
+
+    Elhage et al. (2022), "Toy Models of Superposition", "Mathematical Understanding".
+
+    >>> one_active_loss(np.array([[1.0, -1.0]]), np.zeros(2), np.ones(2)).tolist()
+    [0.0, 0.0]
+    """
+    gram, b, asked = np.asarray(W.T @ W, float), np.asarray(b, float)[:, None], np.eye(len(b))
+    # Row j is output j, which is positive for x from `low` to `high`.
+    at_0, at_1 = b > 0, gram + b > 0
+    zero = np.divide(-b, gram, out=np.ones_like(gram), where=at_0 != at_1)
+    low = np.where(at_0, 0.0, np.where(at_1, zero, 1.0))
+    high = np.where(at_0 & ~at_1, zero, 1.0)
+
+    def integral(a, c, low, high):  # of (a x + c)^2
+        return a**2 * (high**3 - low**3) / 3 + a * c * (high**2 - low**2) + c**2 * (high - low)
+
+    silent = integral(asked, 0.0, 0.0, low) + integral(asked, 0.0, high, 1.0)
+    return np.asarray(importance) @ (silent + integral(gram - asked, b, low, high))
+
+
+def thomson_energy(
+    W: Float[Array, "hidden feature"] | Float[np.ndarray, "hidden feature"],
+) -> Float[Array, ""]:
+    """`sum_{i != j} ReLU(W_i . W_j)^2`, which features at right angles or further apart make 0.
+
+    For unit weights, equal importances of 1 and no bias, a third of it is `one_active_loss`, summed:
+    the models are points on a sphere that repel each other, as in Thomson's problem. In `m`
+    dimensions `2 m` of them, in antipodal pairs, and no more have no energy.
+
+    Elhage et al. (2022), "Toy Models of Superposition", "Mathematical Understanding".
+
+    >>> float(thomson_energy(np.array([[1.0, -1.0]]))), float(thomson_energy(np.array([[1.0, 1.0]])))
+    (0.0, 2.0)
+    """
+    gram = double(W).T @ double(W)
+    return (jnp.maximum(gram, 0) ** 2).sum() - (jnp.diagonal(gram) ** 2).sum()
+
+
+def pair_loss(w1: Numbers, w2: Numbers, density: Numbers, importance: Numbers = 1.0) -> Numbers:
+    """The exact loss of two features in one dimension, `W = [w1, w2]`, without biases.
+
+    The first feature has importance 1, the second `importance`. Each of the events "only the first
+    is active", "only the second", "both" has a closed form; in the last one, of negative `w1 w2`, only
+    what lies on one side of a line through the origin gets through a ReLU.
+
+    Elhage et al. (2022), "Toy Models of Superposition", T. McGrath's comment.
+
+    >>> round(float(pair_loss(1.0, -1.0, 0.3)), 6) == round(antipodal_cost(0.3), 6)
+    True
+    >>> round(float(pair_loss(0.0, 0.0, 0.3)), 6)  # both dropped, without a bias: E[x^2] of each
+    0.2
+    """
+    return _pair_loss(*map(double, (w1, w2, density, importance)))
+
+
+@jax.jit  # for precision too: outside of jit, JAX rounds 1 / 3 to float32
+def _pair_loss(w1, w2, density, importance):
+    c = w1 * w2
+    both_there = abs(c) > 0
+    # |w2 / w1|, and its inverse; anything where one of them is 0, as then c is not negative
+    ratio = jnp.where(both_there, abs(w2) / jnp.where(both_there, abs(w1), 1.0), 1.0)
+    first = (1 - w1**2) ** 2 / 3 + importance * jnp.maximum(c, 0) ** 2 / 3
+    second = importance * (1 - w2**2) ** 2 / 3 + jnp.maximum(c, 0) ** 2 / 3
+    both = _both(w1**2, c, ratio) + importance * _both(w2**2, c, 1 / ratio)
+    return density * (1 - density) * (first + second) + density**2 * both
+
+
+def _both(a, c, k):
+    """`E[(x - ReLU(a x + c y))^2]` for uniform `x` and `y`; for negative `c`, `k = -c / a`."""
+    near, far = jnp.minimum(k, 1.0), jnp.maximum(k, 1.0)
+    S1 = jnp.where(k <= 1, 1 / 3 - near / 4 + near**3 / 24, 1 / (8 * far))
+    # (1 - (1 - k)^4) / (12 k), multiplied out
+    S2 = jnp.where(k <= 1, (4 - 6 * near + 4 * near**2 - near**3) / 12, 1 / (12 * far))
+    helped = (1 - a) ** 2 / 3 - (1 - a) * c / 2 + c**2 / 3
+    return jnp.where(c >= 0, helped, 1 / 3 - 2 * a * S1 + a**2 * S2)
+
+
+def learned_features_bound(n_features: int, n_hidden: Numbers, density: Numbers) -> Numbers:
+    """How many features compressed sensing lets a model learn, up to a constant: `m / (-p log p)`.
+
+    What maps `n` features, of which about `n p` are active, to `m` dimensions can be undone only if `m` is
+    of the order of `-n p log p` or more. So they grow in proportion to `m`, and are the more the
+    sparser they are; but never more than `n_features`. The logarithm is natural.
+
+    Elhage et al. (2022), "Toy Models of Superposition", the appendix on compressed sensing.
+
+    >>> round(float(learned_features_bound(1000, 10, np.exp(-1.0))), 2)
+    27.18
+    >>> float(learned_features_bound(20, 10, 0.001))
+    20.0
+    """
+    p = np.asarray(density, float)
+    with np.errstate(divide="ignore"):
+        return np.minimum(n_features, n_hidden / np.abs(p * np.log(p)))
+
+
+def penalty_limit(density: Numbers, importance: Numbers = 1.0) -> Numbers:
+    """The L1 penalty above which a feature with a hidden unit to itself is better dropped.
+
+    With a weight `w` and the best bias, `p (1 - w^2) / 2`, the loss and the penalty on `|h|` are
+    `importance (p/3 - p^2/4) (1 - w^2)^2 + penalty p w / 2`. Its minimum at `w > 0` gets shorter as the penalty grows,
+    and is no better than `w = 0` from `w^2 = 2/3` on, where the penalty is
+    `(8/3) sqrt(2/3) importance (1/3 - p/4)`: 0.726 for a rare feature of importance 1.
+
+    A short calculation of ours; the penalty is that of "The Strategic Picture of Superposition" in
+    Elhage et al. (2022), "Toy Models of Superposition".
+
+    >>> round(penalty_limit(0.0), 3), round(penalty_limit(1.0), 3)
+    (0.726, 0.181)
+    """
+    return 8 / 3 * math.sqrt(2 / 3) * importance * (1 / 3 - density / 4)
 
 
 PHASES: dict[int, dict[str, tuple[float, float]]] = {

@@ -7,6 +7,10 @@ from jaxtyping import install_import_hook
 install_import_hook("superpose", "shapes.checked")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--report", help="a folder of `superpose reproduce --quick`, so that no test makes one")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _free_compiled_programs():
     """Each module's programs are let go after it: hundreds of them exhaust the memory maps of a process."""

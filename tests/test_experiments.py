@@ -64,7 +64,7 @@ def test_claims_about_families_and_certainty_can_fail(diagrams):
     for size in phase_diagram.SIZES:
         assert not any(holds[f"{size}-{claim}"] for claim in ("families", "families-loss", "sure"))
     better = diagrams.assign(family_loss=0.99 * diagrams.family_loss)
-    assert not _holds(phase_diagram.claims(better))["2-in-1-families-loss"]
+    assert not _holds(phase_diagram.claims(better))["2-in-1-families-never"]
 
 
 def test_one_phase_diagram_alone_is_run_claimed_and_drawn():
@@ -117,7 +117,7 @@ def basics():
 def test_linear_claims_hold_for_the_linear_optimum_and_relu_claims_do_not(basics):
     holds = _holds(basic_results.claims(basics))
     for name, held in holds.items():
-        assert held == (name.startswith("linear") or name.endswith(("dense", "negative-first"))), name
+        assert held == (name.startswith("linear") or name.endswith(("dense", "dedicated"))), name
 
 
 def test_linear_claims_fail_for_other_weights(basics):

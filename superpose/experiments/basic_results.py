@@ -170,7 +170,7 @@ def _relu_claims(data, size, expected, within) -> list[Claim]:
     dedicated = ((norms > 0.5) & (shared < 0.1)).sum(axis=-1)
     off = np.where(np.eye(n, dtype=bool), -np.inf, gram).max(axis=(-1, -2))
     there = (norms > 0.5) & (shared > 0.5)
-    first_shared = np.where(there.any(axis=1), there.argmax(axis=1), n)
+    first_shared = np.where(there.any(axis=1), there.argmax(axis=1), np.nan)
     sparse = density <= 0.01
     found = [
         Claim(
@@ -218,8 +218,8 @@ def _relu_claims(data, size, expected, within) -> list[Claim]:
     ]  # fmt: skip
     if size == "20 in 5":  # with 80 features and importances so alike, five of them form a pentagon at 0.1
         at = int(np.flatnonzero(density == 0.3)[0])
-        stored = norms[density >= 0.1] > 0.5
-        early = np.where(stored.sum(axis=1) > m - 1, off[density >= 0.1], np.nan)
+        first = (density < 1) & (density >= 0.1)
+        early = np.where((norms[first] > 0.5).sum(axis=1) > m, off[first], np.nan)
         found += [
             Claim(
                 f"relu-{name}-three", f"ReLU, {size}: at density 0.3 three features are dedicated", PLACE,
@@ -227,7 +227,7 @@ def _relu_claims(data, size, expected, within) -> list[Claim]:
             ),
             Claim(
                 f"relu-{name}-negative-first", f"ReLU, {size}: first there is negative interference only", PLACE,
-                at_most(0.1), early, what="largest entry off the diagonal of WᵀW, at densities ≥ 0.1",
+                at_most(0.1), early, what="largest entry off the diagonal of WᵀW, at densities 0.3 and 0.1",
                 basis="the paper's figure", quick=False,
             ),
         ]  # fmt: skip

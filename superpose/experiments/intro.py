@@ -130,7 +130,7 @@ def _orthogonal(W, norms, cosines) -> list[Claim]:
     return [
         Claim(
             "dense-two", "Dense: the two most important features are stored, the others not at all", PLACE,
-            about([1, 1, 0, 0, 0], 0.02), norms, what="norms", basis=EXACT,
+            about([1, 1, 0, 0, 0], 0.02), norms, what="norms", basis=EXACT, number="{:.3f}",
         ),
         Claim(
             "dense-orthogonal", "Dense: the two most important features are orthogonal", PLACE,
@@ -145,7 +145,7 @@ def _pairs(W, norms, cosines) -> list[Claim]:
     return [
         Claim(
             "sparse-four", "80% sparse: the four most important features are stored, the fifth is not", PLACE,
-            about([1, 1, 1, 1, 0], 0.05), norms, what="norms", basis=EXACT,
+            about([1, 1, 1, 1, 0], 0.05), norms, what="norms", basis=EXACT, number="{:.3f}",
         ),
         Claim(
             "sparse-antipodal", "80% sparse: they are two antipodal pairs", PLACE,
@@ -166,7 +166,7 @@ def _pentagon(W, norms, cosines) -> list[Claim]:
     return [
         Claim(
             "sparser-five", "90% sparse: all five features are stored, a little longer than 1", PLACE,
-            between(1.05, 1.13), norms, what="norms", basis=EXACT,
+            between(1.05, 1.13), norms, what="norms", basis=EXACT, number="{:.3f}",
         ),
         Claim(
             "sparser-pentagon", "90% sparse: as a pentagon", PLACE,

@@ -1,0 +1,184 @@
+"""Regular arrangements of unit vectors: the corners of polytopes, and which polytope an arrangement is.
+
+Features that share dimensions point at the corners of regular polytopes. Corners are columns, as features
+are in `W`: arrays have the shape `(hidden, feature)`.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+Corners = Float[np.ndarray, "hidden feature"]
+
+
+def polygon(k: int) -> Corners:
+    """The corners of a regular polygon: `k` unit vectors in 2 dimensions, each with `2 / k` of a dimension.
+
+    >>> polygon(4).round(3).T.tolist()
+    [[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [-0.0, -1.0]]
+    """
+    turn = 2 * np.pi * np.arange(k) / k
+    return np.array([np.cos(turn), np.sin(turn)])
+
+
+def simplex(d: int) -> Corners:
+    """The corners of a regular simplex: `d + 1` unit vectors in `d` dimensions, with cosines of `-1 / d`.
+
+    They sum to 0, so that only one direction of the features is lost: of all ways to put one feature more
+    than there are dimensions, the one with least superposition.
+
+    Elhage et al. (2022), "Toy Models of Superposition", "The Geometry of Superposition".
+
+    >>> (simplex(3).T @ simplex(3)).round(3)[0].tolist()
+    [1.0, -0.333, -0.333, -0.333]
+    """
+    corners = np.linalg.svd(np.eye(d + 1) - 1 / (d + 1))[0][:, :d].T
+    return corners / np.linalg.norm(corners, axis=0)
+
+
+def antiprism(k: int, height: float = 1 / np.sqrt(3)) -> Corners:
+    """The corners of an antiprism: two regular polygons `height` above and below the middle, one turned.
+
+    They are `2 k` unit vectors in 3 dimensions, those above first. At the height `1 / sqrt(3)` each
+    has `3 / (2 k)` of a dimension, at any other less. `height` is from 0, a polygon, to 1.
+
+    Elhage et al. (2022), "Toy Models of Superposition", "The Geometry of Superposition".
+
+    >>> antiprism(4).shape, np.linalg.norm(antiprism(4, height=0.5), axis=0).round(6).max()
+    ((3, 8), np.float64(1.0))
+    """
+    around = np.concatenate([np.arange(k), np.arange(k) + 0.5]) * 2 * np.pi / k
+    flat = np.sqrt(1 - height**2) * np.array([np.cos(around), np.sin(around)])
+    return np.vstack([flat, np.repeat([height, -height], k)])
+
+
+def tegum(*parts: Corners) -> Corners:
+    """The tegum product: the parts side by side, each in dimensions of its own, at right angles to the others.
+
+    Features of different parts do not interfere, so each has the share of a dimension it has in its part.
+
+    Elhage et al. (2022), "Toy Models of Superposition", "The Geometry of Superposition".
+
+    >>> tegum(simplex(1), simplex(1)).round(6).tolist()  # a square is two digons
+    [[1.0, -1.0, 0.0, 0.0], [0.0, 0.0, 1.0, -1.0]]
+    """
+    dimensions, features = np.cumsum([(0, 0), *(part.shape for part in parts)], axis=0).T
+    whole = np.zeros((dimensions[-1], features[-1]))
+    for part, d, k in zip(parts, dimensions, features, strict=False):
+        whole[d : d + part.shape[0], k : k + part.shape[1]] = part
+    return whole
+
+
+def _cube() -> Corners:
+    return np.array(np.meshgrid(*[[-1.0, 1.0]] * 3)).reshape(3, 8) / np.sqrt(3)
+
+
+def _icosahedron() -> Corners:
+    golden = (1 + np.sqrt(5)) / 2
+    quarter = np.array([(0, a, b * golden) for a in (-1, 1) for b in (-1, 1)])
+    corners = np.vstack([np.roll(quarter, turn, axis=1) for turn in range(3)]).T
+    return corners / np.linalg.norm(corners, axis=0)
+
+
+POLYTOPES: dict[str, Corners] = {
+    "digon": simplex(1),
+    "triangle": simplex(2),
+    "tetrahedron": simplex(3),
+    "4-simplex": simplex(4),
+    "5-simplex": simplex(5),
+    "pentagon": polygon(5),
+    "hexagon": polygon(6),
+    "cube": _cube(),
+    "square antiprism": antiprism(4),
+    "icosahedron": _icosahedron(),
+}
+"""Polytopes that are no tegum products, by name. A digon is an antipodal pair."""
+
+TEGUMS: dict[str, tuple[str, ...]] = {
+    "square": ("digon", "digon"),
+    "octahedron": ("digon", "digon", "digon"),
+    "triangular bipyramid": ("triangle", "digon"),
+    "pentagonal bipyramid": ("pentagon", "digon"),
+}
+"""Polytopes that are tegum products, with the names of their parts."""
+
+
+def corners(name: str) -> Corners:
+    """The corners of a polytope in `POLYTOPES` or `TEGUMS`.
+
+    >>> corners("triangular bipyramid").shape
+    (3, 5)
+    """
+    return POLYTOPES[name] if name in POLYTOPES else tegum(*map(corners, TEGUMS[name]))
+
+
+def parts(linked: Bool[np.ndarray, "feature feature"]) -> list[list[int]]:
+    """The connected components of a graph: what is linked with each other, directly or through others.
+
+    They are in the order of their first features, and so are the features in each.
+
+    >>> parts(np.array([[0, 0, 1], [0, 0, 0], [1, 0, 0]], bool))
+    [[0, 2], [1]]
+    """
+    label = np.arange(len(linked))
+    for i, j in np.argwhere(linked):
+        label[label == label[j]] = label[i]
+    return sorted(np.flatnonzero(label == kind).tolist() for kind in np.unique(label))
+
+
+class Match(NamedTuple):
+    """What `nearest` returns."""
+
+    name: str
+    """The polytope's name, or "" if none has so many corners."""
+    error: float
+    """The root of the mean squared difference of cosines, over all pairs of features; infinite without a name."""
+    order: Int[np.ndarray, " feature"]
+    """The feature at each of the polytope's corners."""
+
+
+def nearest(cosines: Float[np.ndarray, "feature feature"]) -> Match:
+    """The polytope with as many corners whose angles are most like these, whichever feature is where.
+
+    An antiprism may have any height from 0.4 to 0.75. Up to 5 corners all orders are tried; beyond,
+    those 256 are followed that fit best so far, and the error is at least never too small.
+
+    >>> square = np.array([[1.0, 0.0, -1.0, 0.0], [0.0, 1.0, 0.0, -1.0]])
+    >>> nearest(square.T @ square).name, nearest(np.eye(2)).error
+    ('square', 1.0)
+    """
+    best = Match("", np.inf, np.arange(len(cosines)))
+    for name in (*POLYTOPES, *TEGUMS):
+        shape = corners(name)
+        if shape.shape[1] == len(cosines) > 1:
+            gram = shape.T @ shape
+            order, error = _placed(cosines, gram)
+            if name == "square antiprism":
+                order, error = _placed(cosines, _fitted_antiprism(cosines[np.ix_(order, order)]))
+            if error < best.error:
+                best = Match(name, error, order)
+    return best
+
+
+def _placed(cosines, gram, most=256):
+    """The order of features that makes their cosines most like `gram`, and what difference is left."""
+    k = len(gram)
+    orders, costs = np.zeros((1, 0), int), np.zeros(1)
+    for corner in range(k):
+        # A row for each order so far, a column for each feature that could be next.
+        more = ((cosines[orders] - gram[corner, :corner, None]) ** 2).sum(axis=1)
+        total = costs[:, None] + more
+        np.put_along_axis(total, orders, np.inf, axis=1)
+        place = np.argsort(total, axis=None, kind="stable")[: min(most, np.isfinite(total).sum())]
+        which, feature = np.unravel_index(place, total.shape)
+        orders, costs = np.column_stack([orders[which], feature]), total[which, feature]
+    return orders[0], float(np.sqrt(2 * costs[0] / (k * (k - 1))))
+
+
+def _fitted_antiprism(cosines):
+    # Cosines are linear in the square of the height.
+    low, high = (antiprism(4, height).T @ antiprism(4, height) for height in (0.0, 1.0))
+    slope = high - low
+    square = np.clip(((cosines - low) * slope).sum() / (slope**2).sum(), 0.4**2, 0.75**2)
+    return low + square * slope

@@ -1,0 +1,290 @@
+"""`superpose reproduce`: what it keeps, what is on the page, and that every claim holds and can fail."""
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import cache
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from superpose import report, runs, store
+from superpose.claims import Claim, at_least, checked
+from superpose.experiments import Experiment, experiments
+
+ALL = list(experiments())
+
+
+@pytest.fixture(scope="module")
+def folder(request, tmp_path_factory):
+    """All experiments in their small version: a few minutes, unless `--report` names one that is there."""
+    given = request.config.getoption("--report")
+    if not given:
+        pytest.skip("needs --report, a folder that `superpose reproduce --quick` wrote")
+    return Path(given)
+
+
+@pytest.fixture(scope="module")
+def told(folder):
+    return json.loads((folder / "report.json").read_text())
+
+
+def _data(folder, name):
+    return store.load(folder / "results" / name)
+
+
+def test_every_experiment_is_on_the_page(folder, told):
+    assert [each["name"] for each in told["experiments"]] == ALL
+    assert not any(each["error"] for each in told["experiments"])
+
+
+def test_every_claim_that_means_something_at_this_size_holds(told):
+    missed = [
+        f"{each['name']}: {claim['id']}: {claim['measured']}, not {claim['expected']}"
+        for each in told["experiments"]
+        for claim in each["claims"]
+        if claim["quick"] and claim["status"] == "fails"
+    ]
+    assert not missed
+    meant = [claim["quick"] for each in told["experiments"] for claim in each["claims"]]
+    assert sum(meant) > len(meant) / 2
+
+
+def _others(values: np.ndarray, random):
+    """Wrong data of the same kind: none of them has a NaN that was not there, which would fail anything."""
+    if values.dtype == bool:
+        yield from (~values, np.zeros_like(values), np.ones_like(values))
+    elif values.dtype.kind in "iuf":
+        yield from (0 * values, 3 * values + 1, -values, 0.5 * values, np.flip(values))
+        yield random.permutation(values.ravel()).reshape(values.shape)
+        if values.dtype.kind == "f":
+            yield values + random.normal(size=values.shape)
+            for axis in range(values.ndim):
+                yield random.permuted(values, axis=axis)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.filterwarnings("ignore")
+def test_each_claim_fails_for_some_wrong_data(folder, name):
+    module, data = experiments()[name].module(), _data(folder, name)
+    before = {claim.id: claim.holds for claim in module.claims(data)}
+    never = {id for id, held in before.items() if held}
+    random = np.random.default_rng(0)
+    # What models give: all at once, and one by one.
+    for variables in [[variable] for variable in data.data_vars] + [list(data.data_vars)]:
+        for wrong in zip(*(_others(data[variable].values, random) for variable in variables), strict=False):
+            if not never:
+                return
+            other = data.assign(
+                {of: (data[of].dims, values) for of, values in zip(variables, wrong, strict=True)}
+            )
+            try:
+                never -= {claim.id for claim in module.claims(other) if not claim.holds}
+            except (ValueError, IndexError, ZeroDivisionError, np.linalg.LinAlgError):
+                pass  # data that no run could give
+    assert not never, f"hold whatever the data are: {sorted(never)}"
+
+
+class _Page(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.ids, self.links, self.fetched, self.open = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        self.ids += [found["id"]] if "id" in found else []
+        self.links += [found["href"]] if "href" in found else []
+        self.fetched += [found["src"]] if "src" in found else []
+        if tag not in ("meta", "img", "i"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag != "i" and tag in self.open:
+            while self.open.pop() != tag:
+                pass
+
+
+def test_the_page_needs_no_other_file_and_its_links_lead_somewhere(folder, told):
+    text = (folder / "index.html").read_text()
+    page = _Page(text)
+    assert len(set(page.ids)) == len(page.ids)
+    assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
+    assert all(source.startswith("data:") for source in page.fetched)
+    assert all(name in page.ids for name in ALL)
+    assert "url(http" not in text
+    assert f"<b>{told['score']['holds']}</b>" in text
+    assert len(text) < 25e6
+
+
+# What follows uses experiments made up here, that take no time.
+
+
+def _experiment(tmp_path, monkeypatch, name, body, seconds=1):
+    """An experiment of one dataset and one claim, whose `run` also counts how often it ran."""
+    path = tmp_path / "made_up" / f"{name}.py"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(
+        f'''
+from dataclasses import dataclass
+from pathlib import Path
+import numpy as np, xarray as xr
+from superpose import plot
+from superpose.claims import Claim, at_least
+
+@dataclass(frozen=True)
+class Config:
+    size: int = 3
+    seed: int = 0
+
+def run(config):
+    with open({str(tmp_path / "ran")!r}, "a") as ran:
+        ran.write("{name} ")
+    {body}
+    return xr.Dataset({{"x": ("point", np.arange(config.size) + config.seed)}})
+
+def figure(data):
+    fig = plot.figure(3, 2)
+    fig.subplots().plot(data.x)
+    return fig
+
+def claims(data):
+    return [Claim("size", "there are enough points", "ours", at_least(2), len(data.x), basis="this test")]
+
+def notes(data):
+    return ["A note."]
+'''
+    )
+    monkeypatch.setattr(Experiment, "module", lambda self: _module(str(self.path)))
+    return Experiment(name, path, f"Summary of {name}", "Explained.", "nowhere", seconds, {"size": 2})
+
+
+@cache
+def _module(path):
+    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def three(tmp_path, monkeypatch):
+    made = [
+        _experiment(tmp_path, monkeypatch, "first_made", "pass"),
+        _experiment(tmp_path, monkeypatch, "broken_made", 'raise ValueError("no <such> thing")'),
+        _experiment(tmp_path, monkeypatch, "last_made", "pass"),
+    ]
+    monkeypatch.setattr(runs, "experiments", lambda: {each.name: each for each in made})
+    return lambda: (tmp_path / "ran").read_text().split()
+
+
+def test_one_that_fails_does_not_stop_the_others(three, tmp_path):
+    made = runs.reproduce(tmp_path / "report")
+    assert three() == ["first_made", "broken_made", "last_made"]
+    assert made.score == report.Score(2, 0, 0)
+    (broken,) = made.failed
+    assert broken.error.startswith("ValueError: no <such> thing")
+    assert broken.command == "superpose run broken_made"
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "no &lt;such&gt; thing" in page
+    assert "superpose run broken_made" in page
+
+
+def test_what_was_done_is_kept_and_the_page_is_the_same(three, tmp_path):
+    runs.reproduce(tmp_path / "report", only=["first_made"])
+    runs.reproduce(tmp_path / "report", only=["first_made", "last_made"])
+    assert three() == ["first_made", "last_made"]
+    page = (tmp_path / "report" / "index.html").read_bytes()
+    runs.reproduce(tmp_path / "report", only=["last_made", "first_made"])
+    assert three() == ["first_made", "last_made"]
+    assert (tmp_path / "report" / "index.html").read_bytes() == page
+
+
+def test_other_settings_and_force_run_again(three, tmp_path):
+    for settings in ({}, {"seed": 1}, {"quick": True}, {"quick": True, "force": True}, {"quick": True}):
+        runs.reproduce(tmp_path / "report", only=["first_made"], **settings)
+    assert three() == ["first_made"] * 4
+    kept = store.read_json(tmp_path / "report" / "results" / "first_made" / "config.json")
+    assert kept["config"] == {"size": 2, "seed": 0}
+
+
+def test_changed_code_runs_again(three, tmp_path, monkeypatch):
+    runs.reproduce(tmp_path / "report", only=["first_made"])
+    (each,) = [each for name, each in runs.experiments().items() if name == "first_made"]
+    each.path.write_text(each.path.read_text() + "\n# changed\n")
+    runs.reproduce(tmp_path / "report", only=["first_made"])
+    assert three() == ["first_made"] * 2
+
+
+def test_changed_drawing_only_draws_again(three, tmp_path, monkeypatch):
+    made = runs.reproduce(tmp_path / "report", only=["first_made"])
+    figure = made.results[0].folder / "figure.png"
+    figure.write_bytes(b"old")
+    monkeypatch.setattr(runs, "_drawn_by", lambda: "another style")
+    runs.reproduce(tmp_path / "report", only=["first_made"])
+    assert three() == ["first_made"]
+    assert figure.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_half_written_page_never_takes_the_place_of_a_whole_one(three, tmp_path, monkeypatch):
+    runs.reproduce(tmp_path / "report", only=["first_made"])
+    page = (tmp_path / "report" / "index.html").read_bytes()
+    monkeypatch.setattr(
+        Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
+    with pytest.raises(OSError, match="No space"):
+        runs.reproduce(tmp_path / "report", only=["first_made"])
+    assert (tmp_path / "report" / "index.html").read_bytes() == page
+    assert not list((tmp_path / "report").glob(".*"))
+
+
+@pytest.mark.parametrize(("claims", "status"), [(1, "differs"), (0, "fails")])
+def test_a_claim_that_is_contradicted_is_not_a_failure(claims, status):
+    exact = Claim("exact", "so it is", "ours", at_least(1), 2, basis="theory")
+    told = Claim(
+        "paper", "so it is not", "there", at_least(3), 2, basis="the paper", instead="exact" * claims
+    )
+    assert [claim.status for claim in checked([told, exact])] == [status, "holds"]
+
+
+RUN = """
+import sys
+from superpose.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_killed_in_the_middle_it_goes_on_where_it_stopped(tmp_path):
+    args = ["reproduce", "--quick", "--only", "intro", "asymmetric-motif", "--out", str(tmp_path / "report")]
+    command = [sys.executable, "-c", RUN, *args]
+    running = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+    first = tmp_path / "report" / "results" / "intro" / "config.json"
+    deadline = time.monotonic() + 300
+    while not first.exists() and time.monotonic() < deadline:
+        assert running.poll() is None, "it ended before the first experiment was done"
+        time.sleep(0.05)
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait()
+    assert not (tmp_path / "report" / "index.html").exists()
+    done = first.stat().st_mtime_ns
+    again = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert again.returncode in (0, 1), again.stderr
+    assert "2 experiments: 1 kept, 1 to run" in again.stderr
+    assert first.stat().st_mtime_ns == done
+    assert (tmp_path / "report" / "index.html").exists()
+
+
+@pytest.mark.slow
+def test_the_full_run_holds(tmp_path):
+    """About 45 minutes: every claim holds, or differs where another says what is so."""
+    made = runs.reproduce(tmp_path / "report")
+    assert not made.failed
+    assert [claim["id"] for _, claim in made.not_holding if claim["status"] == "fails"] == []
