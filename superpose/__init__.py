@@ -16,7 +16,6 @@ _modules = (
     "losses",
     "measures",
     "models",
-    "notebook",
     "plot",
     "polytopes",
     "progress",

@@ -1,0 +1,129 @@
+"""Taking features back out of what a model computes: sparse autoencoders, and how much they recover."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from superpose import measures
+from superpose.features import Empirical, Features
+from superpose.models import Network
+
+__all__ = ["Reconstruction", "SparseAutoencoder", "firing", "recovered"]
+
+Directions = Float[Array | np.ndarray, "hidden latent"]
+
+
+class SparseAutoencoder(eqx.Module):
+    """`z = ReLU(W_enc (h - b_dec) + b_enc)`, then `h' = directions z + b_dec`.
+
+    `h` is what a model has in its hidden layer, and each column of `directions` is what one latent writes:
+    the columns of `W_dec` at length 1, so that `z` cannot be made small by making them long. It trains
+    with `train.fit` on `Reconstruction`.
+
+    Sharkey, Braun and Millidge (2022), "Taking features out of superposition with sparse autoencoders".
+
+    >>> sae = SparseAutoencoder.init(n_hidden=10, n_latents=40, key=jax.random.key(0))
+    >>> sae.encode(jnp.ones(10)).shape, sae(jnp.ones(10)).shape
+    ((40,), (10,))
+    """
+
+    W_enc: Float[Array, "latent hidden"]
+    b_enc: Float[Array, " latent"]
+    W_dec: Float[Array, "hidden latent"]
+    b_dec: Float[Array, " hidden"]
+
+    @classmethod
+    def init(cls, n_hidden: int, n_latents: int, *, key: Key[Array, ""]) -> "SparseAutoencoder":
+        """Random directions, each latent reading along the one that it writes; biases of 0.
+
+        Raises ValueError for sizes below 1.
+        """
+        if n_hidden < 1 or n_latents < 1:
+            raise ValueError(
+                "an autoencoder needs at least one hidden dimension and one latent, "
+                f"got {n_hidden=}, {n_latents=}"
+            )
+        D = jax.random.normal(key, (n_hidden, n_latents))
+        D = D / jnp.linalg.norm(D, axis=0)
+        return cls(W_enc=D.T, b_enc=jnp.zeros(n_latents), W_dec=D, b_dec=jnp.zeros(n_hidden))
+
+    @property
+    def directions(self) -> Float[Array, "hidden latent"]:
+        """The dictionary: a column of length 1 for each latent."""
+        return self.W_dec / jnp.sqrt((self.W_dec**2).sum(axis=0) + 1e-12)
+
+    def encode(self, h: Float[Array, " hidden"]) -> Float[Array, " latent"]:
+        return jax.nn.relu(self.W_enc @ (h - self.b_dec) + self.b_enc)
+
+    def decode(self, z: Float[Array, " latent"]) -> Float[Array, " hidden"]:
+        return self.directions @ z + self.b_dec
+
+    def __call__(self, h: Float[Array, " hidden"]) -> Float[Array, " hidden"]:
+        return self.decode(self.encode(h))
+
+
+class Reconstruction(eqx.Module):
+    """`|h - h'|^2 + penalty * sum(z)`, averaged over what `model` computes from samples with active features.
+
+    Samples without any active feature would teach nothing, so none are drawn. As the hidden layers of toy
+    models have lengths near 1, penalties of 0.01 to 0.3 are of use.
+
+    Raises ValueError for a batch below 1 and for a negative penalty.
+
+    >>> from superpose.features import Independent
+    >>> from superpose.models import ReluOutput
+    >>> model = ReluOutput.init(20, 10, key=jax.random.key(0))
+    >>> loss = Reconstruction(model, Independent(0.05, n_features=20), penalty=0.05)
+    >>> loss(SparseAutoencoder.init(10, 40, key=jax.random.key(1)), jax.random.key(2)).shape
+    ()
+    """
+
+    model: Network
+    features: Features
+    penalty: Float[Array, ""] = eqx.field(converter=lambda value: jnp.asarray(value, jnp.float64))
+    batch: int = eqx.field(static=True, default=512)
+
+    def __check_init__(self):
+        if self.batch < 1:
+            raise ValueError(f"batch must be at least 1 sample, got {self.batch}")
+        if not isinstance(self.penalty, jax.core.Tracer) and not float(self.penalty) >= 0:
+            raise ValueError(f"penalty must be 0 or more, got {float(self.penalty):g}")
+
+    def activations(self, key: Key[Array, ""], n: int) -> Float[Array, "sample hidden"]:
+        """What the model computes from `n` samples."""
+        empirical = isinstance(self.features, Empirical)
+        x = self.features.sample(key, n) if empirical else self.features.sample_active(key, n)
+        return jax.vmap(self.model.encode)(x)
+
+    def __call__(self, sae: SparseAutoencoder, key: Key[Array, ""]) -> Float[Array, ""]:
+        # The sample is the last, contiguous axis, as in `losses.mean_error`, for speed.
+        h = self.activations(key, self.batch).T
+        z = jax.nn.relu(sae.W_enc @ (h - sae.b_dec[:, None]) + sae.b_enc[:, None])
+        error = ((h - sae.directions @ z - sae.b_dec[:, None]) ** 2).sum(axis=0)
+        return (error + self.penalty.astype(h.dtype) * z.sum(axis=0)).mean()
+
+
+def firing(sae: SparseAutoencoder, h: Float[Array, "sample hidden"]) -> Float[Array, " latent"]:
+    """The share of samples on which each latent is above 0; a latent at 0 is dead.
+
+    >>> sae = SparseAutoencoder(jnp.array([[1.0], [-1.0]]), jnp.zeros(2), jnp.array([[1.0, -1.0]]), jnp.zeros(1))
+    >>> firing(sae, jnp.array([[2.0], [1.0], [-3.0], [0.5]])).tolist()
+    [0.75, 0.25]
+    """
+    return (jax.vmap(sae.encode)(h) > 0).mean(axis=0)
+
+
+def recovered(W: measures.Weights, directions: Directions) -> Float[Array, " feature"]:
+    """For each feature, the largest cosine between its direction and a column of a dictionary.
+
+    From -1 to 1: 1 where some column points exactly along `W_i`. It is 0 for a feature that `W` ignores
+    (shorter than 1e-6). Lengths do not matter, but signs do. With one dictionary as `W`, its mean says how far
+    another has the same columns: Sharkey, Braun and Millidge's mean max cosine similarity.
+
+    >>> recovered(jnp.array([[2.0, 0.0], [0.0, 1.0]]), jnp.array([[1.0, 0.0], [0.0, -1.0]])).tolist()
+    [1.0, 0.0]
+    """
+    n = W.shape[1]
+    return measures.cosines(jnp.concatenate([W, directions], axis=1))[:n, n:].max(axis=1)
