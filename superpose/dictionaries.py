@@ -93,8 +93,10 @@ class Reconstruction(eqx.Module):
 
     def activations(self, key: Key[Array, ""], n: int) -> Float[Array, "sample hidden"]:
         """What the model computes from `n` samples."""
-        empirical = isinstance(self.features, Empirical)
-        x = self.features.sample(key, n) if empirical else self.features.sample_active(key, n)
+        if isinstance(self.features, Empirical):
+            x = self.features.sample(key, n)
+        else:
+            x = self.features.sample_active(key, n)
         return jax.vmap(self.model.encode)(x)
 
     def __call__(self, sae: SparseAutoencoder, key: Key[Array, ""]) -> Float[Array, ""]:

@@ -9,6 +9,7 @@ from functools import partial
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key
 
 from superpose import exact
@@ -111,9 +112,10 @@ class Sampled(eqx.Module):
 
     def __check_init__(self):
         _known_target(self.target)
-        known = self.penalty is not None and not isinstance(self.penalty, jax.core.Tracer)
-        if known and not float(self.penalty) >= 0:
-            raise ValueError(f"penalty must be 0 or more, got {float(self.penalty):g}")
+        penalty = self.penalty
+        known = penalty is not None and not isinstance(penalty, jax.core.Tracer)
+        if penalty is not None and known and not (np.asarray(penalty) >= 0).all():
+            raise ValueError(f"penalty must be 0 or more, got {penalty}")
         if self.batch < 1:
             raise ValueError(f"batch must be at least 1 sample, got {self.batch}")
         if self.stratified and (isinstance(self.features, Empirical) or self.weight is not None):

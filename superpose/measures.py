@@ -296,7 +296,8 @@ def rescaled(
     """
     largest = jnp.abs(W).max(axis=1)
     there = largest > 0
-    return W / jnp.where(there, largest, 1.0)[:, None], W_out * jnp.where(there, largest, 0.0)
+    scale = jnp.where(there, largest, 1.0)[:, None]
+    return jnp.asarray(W) / scale, jnp.asarray(W_out) * jnp.where(there, largest, 0.0)
 
 
 def asymmetric_motifs(

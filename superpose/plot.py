@@ -124,7 +124,7 @@ def points(
         color = SETS[sets[i]]
         under = int((np.linalg.norm(W[:, :i] - w[:, None], axis=0) < 0.05).sum())
         ax.plot([0, w[0]], [0, w[1]], color=color, lw=1.2, alpha=0.6, solid_capstyle="round", zorder=1)
-        hollow = (
+        hollow: Any = (
             {"mfc": "none", "mec": color, "mew": 1.2} if under else {"mfc": color, "mec": "white", "mew": 0.6}
         )
         ax.plot(*w, "o", ms=7 + 3.5 * under, **hollow)
@@ -206,7 +206,13 @@ def stacks(ax: Axes, W: Float[np.ndarray, "hidden feature"], color, *, names: bo
                 light = np.dot(matplotlib.colors.to_rgb(filled), (0.3, 0.6, 0.1)) > 0.5
                 middle = base[at, box] + sizes[at, box] / 2
                 ax.text(
-                    at, middle, f"{i}", ha="center", va="center", fontsize=7, color=INK if light else "white"
+                    float(at),
+                    middle,
+                    f"{i}",
+                    ha="center",
+                    va="center",
+                    fontsize=7,
+                    color=INK if light else "white",
                 )
     ax.axhline(0, color=INK, lw=0.7)
     ax.set(xlim=(-0.6, len(W) - 0.4), xticks=[])

@@ -99,7 +99,7 @@ def _refused(args, capsys, *said):
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["run", "nosuch"], "no experiment 'nosuch'; there are definitions"),
+        (["run", "nosuch"], "no experiment 'nosuch'; there are"),
         (["run"], "name an experiment"),
         (["rn"], "unknown command 'rn'"),
         (["list", "x"], "takes no arguments"),
