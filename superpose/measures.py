@@ -115,7 +115,7 @@ def leverage(W: Weights) -> Float[Array, " feature"]:
 
     F. Zhang's comment in Elhage et al. (2022), "Toy Models of Superposition".
 
-    >>> leverage(jnp.array([[1.0, 0.0, 3.0], [0.0, 1.0, 0.0]])).round(3).tolist()
+    >>> np.asarray(leverage(jnp.array([[1.0, 0.0, 3.0], [0.0, 1.0, 0.0]])), float).round(3).tolist()
     [0.1, 1.0, 0.9]
     """
     return (W * (jnp.linalg.pinv(W @ W.T, hermitian=True) @ W)).sum(axis=0)

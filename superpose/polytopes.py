@@ -60,8 +60,8 @@ def tegum(*parts: Corners) -> Corners:
 
     Elhage et al. (2022), "Toy Models of Superposition", "The Geometry of Superposition".
 
-    >>> tegum(simplex(1), simplex(1)).round(6).tolist()  # a square is two digons
-    [[1.0, -1.0, 0.0, 0.0], [0.0, 0.0, 1.0, -1.0]]
+    >>> abs(tegum(simplex(1), simplex(1))).round(6).tolist()  # a square is two digons
+    [[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]]
     """
     dimensions, features = np.cumsum([(0, 0), *(part.shape for part in parts)], axis=0).T
     whole = np.zeros((dimensions[-1], features[-1]))

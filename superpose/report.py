@@ -191,7 +191,7 @@ def as_dict(report: Report) -> dict[str, Any]:
 
 def duration(seconds: float) -> str:
     """
-    >>> duration(7.2), duration(75), duration(7300)
+    >>> duration(7.2), duration(75), duration(7320)
     ('7 s', '1 min 15 s', '2 h 2 min')
     """
     minutes, rest = divmod(round(seconds), 60)
