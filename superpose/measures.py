@@ -127,7 +127,7 @@ class Polytope(NamedTuple):
     name: str
     """Such as "pentagon"; "dedicated" for a single feature, and "unnamed" for what is like no polytope."""
     features: tuple[int, ...]
-    """Which features are its corners."""
+    """Which features are its corners, in the order in which `superpose.polytopes.corners` has them."""
     rank: int
     """How many dimensions they span."""
     error: float
@@ -158,21 +158,18 @@ def polytopes(
     W = np.asarray(W, float)
     kept = np.flatnonzero(np.linalg.norm(W, axis=0) > represented)
     unit = W[:, kept] / np.linalg.norm(W[:, kept], axis=0)
-    found = []
-    for part in parts(np.abs(unit.T @ unit) > link):
-        directions = unit[:, part]
-        features = tuple(kept[part].tolist())
-        stretch = np.linalg.svd(directions, compute_uv=False)
-        rank = int((stretch > 0.2 * stretch[0]).sum())
-        if len(part) == 1:
-            found.append(Polytope("dedicated", features, rank, 0.0))
-            continue
-        match = nearest(directions.T @ directions)
-        named = match.error <= error
-        found.append(
-            Polytope(match.name if named else "unnamed", features, rank, match.error if named else np.nan)
-        )
-    return found
+    return [_polytope(unit[:, part], kept[part], error) for part in parts(np.abs(unit.T @ unit) > link)]
+
+
+def _polytope(unit, features, tolerance) -> Polytope:
+    stretch = np.linalg.svd(unit, compute_uv=False)
+    rank = int((stretch > 0.2 * stretch[0]).sum())
+    name, error, order = nearest(unit.T @ unit)
+    if len(features) == 1:
+        name, error = "dedicated", 0.0
+    elif error > tolerance:
+        name, error, order = "unnamed", np.nan, np.arange(len(features))
+    return Polytope(name, tuple(features[order].tolist()), rank, error)
 
 
 def excess_features(W: Weights, threshold: float = 0.5) -> Int[Array, ""]:

@@ -8,15 +8,28 @@ import matplotlib
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure, FigureBase
 
-from superpose import measures
+from superpose import measures, polytopes
 
 INK, FAINT, GRAY = "#222222", "#b8b8b8", "#dcdcd8"
 BLUE, RED = "#2a5fb0", "#d1422f"
 SETS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
 """Colors of things without an order, such as sets of features; M. Okabe and K. Ito's for all eyes."""
+POLYTOPES = {
+    "dedicated": "#000000",
+    "4-simplex": "#7b5ea7",
+    "tetrahedron": "#cc79a7",
+    "triangle": "#e69f00",
+    "digon": "#0072b2",
+    "pentagon": "#d55e00",
+    "square antiprism": "#009e73",
+    "hexagon": "#56b4e9",
+    "unnamed": "#bdbdb8",
+}
+"""Colors of polytopes, by name, in the order in which they win as features grow sparser."""
 importance_colors = LinearSegmentedColormap.from_list(
     "importance", matplotlib.colormaps["viridis"](np.linspace(0.25, 0.92, 64))
 )
@@ -132,6 +145,63 @@ def points(
     ax.spines[:].set_visible(False)
 
 
+def feature_graph(ax: Axes, W: Float[np.ndarray, "hidden feature"], found, *, link: float = 0.2) -> None:
+    """The features as points, linked where they interfere: by a line as wide as `|W_i . W_j|` beyond `link`.
+
+    `found` are the model's polytopes, from `measures.polytopes`: each is drawn apart, its features at its corners
+    and in its color from `POLYTOPES`; what has no name is spread out so that what is linked is close.
+
+    Elhage et al. (2022), "Toy Models of Superposition", "The Geometry of Superposition".
+    """
+    place, where, x, y, high = np.zeros((W.shape[1], 2)), [], 0.0, 0.0, 0.0
+    found = sorted(found, key=lambda each: -len(each.features))
+    sizes = [0.9 * np.sqrt(len(each.features)) + 0.5 for each in found]
+    wide = max(1.25 * np.sqrt(np.sum(np.square(sizes))), max(sizes, default=0))
+    for each, size in zip(found, sizes, strict=True):  # row by row
+        if x + size > wide + 1e-9:
+            x, y, high = 0.0, y - high, 0.0
+        at = list(each.features)
+        part = _layout(each.name, np.abs(W[:, at].T @ W[:, at]), link)
+        place[at] = part * (size / 2 - 0.35) + (x + size / 2, y - size / 2)
+        x, high, where = x + size, max(high, size), where + at
+    gram = np.abs(W.T @ W)
+    pairs = [(i, j) for i in where for j in where if i < j and gram[i, j] > link]
+    lines = LineCollection(
+        [place[list(pair)] for pair in pairs], linewidths=[1.6 * gram[pair] for pair in pairs],
+        colors="#8a8a86", alpha=0.7, rasterized=len(pairs) > 200,
+    )  # fmt: skip
+    ax.add_collection(lines)
+    for each in found:
+        color = POLYTOPES.get(each.name, POLYTOPES["unnamed"])
+        ax.plot(*place[list(each.features)].T, "o", ms=3.4, color=color, mec="white", mew=0.4)
+    ax.set(aspect="equal", xticks=[], yticks=[])
+    ax.margins(0.05)
+    ax.spines[:].set_visible(False)
+
+
+def _layout(name, gram, link) -> Float[np.ndarray, "feature 2"]:
+    """Where a part's features are drawn, within a circle of radius 1."""
+    k = len(gram)
+    if k == 1:
+        return np.zeros((1, 2))
+    if name in polytopes.POLYTOPES:
+        shape = polytopes.corners(name)
+        flat = np.vstack([shape[:2], np.zeros((max(0, 2 - len(shape)), k))])
+        return (flat + (0.25 * shape[2] if len(shape) > 2 else 0)).T
+    turn = 2 * np.pi * np.arange(k) / k
+    place = np.array([np.cos(turn), np.sin(turn)]).T
+    if k > 6:  # springs: what is linked attracts each other, all repel each other
+        pull = np.where(gram > link, gram, 0) * (1 - np.eye(k))
+        for step in np.geomspace(0.1, 0.005, 80):
+            apart = place[:, None] - place
+            distance = np.linalg.norm(apart, axis=2) + np.eye(k)
+            force = (apart * (1 / (k * distance**2) - pull * distance)[..., None]).sum(axis=1)
+            place = place + step * force / (np.linalg.norm(force, axis=1, keepdims=True) + 1e-9)
+            place -= place.mean(axis=0)
+        place /= np.linalg.norm(place, axis=1).max()
+    return place
+
+
 def gram(ax: Axes, W: Float[np.ndarray, "hidden feature"], b: Float[np.ndarray, " feature"]) -> None:
     """`W^T W` as a picture, with the bias as a strip at its right."""
     n = W.shape[1]
@@ -178,13 +248,13 @@ def phase_key(ax: Axes) -> None:
     ax.set_ylabel("superposition\n$\\sum_{j≠i}(\\hat W_i\\cdot W_j)^2$")
 
 
-def stacks(ax: Axes, W: Float[np.ndarray, "hidden feature"], color, *, names: bool = False, **bars) -> None:
+def stacks(ax: Axes, W: Float[np.ndarray, "hidden feature"], color, *, names: bool = False, **boxes) -> None:
     """A bar for each hidden neuron, a stack of its weights: up where positive, down where negative.
 
     A box is as high as `|W[neuron, feature]|`, the largest nearest to the axis, in its feature's `color`, or
     in `color[neuron, feature]`; more than one box of some height means that the neuron is polysemantic.
     Weights below 3% of the largest are left out. With `names`, the features' numbers are written in the
-    boxes that have room for them. `bars` goes to `ax.bar`.
+    boxes that have room for them. `boxes` goes to the `PolyCollection`.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Superposition in a Privileged Basis".
     """
@@ -196,9 +266,14 @@ def stacks(ax: Axes, W: Float[np.ndarray, "hidden feature"], color, *, names: bo
     neuron, place = np.nonzero(sizes)
     feature = order[neuron, place]
     color = np.asarray(color)
-    look = {"width": 0.8, "ec": "white", "lw": 0.6, **bars}
     color = color[neuron, feature] if color.ndim == 3 else color[feature]
-    ax.bar(neuron, sizes[neuron, place], bottom=base[neuron, place], color=color, **look)
+    across = neuron[:, None] + np.array([-0.4, 0.4, 0.4, -0.4])
+    high = base[neuron, place][:, None] + sizes[neuron, place][:, None] * np.array([0, 0, 1, 1])
+    look = {"edgecolors": "white", "linewidths": 0.6, **boxes}
+    corners: Any = np.stack([across, high], axis=-1)
+    ax.add_collection(PolyCollection(corners, facecolors=color, **look))
+    margin = 0.05 * (up.max(initial=0) - down.min(initial=0)) + 1e-9
+    ax.set_ylim(down.min(initial=0) - margin * (down < 0).any(), up.max(initial=0) + margin)
     if names:
         room = 0.09 * (up.max(initial=0) - down.min(initial=0))
         for at, box, i, filled in zip(neuron, place, feature, color, strict=True):

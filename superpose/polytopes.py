@@ -86,7 +86,6 @@ POLYTOPES: dict[str, Corners] = {
     "triangle": simplex(2),
     "tetrahedron": simplex(3),
     "4-simplex": simplex(4),
-    "5-simplex": simplex(5),
     "pentagon": polygon(5),
     "hexagon": polygon(6),
     "cube": _cube(),

@@ -423,7 +423,10 @@ def regular(names: Sequence[str], density: Float[np.ndarray, " density"]) -> Reg
     length, bias, height = (np.reshape(values, (len(names), -1)) for values in solved.models)
     loss = solved.loss.reshape(length.shape)
     benefit = (dropped_cost(density) - loss) * (k / d)[:, None]
-    part, rise = np.linalg.norm(flat[:, :, 0], axis=1)[:, None], np.linalg.norm(lift[:, :, 0], axis=1)[:, None]
+    part, rise = (
+        np.linalg.norm(flat[:, :, 0], axis=1)[:, None],
+        np.linalg.norm(lift[:, :, 0], axis=1)[:, None],
+    )
     whole = np.hypot(part * length, rise * height)
     height = np.where(rise > 0, rise * height / whole, np.nan)
     return Regular(loss, benefit, whole, bias, height)

@@ -60,7 +60,8 @@ def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(1.75 * (n + 1), 2.65)
     axes = fig.subplots(1, n + 1)
     plot.points(axes[0], np.array([[0.0, 0, 1, -1], [1, -1, 0, 0]]), SETS)
-    axes[0].set_title("expected", fontsize=9)
+    axes[0].set_title("the paper", fontsize=9)
+    axes[0].set_facecolor("#f5f4f0")
     axes[0].set_xlabel("loss 0\n(if independent)", fontsize=8)
     for ax, at in zip(axes[1:], range(n), strict=True):
         one = best.isel(density=at)

@@ -116,7 +116,9 @@ def figure(data: xr.Dataset) -> Figure:
     for row, world in zip(axes, worlds, strict=True):
         best = _best(data, world)
         sets = _sets(world)
-        plot.points(row[0], _theory(world), sets)
+        plot.points(row[0], _paper(world), sets)
+        if world == "independent":
+            row[0].text(0, 0, "no hexagon", ha="center", va="center", color="#666666")
         row[0].set_ylabel(TOLD[world], labelpad=8)
         row[0].set_facecolor("#f5f4f0")
         for ax in row[1 + best.sizes["solution"] :]:
@@ -127,7 +129,7 @@ def figure(data: xr.Dataset) -> Figure:
             plot.points(ax, plot.upright(W) if world == "independent" else plot.aligned(W, sets), sets)
             ax.set_title(f"density {float(one.density):g}", fontsize=9)
             ax.set_xlabel(f"loss {float(one.loss):.2g}\n{float(one.reach):.0%} of starts", fontsize=8)
-    axes[0, 0].set_title("expected", fontsize=9)
+    axes[0, 0].set_title("the paper", fontsize=9)
     fig.suptitle("Best solutions in 2 dimensions; features of one color are active together")
     return fig
 
@@ -136,10 +138,10 @@ def _sets(world) -> np.ndarray:
     return np.full(6, 7) if world == "independent" else np.repeat(np.arange(int(world[0])), 2)
 
 
-def _theory(world) -> np.ndarray:
-    """The solution that the paper shows: neighbors in a pair, at right angles or 60 degrees apart."""
-    n = 4 if world == "2 pairs" else 6
-    turn = np.pi / 2 - 2 * np.pi / n * (np.arange(n) + (0 if world == "independent" else -0.5))
+def _paper(world) -> np.ndarray:
+    """The paper's solution: a square or a hexagon with the members of a pair next to each other."""
+    n = {"2 pairs": 4, "3 pairs": 6, "independent": 0}[world]
+    turn = np.pi / 2 - 2 * np.pi * (np.arange(n) - 0.5) / max(n, 1)
     return np.array([np.cos(turn), np.sin(turn)])
 
 
