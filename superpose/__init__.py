@@ -16,6 +16,7 @@ _modules = (
     "losses",
     "measures",
     "models",
+    "notebook",
     "plot",
     "polytopes",
     "progress",

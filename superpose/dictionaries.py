@@ -107,14 +107,14 @@ class Reconstruction(eqx.Module):
         return (error + self.penalty.astype(h.dtype) * z.sum(axis=0)).mean()
 
 
-def firing(sae: SparseAutoencoder, h: Float[Array, "sample hidden"]) -> Float[Array, " latent"]:
+def firing(sae: SparseAutoencoder, h: Float[Array | np.ndarray, "sample hidden"]) -> Float[Array, " latent"]:
     """The share of samples on which each latent is above 0; a latent at 0 is dead.
 
     >>> sae = SparseAutoencoder(jnp.array([[1.0], [-1.0]]), jnp.zeros(2), jnp.array([[1.0, -1.0]]), jnp.zeros(1))
     >>> firing(sae, jnp.array([[2.0], [1.0], [-3.0], [0.5]])).tolist()
     [0.75, 0.25]
     """
-    return (jax.vmap(sae.encode)(h) > 0).mean(axis=0)
+    return (jax.vmap(sae.encode)(jnp.asarray(h)) > 0).mean(axis=0)
 
 
 def recovered(W: measures.Weights, directions: Directions) -> Float[Array, " feature"]:

@@ -18,7 +18,7 @@ INK, FAINT, GRAY = "#222222", "#b8b8b8", "#dcdcd8"
 BLUE, RED = "#2a5fb0", "#d1422f"
 SETS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
 """Colors of things without an order, such as sets of features; M. Okabe and K. Ito's for all eyes."""
-POLYTOPES = {
+POLYTOPE_COLORS = {
     "dedicated": "#000000",
     "4-simplex": "#7b5ea7",
     "tetrahedron": "#cc79a7",
@@ -149,11 +149,12 @@ def feature_graph(ax: Axes, W: Float[np.ndarray, "hidden feature"], found, *, li
     """The features as points, linked where they interfere: by a line as wide as `|W_i . W_j|` beyond `link`.
 
     `found` are the model's polytopes, from `measures.polytopes`: each is drawn apart, its features at its corners
-    and in its color from `POLYTOPES`; what has no name is spread out so that what is linked is close.
+    and in its color from `POLYTOPE_COLORS`; what has no name is spread out so that what is linked is close.
 
     Elhage et al. (2022), "Toy Models of Superposition", "The Geometry of Superposition".
     """
-    place, where, x, y, high = np.zeros((W.shape[1], 2)), [], 0.0, 0.0, 0.0
+    where: list[Any] = []
+    place, x, y, high = np.zeros((W.shape[1], 2)), 0.0, 0.0, 0.0
     found = sorted(found, key=lambda each: -len(each.features))
     sizes = [0.9 * np.sqrt(len(each.features)) + 0.5 for each in found]
     wide = max(1.25 * np.sqrt(np.sum(np.square(sizes))), max(sizes, default=0))
@@ -172,7 +173,7 @@ def feature_graph(ax: Axes, W: Float[np.ndarray, "hidden feature"], found, *, li
     )  # fmt: skip
     ax.add_collection(lines)
     for each in found:
-        color = POLYTOPES.get(each.name, POLYTOPES["unnamed"])
+        color = POLYTOPE_COLORS.get(each.name, POLYTOPE_COLORS["unnamed"])
         ax.plot(*place[list(each.features)].T, "o", ms=3.4, color=color, mec="white", mew=0.4)
     ax.set(aspect="equal", xticks=[], yticks=[])
     ax.margins(0.05)

@@ -8,11 +8,11 @@ import pytest
 
 from superpose.features import Anticorrelated, Correlated, Empirical, Independent
 from superpose.losses import Active, Population, Sampled
-from superpose.models import Linear, ReluHidden, ReluOutput, Untied
+from superpose.models import Linear, Mixture, ReluHidden, ReluOutput, Untied
 from superpose.train import ensemble, member
 from superpose.values import Exponential, Gaussian
 
-MODELS = [Linear, ReluOutput, ReluHidden, Untied]
+MODELS = [Linear, ReluOutput, ReluHidden, Untied, Mixture]
 IMPORTANCE = np.array([1.0, 0.5, 0.0, 2.0])
 FEATURES = [
     Independent(np.array([0.3, 0.1, 1.0, 0.5]), IMPORTANCE),
@@ -21,6 +21,7 @@ FEATURES = [
     Empirical(np.random.default_rng(0).normal(size=(20, 4)), IMPORTANCE),
 ]
 LOSSES = [Sampled(features, 32) for features in FEATURES] + [
+    Sampled(FEATURES[0], 32, penalty=0.3),
     Population(Independent(np.array([0.3, 0.1, 0.8, 0.5]), IMPORTANCE)),
     Population(Correlated([0.3, 0.6], (3, 1), IMPORTANCE, Gaussian())),
     Population(Anticorrelated([0.3, 0.6], (3, 1), IMPORTANCE, Exponential()), "abs"),
@@ -38,7 +39,7 @@ CASES = [
     pytest.param(cls, loss, id=f"{cls.__name__}-{type(loss).__name__}-{type(loss.features).__name__}")
     for cls in MODELS
     for loss in LOSSES
-    if not (cls is ReluHidden and _needs_linear(loss))
+    if not (cls in (ReluHidden, Mixture) and _needs_linear(loss))
 ]
 
 evaluate = jax.jit(lambda loss, model, key: loss(model, key))
@@ -48,7 +49,8 @@ each = jax.jit(jax.vmap(lambda loss, model, key: loss(model, key), in_axes=(None
 
 def _models(cls):
     """Two members, with biases that are not 0, in float64."""
-    models = ensemble(lambda key: cls.init(4, 2, key=key, hidden_bias=True), members=2, key=jax.random.key(1))
+    more = {"experts": 3, "active": 2} if cls is Mixture else {"hidden_bias": True}
+    models = ensemble(lambda key: cls.init(4, 2, key=key, **more), members=2, key=jax.random.key(1))
     rng = np.random.default_rng(2)
     models = jax.tree.map(
         lambda leaf: jnp.asarray(leaf + 0.1 * rng.normal(size=leaf.shape), jnp.float64), models

@@ -694,3 +694,35 @@ def test_a_count_of_active_features_out_of_range_is_refused(count):
         Active(Independent(0.1, n_features=3), count)
     with pytest.raises(ValueError, match=r"^count must be within 0\.\.2, got 3$"):
         Active(Correlated(0.1, (2, 1)), 3)
+
+
+def test_penalty_adds_the_mean_magnitude_of_the_hidden_layer():
+    world = Independent(np.array([0.3, 0.1, 0.8]), np.array([1.0, 0.5, 2.0]))
+    for cls in (ReluOutput, ReluHidden):
+        model, key = cls.init(3, 2, key=jax.random.key(0)), jax.random.key(1)
+        h = np.asarray(jax.vmap(model.encode)(world.sample(key, 50)))
+        expected = Sampled(world, 50)(model, key) + 0.3 * np.abs(h).sum(axis=1).mean()
+        np.testing.assert_allclose(Sampled(world, 50, penalty=0.3)(model, key), expected, rtol=1e-5)
+        np.testing.assert_allclose(
+            Sampled(world, 50, penalty=0.0)(model, key), Sampled(world, 50)(model, key)
+        )
+
+
+def test_penalty_of_stratified_samples_has_the_same_expectation():
+    model = ReluOutput.init(3, 2, key=jax.random.key(0), hidden_bias=True)
+    model = eqx.tree_at(lambda model: model.hidden_bias, model, jnp.array([0.3, -0.2]))
+    world = Independent(np.array([0.1, 0.02, 0.05]))
+    draws = [
+        jax.vmap(partial(Sampled(world, 2000, penalty=0.5, stratified=stratified), model))(
+            jax.random.split(jax.random.key(2), 200)
+        )
+        for stratified in (False, True)
+    ]
+    (plain, spread), (sampled, less) = ((float(d.mean()), float(d.std()) / 200**0.5) for d in draws)
+    assert abs(plain - sampled) <= 5 * np.hypot(spread, less)  # standard errors
+    assert less < spread
+
+
+def test_negative_penalties_are_refused():
+    with pytest.raises(ValueError, match="penalty must be 0 or more, got -1"):
+        Sampled(Independent(0.1, n_features=3), penalty=-1.0)

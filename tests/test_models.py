@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from superpose.models import Linear, ReluHidden, ReluOutput, Untied, activations
+from superpose.models import Linear, Mixture, ReluHidden, ReluOutput, Untied, activations
 from superpose.train import ensemble
 
 MODELS = (Linear, ReluOutput, ReluHidden, Untied)
@@ -164,6 +164,58 @@ def test_rotating_a_hidden_relu_layer_changes_the_output():
     model, x = _random(ReluHidden, jax.random.key(6))
     turned = eqx.tree_at(lambda m: m.W, model, jnp.asarray(_orthogonal(7), jnp.float32) @ model.W)
     assert np.abs(turned(x) - model(x)).max() > 0.05
+
+
+def _mixture(experts, active, n_hidden=2, n_features=6):
+    return Mixture.init(n_features, n_hidden, experts=experts, active=active, key=jax.random.key(7))
+
+
+def test_a_mixture_uses_the_experts_that_respond_most():
+    model, x = _mixture(experts=5, active=2, n_hidden=6), jax.random.uniform(jax.random.key(8), (6,))
+    parts = np.asarray(model.W @ x).reshape(5, 3)
+    kept = np.argsort(-np.linalg.norm(parts, axis=1))[:2]
+    expected = np.where(np.isin(np.arange(5), kept)[:, None], parts, 0).ravel()
+    np.testing.assert_allclose(model.encode(x), expected, rtol=1e-5)
+    np.testing.assert_allclose(model(x), np.maximum(model.W.T @ expected + model.b, 0), rtol=1e-5, atol=1e-6)
+    assert model.W.shape == (15, 6)
+
+
+def test_a_mixture_of_which_all_experts_are_active_is_a_relu_output_model():
+    mixture, x = _mixture(experts=3, active=3, n_hidden=3), jnp.arange(6.0)
+    same = ReluOutput.init(6, 3, key=jax.random.key(0))
+    same = eqx.tree_at(lambda model: model.W, same, mixture.W)
+    np.testing.assert_allclose(mixture(x), same(x), rtol=1e-6)
+    np.testing.assert_allclose(mixture.preactivation()[0], same.preactivation()[0])
+
+
+def test_experts_with_a_feature_each_make_no_error_as_long_as_enough_of_them_are_active():
+    model = eqx.tree_at(lambda model: model.W, _mixture(experts=6, active=2), jnp.eye(6))
+    x = jnp.array([0.0, 0.5, 0.0, 0.0, 0.9, 0.0])
+    np.testing.assert_allclose(model(x), x)
+    np.testing.assert_allclose(model(x.at[0].set(0.1)), x)  # a third one is lost, the smallest
+
+
+def test_turning_an_expert_changes_nothing_and_turning_all_together_does():
+    model, x = _mixture(experts=2, active=1, n_hidden=3), jax.random.uniform(jax.random.key(9), (6,))
+    own = np.kron(np.eye(2), _orthogonal(7))
+    turned = eqx.tree_at(lambda model: model.W, model, jnp.asarray(own, jnp.float32) @ model.W)
+    np.testing.assert_allclose(turned(x), model(x), rtol=1e-5, atol=1e-6)
+    mixed = np.linalg.qr(np.random.default_rng(8).normal(size=(6, 6)))[0]
+    turned = eqx.tree_at(lambda model: model.W, model, jnp.asarray(mixed, jnp.float32) @ model.W)
+    assert np.abs(turned(x) - model(x)).max() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("experts", "active", "n_hidden"), [(0, 1, 2), (2, 3, 6), (3, 2, 3), (2, 0, 2), (2, 1, 0)]
+)
+def test_mixtures_that_cannot_be_are_refused(experts, active, n_hidden):
+    with pytest.raises(ValueError, match="a mixture needs at least one"):
+        _mixture(experts, active, n_hidden)
+
+
+def test_preactivation_of_a_mixture_is_refused():
+    with pytest.raises(ValueError, match=r"linear hidden layer.*mixture.*losses\.Sampled"):
+        _mixture(experts=2, active=1).preactivation()
 
 
 def _orthogonal(seed):

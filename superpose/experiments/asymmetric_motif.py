@@ -129,7 +129,7 @@ def _shown(data) -> np.ndarray:
     return own[np.argsort(-(data.loss_without / data.loss_with).values[own])]
 
 
-def _alone(data, place, which) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[int, int]]:
+def _alone(data, place, which):
     """What a motif's model gives for one of its features alone: inputs, outputs, those without the inhibitor."""
     member, _, inhibitor, a, b = data.motif.values[place]
     W, W_out, bias = (data[name].values[member].astype(float) for name in ("W", "W_out", "b"))
@@ -154,10 +154,7 @@ def figure(data: xr.Dataset) -> Figure:
             x, outputs, without, (a, b) = _alone(data, own[0], which)
             _response(ax, x, outputs[:, [a, b]], which)
             if which == "A":
-                ax.plot(
-                    x, without[:, b], color=plot.SETS[1], ls=(0, (2, 2)), label="|B| without the inhibitor"
-                )
-                ax.set_ylim(-0.05, 1.6)
+                ax.plot(x, without[:, b], color=plot.SETS[3], lw=1.3, label="for |B| without the inhibitor")
             ax.legend(loc="upper center", fontsize=7)
     count = np.bincount(data.motif.sel(part="member").values, minlength=data.sizes["member"])
     order = np.argsort(data.loss.values)
@@ -181,26 +178,26 @@ def _apart() -> float:
 
 
 def _response(ax, x, outputs, which):
-    ax.plot(x, np.abs(x), color=plot.FAINT, lw=4, label=f"|{which}|, the target")
+    ax.plot(x, np.abs(x), color=plot.GRAY, lw=5, label=f"|{which}|, the target")
     for o, name in enumerate("AB"):
-        ax.plot(x, outputs[:, o], color=plot.SETS[o], lw=1.5, label=f"output for |{name}|")
-    ax.set(xlabel=f"{which}, other features 0", ylim=(-0.05, 1.15), xticks=[-1, 0, 1])
+        style = "-" if o == 0 else (0, (4, 1.5))
+        ax.plot(x, outputs[:, o], color=plot.SETS[o], lw=1.7, ls=style, label=f"output for |{name}|")
+    ax.set(xlabel=f"{which}, other features 0", ylim=(-0.06, 1.6), xticks=[-1, 0, 1], yticks=[0, 0.5, 1, 1.5])
 
 
 def _hand(fig, data):
-    axes = fig.subplots(1, 6)
     fig.suptitle("circuits built by hand: the neuron that serves A > 0 and B < 0")
     said = {
-        "symmetric": "inputs 1, −1\noutputs 1, 1",
-        "asymmetric": "inputs 2, −1/2\noutputs 1/2, 2",
-        "inhibited": "the same, and an inhibitor:\nA to −4 on B",
+        "symmetric": "inputs 1, −1, outputs 1, 1",
+        "asymmetric": "inputs 2, −1/2, outputs 1/2, 2",
+        "inhibited": "the same, and an inhibitor: 1 from A, −4 to B",
     }
-    for at, kind in enumerate(PAIR):
-        for ax, which in zip(axes[2 * at : 2 * at + 2], "AB", strict=True):
+    for part, kind in zip(fig.subfigures(1, 3), PAIR, strict=True):
+        part.suptitle(said[kind], fontsize=9, color="#555555")
+        for ax, which in zip(part.subplots(1, 2, sharey=True), "AB", strict=True):
             _response(ax, data.input.values, data.circuit.sel(kind=kind, alone=which).values, which)
-            ax.set_ylim(-0.05, 1.6)
-            ax.set_title(said[kind] if which == "A" else kind, fontsize=8.5)
-    axes[0].legend(loc="upper center", fontsize=7)
+            if kind == "symmetric":
+                ax.legend(loc="upper center", fontsize=7)
 
 
 def _network(ax, data, place):
@@ -317,6 +314,5 @@ def notes(data: xr.Dataset) -> list[str]:
         "What counts as the motif: a neuron that reads A and B with opposite signs, A at least twice as strongly, and "
         "adds to both outputs, to B at least twice as strongly; and another that reads A with the same sign and takes "
         "at least half of that away from B.",
-        f"{data.sizes['member']} models were trained. Most have small weights beside the motif, which the paper calls "
-        "small conditional biases.",
+        f"{data.sizes['member']} models were trained; the one drawn is the best of those with the motif.",
     ]

@@ -25,7 +25,7 @@ from superpose.train import ensemble, fit, member
 
 ORDER = 20
 PLACE = "The Strategic Picture of Superposition"
-TAKES = 100
+TAKES = 75
 QUICK = {
     "members": 2, "steps": 1200, "penalties": (0.0, 0.01, 0.03, 0.1, 0.3, 0.5, 1.0),
     "densities": (0.1, 0.01), "dictionary_features": 20, "dictionary_steps": 1200, "dictionary_penalties": (0.0, 0.03, 0.3),
@@ -266,7 +266,8 @@ def figure(data: xr.Dataset) -> Figure:
     top, bottom = fig.subfigures(2, 1, hspace=0.04)
     _draw_penalized(top, data)
     axes = bottom.subplots(1, 4)
-    _draw_mixtures(axes[:3], data)
+    _draw_mixtures(axes[:2], data)
+    _draw_units(axes[2], data)
     _draw_dictionaries(axes[3], data)
     return fig
 
@@ -275,127 +276,109 @@ def _draw_penalized(fig, data) -> None:
     numbers = penalized(data)
     free = free_of_superposition(numbers)
     n, m, density = PENALIZED
-    fig.suptitle(
-        f"An L1 penalty on the hidden layer: {n} features in {m} dimensions, importance 0.9$^i$, density {density}"
-    )
+    settings = f"{n} features in {m} dimensions, importance 0.9$^i$, density {density}"
+    fig.suptitle(f"An L1 penalty on the hidden layer: {settings}")
     price, count, *maps = fig.subplots(1, 5, width_ratios=[1.5, 1.5, 1, 1, 1])
-    least = data.penalty.values[1]
-    at = np.maximum(data.penalty.values, least / 2)  # 0 has no place on a log axis
     nothing, none = (theory.linear_loss(np.full(n, density), IMPORTANCE, k) for k in (0, m))
-    for y, said in ((1, "nothing stored"), (none / nothing, "least without superposition")):
-        price.axhline(y, color=plot.FAINT, lw=0.8, ls="--")
-        price.text(at[0], y, said, fontsize=7, color="#666666", va="bottom")
-    price.plot(at, data.loss / nothing, "o-", color=plot.BLUE, ms=4)
-    price.set(
-        ylabel="loss without the penalty's share,\nrelative to storing nothing",
-        yscale="log",
-        ylim=(None, 1.6),
-    )
-    count.plot(at, numbers["count"], "o-", color=plot.BLUE, ms=4, label="features stored")
-    count.plot(at, numbers.excess, "s-", color=plot.RED, ms=4, label="more than the\ndimensions they span")
-    fine = np.geomspace(at[0], at[-1], 600)
-    count.plot(
-        fine,
-        (IMPORTANCE[:, None] > fine / LIMIT).sum(axis=0),
-        color=plot.INK,
-        lw=0.8,
-        ls=":",
-        label="worth a hidden unit\n(theory)",
-    )
-    count.set(ylabel="features", ylim=(-0.7, 21.5), yticks=[0, 5, 10, 15, 20])
-    count.legend(loc="lower left", bbox_to_anchor=(0, 0.02))
     for ax in (price, count):
+        at = _penalty_axis(ax, data.penalty.values)
+        ax.set_xlabel("penalty on $\\|h\\|_1$")
         if len(free):
             ax.axvspan(at[free[0]], at[-1], color=plot.GRAY, alpha=0.45, lw=0, zorder=0)
-        ax.set(xscale="log", xlabel="penalty on $\\|h\\|_1$")
-        ax.set_xticks([at[0], 0.01, 0.1, 1], ["0", "0.01", "0.1", "1"])
-        ax.minorticks_off()
+    _guide(price, 1, "nothing stored", "left")
+    _guide(price, none / nothing, "least without superposition", "left")
+    price.plot(at, data.loss / nothing, "o-", color=plot.BLUE, ms=4)
+    price.set(
+        yscale="log", ylim=(None, 1.6), ylabel="loss (the penalty not counted),\nrelative to storing nothing"
+    )
+    fine = np.geomspace(at[0], at[-1], 600)
+    worth = (IMPORTANCE[:, None] > fine / LIMIT).sum(axis=0)
+    count.plot(at, numbers["count"], "o-", color=plot.BLUE, ms=4, label="stored")
+    count.plot(fine, worth, color=plot.INK, lw=0.9, ls=":", label="worth a hidden unit (theory)")
+    count.plot(at, numbers.excess, "s-", color=plot.RED, ms=4, label="stored beyond the dimensions they span")
+    count.set(ylabel="features", ylim=(-0.7, 21), yticks=[0, 5, 10, 15, 20])
+    count.legend(loc="lower left", bbox_to_anchor=(-0.03, 1.0), fontsize=7.5)
     shown = [0, int(np.argmin(np.abs(data.penalty.values - 0.03))), *free[:1]]
-    told = ["no penalty:\nalong no axis", "the axes are free:\npairs, a unit each", "no superposition"]
+    told = ["no penalty:\nalong no axis", "the axes cost nothing:\npairs, a unit each", "no superposition"]
     for ax, place, what in zip(maps, shown, told, strict=False):
-        W = (data.W_found if place == 0 else data.W).values[place]
-        order = np.argsort(np.abs(W).argmax(axis=1) if place else np.arange(m))
-        drawn = ax.imshow(
-            W[order].T, cmap=plot.weight_colors, vmin=-1, vmax=1, aspect="auto", interpolation="nearest"
-        )
-        ax.set_title(f"{what}\npenalty {data.penalty.values[place]:g}", fontsize=8.5)
+        W = (data.W if place else data.W_found).values[place]
+        W = W[np.argsort(np.abs(W).argmax(axis=1))] if place else W
+        ax.imshow(W.T, cmap=plot.weight_colors, vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
         ax.set(xlabel="hidden unit", xticks=[], yticks=[])
+        ax.set_title(f"{what}\npenalty {data.penalty.values[place]:g}", fontsize=8.5)
     for ax in maps[len(shown) :]:
         ax.remove()
     maps[0].set_ylabel("feature, the most important on top")
-    fig.colorbar(drawn, ax=maps, label="weight $W$", shrink=0.8, aspect=25, pad=0.02).outline.set_visible(
-        False
+    kept = maps[: len(shown)]
+    plot.colorbar(
+        fig, kept, plot.weight_colors, "weight $W$", low=-1, high=1, ticks=[-1, 0, 1], aspect=25, pad=0.02
     )
 
 
+def _penalty_axis(ax, penalty) -> np.ndarray:
+    """Where penalties are drawn along a log axis, 0 at its left end."""
+    zero = penalty[penalty > 0].min(initial=1.0) / 2.5
+    ticks = [tick for tick in (0.01, 0.1, 1.0) if zero < tick <= 1.2 * penalty.max()]
+    ax.set_xscale("log")
+    ax.set_xticks([zero, *ticks], ["0", *(f"{tick:g}" for tick in ticks)])
+    ax.minorticks_off()
+    return np.maximum(penalty, zero)
+
+
+def _guide(ax, y, said, side="right") -> None:
+    ax.axhline(y, color=plot.FAINT, lw=0.8, ls="--", zorder=0)
+    at = {"left": 0.02, "right": 0.99}[side]
+    where = ax.get_yaxis_transform()
+    ax.text(at, y, said, transform=where, ha=side, va="bottom", fontsize=7, color="#666666")
+
+
 def _draw_mixtures(axes, data) -> None:
-    loss, share, unit = axes
+    loss, share = axes
     nothing = 20 * theory.dropped_cost(data.density.values)
     for color, marker, kind in zip(plot.SETS, "os^", data.kind.values, strict=False):
         one = data.sel(kind=kind)
         loss.plot(data.density, one.mixture_loss / nothing, marker=marker, color=color, ms=4, label=kind)
         stored = one.mixture_share.where(one.mixture_norm > 0.5).mean("feature")
         share.plot(data.density, stored, marker=marker, color=color, ms=4)
-    without = 1 - ACTIVE / 20
-    loss.axhline(without, color=plot.FAINT, lw=0.8, ls="--")
-    loss.text(
-        1,
-        without,
-        "dense, without superposition",
-        fontsize=7,
-        color="#666666",
-        va="bottom",
-        ha="right",
-        transform=loss.get_yaxis_transform(),
-    )
-    loss.set(
-        xscale="log",
-        yscale="log",
-        xlabel="density",
-        ylabel="loss relative to storing nothing",
-        ylim=(None, 1.4),
-    )
-    loss.legend(loc="lower right", fontsize=7)
+    _guide(loss, 1 - ACTIVE / 20, "dense, without superposition")
+    lowest = float((data.mixture_loss / nothing).min())
+    loss.set(xscale="log", yscale="log", ylim=(lowest / 8, 1.3), ylabel="loss relative to storing nothing")
+    loss.legend(loc="lower right", fontsize=7.5)
     loss.set_title(f"20 features, {ACTIVE} active hidden units")
-    for y, said in ((1, "a dimension each"), (0.5, "antipodal pairs")):
-        share.axhline(y, color=plot.FAINT, lw=0.8, ls="--")
-        share.text(
-            1,
-            y,
-            said,
-            fontsize=7,
-            color="#666666",
-            va="bottom",
-            ha="right",
-            transform=share.get_yaxis_transform(),
-        )
-    share.set(
-        xscale="log", xlabel="density", ylabel="share of a dimension, mean of stored features", ylim=(0, 1.12)
-    )
+    _guide(share, 1, "a dimension each")
+    _guide(share, 0.5, "antipodal pairs")
+    share.set(xscale="log", ylim=(0, 1.08), ylabel="share of a dimension, mean of stored features")
     share.set_title("Superposition of the same models")
+    for ax in axes:
+        ax.set_xlabel("density (1 − S)")
+
+
+def _draw_units(ax, data) -> None:
     for color, name, value in zip(
         (plot.BLUE, plot.RED), data.unit.values, data.per_activation.values, strict=True
     ):
-        unit.plot(data.chance, value, color=color, label=name)
-    unit.set(xscale="log", xlabel="density", ylabel="loss saved for each activation", ylim=(0, 0.37))
-    unit.legend(loc="lower left", title="a hidden unit with", alignment="left")
-    unit.set_title("What a hidden unit earns (exact)")
+        ax.plot(data.chance, value, color=color, label=name)
+    ax.set(xscale="log", xlabel="density (1 − S)", ylabel="loss saved for each activation", ylim=(0, 0.36))
+    ax.legend(loc="lower left", title="a hidden unit with", alignment="left")
+    ax.set_title("What a hidden unit earns (exact)")
 
 
 def _draw_dictionaries(ax, data) -> None:
     cosines, agreement = recovery(data)
-    penalty = np.asarray(data.dictionary_penalty, float)
+    at = _penalty_axis(ax, data.dictionary_penalty.values)
     for color, marker, size, found in zip(plot.SETS, "os", data.latents.values, cosines, strict=False):
-        ax.plot(penalty, found.mean(axis=1), marker=marker, color=color, ms=4, label=f"{size} latents")
-        ax.plot(penalty, found.min(axis=1), color=color, lw=0.8, ls=":")
-    ax.plot(penalty, agreement, color=plot.INK, lw=1, ls="--", label="agreement of the two")
-    ax.plot([], [], color=plot.FAINT, lw=0.8, ls=":", label="feature recovered least")
+        ax.plot(at, found.mean(axis=1), marker=marker, color=color, ms=4, label=f"{size} latents")
+        ax.plot(at, found.min(axis=1), color=color, lw=0.9, ls=":")
+    ax.plot([], [], color=plot.FAINT, lw=0.9, ls=":", label="the feature recovered least")
+    ax.plot(at, agreement, color=plot.INK, lw=1, ls="--", label="agreement of the two")
     ax.set(
-        xlabel="penalty of the autoencoder", ylabel="largest cosine of a latent to a feature", ylim=(0, 1.05)
+        xlabel="penalty of the autoencoder",
+        ylabel="largest cosine of a latent to a feature, mean",
+        ylim=(0, 1.05),
     )
-    ax.legend(loc="lower right")
-    n = data.sizes["dictionary_feature"]
-    ax.set_title(f"{n} features found in {data.sizes['hidden']} hidden units")
+    ax.legend(loc="lower left")
+    sizes = data.sizes["dictionary_feature"], data.sizes["hidden"]
+    ax.set_title("{} features found in {} hidden units".format(*sizes))
 
 
 def claims(data: xr.Dataset) -> list[Claim]:

@@ -1,0 +1,163 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import xarray as xr
+
+from superpose import measures, plot
+from superpose.experiments import privileged_basis as basis
+from superpose.features import Independent
+from superpose.losses import Sampled
+from superpose.models import ReluHidden, ReluOutput
+
+DENSITIES = basis.DENSITIES
+
+
+def _weights():
+    """Five neurons with the codes that the paper describes, at each of the six densities."""
+    W = np.zeros((6, 5, 10))
+    W[0, range(5), range(5)] = 1
+    W[1, range(3), range(3)] = 1
+    W[1, 3:, 3:6] = [[1, 1, -1], [1, -1, 1]]
+    W[2, range(2), range(2)] = 1
+    W[2, 2:, 2:7] = [[1, 1, 0, 1, 0], [0, 1, 1, 0, -1], [0, 0, 1, 1, 1]]
+    W[3, 0, 0] = 1
+    W[3, 1, 1:7] = [-0.7, -0.7, -0.7, 0.8, 0.8, 0.8]
+    W[3, 2:, 1:7] = [[0.7, 0.7, -1, 0.8, 0, 0], [0.7, -1, 0.7, 0, 0.8, 0], [-1, 0.7, 0.7, 0, 0, 0.8]]
+    W[4, 0, 4:8] = 1
+    for at in range(4):
+        W[4, 1 + at, [i for i in range(4) if i != at] + [4 + at]] = 0.6
+    for feature, pair in enumerate((a, b) for a in range(5) for b in range(a)):
+        W[5, :, feature] = -2
+        W[5, list(pair), feature] = 0.8
+    return W
+
+
+@pytest.fixture
+def right():
+    W = _weights()
+    loss = basis.one_per_neuron(DENSITIES) * [1, 0.96, 0.85, 0.78, 0.6, 0.3]
+    linear = np.random.default_rng(0).normal(size=(6, 5, 10))
+    grid = {"density": DENSITIES, "member": range(2)}
+    return xr.Dataset(
+        {
+            "W": (("density", "member", "hidden", "feature"), np.stack([W, 0 * W], axis=1)),
+            "b": (("density", "member", "feature"), np.zeros((6, 2, 10))),
+            "loss": (("density", "member"), np.stack([loss, 2 * loss], axis=1)),
+            "first_loss": (("density", "start"), np.ones((6, 4))),
+            "linear_W": (("density", "hidden", "feature"), linear),
+            "linear_loss": ("density", loss / 2),
+            "biased_W": (("density", "hidden", "feature"), linear),
+            "biased_loss": ("density", loss / 2),
+            "positive": ("density", np.full(6, 0.5)),
+            "biased_positive": ("density", np.full(6, 0.98)),
+            "linear_rotated": ("density", np.full(6, 1e-7)),
+            "rotated": ("density", np.full(6, 0.8)),
+        },
+        coords=grid,
+    )
+
+
+def _set(data, **values):
+    return data.assign({name: data[name] * 0 + value for name, value in values.items()})
+
+
+def _but(data, **scales):
+    return data.assign({name: data[name] * scale for name, scale in scales.items()})
+
+
+def _at(data, place, W):
+    changed = data.copy(deep=True)
+    changed.W[place, 0] = W
+    return changed
+
+
+MIXED = np.ones((5, 10))
+WRONG = {
+    "linear-rotation": lambda d: _set(d, linear_rotated=0.1),
+    "relu-rotation": lambda d: _set(d, rotated=0.0),
+    "dense-mono": lambda d: _at(d, 0, MIXED),
+    "dense-loss": lambda d: _but(d, loss=1.1),
+    "mono-falls": lambda d: _at(d, 4, np.eye(5, 10)),
+    "features-rise": lambda d: _at(d, 4, np.eye(5, 10)),
+    "mono-counts": lambda d: _at(d, 4, np.eye(5, 10)),
+    "feature-counts": lambda d: _at(d, 5, np.eye(5, 10)),
+    "both-kinds": lambda d: _at(d, 2, MIXED),
+    "dedicated-important": lambda d: _at(d, 0, np.eye(5, 10)[:, ::-1]),
+    "three-in-two": lambda d: _at(d, 1, np.abs(_weights()[1])),
+    "two-of-three": lambda d: _at(d, 3, np.abs(_weights()[3])),
+    "pairs": lambda d: _at(d, 5, np.abs(_weights()[5])),
+    "better-codes": lambda d: d.assign(loss=d.loss[::-1].assign_coords(density=DENSITIES)),
+    "bias-lifts": lambda d: _set(d, biased_positive=0.5),
+    "bias-linear": lambda d: _but(d, biased_loss=2),
+}
+
+
+def test_claims_hold_for_the_codes_of_the_paper(right):
+    found = basis.claims(right)
+    assert {claim.id for claim in found} == set(WRONG)
+    assert [claim.id for claim in found if not claim.holds] == []
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_each_claim_can_fail(right, name):
+    claim = next(claim for claim in basis.claims(WRONG[name](right)) if claim.id == name)
+    assert not claim.holds
+
+
+def test_models_that_store_nothing_have_no_codes(right):
+    empty = _but(right, W=0, linear_W=0, biased_W=0)
+    losses = {"dense-loss", "better-codes", "bias-linear"}
+    assert {claim.id for claim in basis.claims(empty) if claim.holds} <= losses
+
+
+def test_figure_draws(right):
+    with plot.style():
+        basis.figure(right).draw_without_rendering()
+
+
+def test_settings_are_checked():
+    with pytest.raises(ValueError, match="finalists"):
+        basis.Config(members=3, finalists=4)
+    with pytest.raises(ValueError, match="steps"):
+        basis.Config(steps=0)
+
+
+def test_one_neuron_a_feature_costs_what_the_model_costs():
+    bias = jnp.where(jnp.arange(10) < 5, 0, 0.35 / 2)
+    model = ReluHidden(jnp.eye(5, 10), bias, None, None, "relu", "relu")
+    loss = Sampled(Independent(0.35, basis.IMPORTANCE), batch=2**17)(model, jax.random.key(0))
+    np.testing.assert_allclose(float(loss), basis.one_per_neuron(np.array([0.35]))[0], rtol=0.01)
+
+
+def test_rotation_changes_a_model_with_a_relu_in_the_hidden_layer_only():
+    turn = jnp.asarray(np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0], jnp.float32)
+    x = jax.random.uniform(jax.random.key(1), (50, 6))
+    changes = []
+    for kind in (ReluOutput, ReluHidden):
+        model = kind.init(6, 3, key=jax.random.key(2))
+        turned = kind(turn @ model.W, model.b, None, None, "relu", model.hidden_activation)
+        changes.append(float(jnp.abs(jax.vmap(model)(x) - jax.vmap(turned)(x)).max()))
+    assert changes[0] < 1e-5 < 0.01 < changes[1]
+
+
+def test_monosemantic_neurons_have_one_weight():
+    W = np.array([[0.9, 0.1, -0.2], [0.0, 0.0, -3.0], [0.5, 0.0, -0.5], [0.1, 0.0, 0.0]])
+    assert measures.monosemantic(W).tolist() == [True, True, False, False]
+
+
+@pytest.mark.parametrize("names", [False, True])
+def test_stacks_are_as_high_as_the_weights(names):
+    W = np.array([[1.0, 0.5, -2.0], [0.0, -0.5, 0.01]])
+    with plot.style():
+        fig = plot.figure(3, 2)
+        ax = fig.subplots()
+        plot.stacks(ax, W, np.array(plot.SETS[:3]), names=names)
+        fig.draw_without_rendering()
+    (boxes,) = ax.collections
+    corners = np.array([path.vertices for path in boxes.get_paths()])
+    assert len(corners) == 4  # the weight of 0.01 is left out
+    assert corners[..., 1].max() == pytest.approx(1.5)
+    assert corners[..., 1].min() == pytest.approx(-2)
+    texts = {text.get_text() for text in ax.texts}
+    assert texts == ({"0", "1", "2"} if names else set())
