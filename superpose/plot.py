@@ -146,7 +146,7 @@ def points(
 
 
 def feature_graph(ax: Axes, W: Float[np.ndarray, "hidden feature"], found, *, link: float = 0.2) -> None:
-    """The features as points, linked where they interfere: by a line as wide as `|W_i . W_j|` beyond `link`.
+    """The features as points, linked where their cosine is beyond `link`, by a line as wide as `|W_i . W_j|`.
 
     `found` are the model's polytopes, from `measures.polytopes`: each is drawn apart, its features at its corners
     and in its color from `POLYTOPE_COLORS`; what has no name is spread out so that what is linked is close.
@@ -162,11 +162,12 @@ def feature_graph(ax: Axes, W: Float[np.ndarray, "hidden feature"], found, *, li
         if x + size > wide + 1e-9:
             x, y, high = 0.0, y - high, 0.0
         at = list(each.features)
-        part = _layout(each.name, np.abs(W[:, at].T @ W[:, at]), link)
+        part = _layout(each.name, np.abs(np.asarray(measures.cosines(W[:, at]))), link)
         place[at] = part * (size / 2 - 0.35) + (x + size / 2, y - size / 2)
         x, high, where = x + size, max(high, size), where + at
     gram = np.abs(W.T @ W)
-    pairs = [(i, j) for i in where for j in where if i < j and gram[i, j] > link]
+    length = np.sqrt(np.diag(gram))
+    pairs = [(i, j) for i in where for j in where if i < j and gram[i, j] > link * length[i] * length[j]]
     lines = LineCollection(
         [place[list(pair)] for pair in pairs], linewidths=[1.6 * gram[pair] for pair in pairs],
         colors="#8a8a86", alpha=0.7, rasterized=len(pairs) > 200,
@@ -175,14 +176,15 @@ def feature_graph(ax: Axes, W: Float[np.ndarray, "hidden feature"], found, *, li
     for each in found:
         color = POLYTOPE_COLORS.get(each.name, POLYTOPE_COLORS["unnamed"])
         ax.plot(*place[list(each.features)].T, "o", ms=3.4, color=color, mec="white", mew=0.4)
-    ax.set(aspect="equal", xticks=[], yticks=[])
-    ax.margins(0.05)
+    ax.set_aspect("equal", adjustable="datalim")
+    ax.set_box_aspect(1)
+    ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
 
 
-def _layout(name, gram, link) -> Float[np.ndarray, "feature 2"]:
+def _layout(name, cosines, link) -> Float[np.ndarray, "feature 2"]:
     """Where a part's features are drawn, within a circle of radius 1."""
-    k = len(gram)
+    k = len(cosines)
     if k == 1:
         return np.zeros((1, 2))
     if name in polytopes.POLYTOPES:
@@ -192,7 +194,7 @@ def _layout(name, gram, link) -> Float[np.ndarray, "feature 2"]:
     turn = 2 * np.pi * np.arange(k) / k
     place = np.array([np.cos(turn), np.sin(turn)]).T
     if k > 6:  # springs: what is linked attracts each other, all repel each other
-        pull = np.where(gram > link, gram, 0) * (1 - np.eye(k))
+        pull = np.where(cosines > link, cosines, 0) * (1 - np.eye(k))
         for step in np.geomspace(0.1, 0.005, 80):
             apart = place[:, None] - place
             distance = np.linalg.norm(apart, axis=2) + np.eye(k)

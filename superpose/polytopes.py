@@ -33,7 +33,9 @@ def simplex(d: int) -> Corners:
     >>> (simplex(3).T @ simplex(3)).round(3)[0].tolist()
     [1.0, -0.333, -0.333, -0.333]
     """
-    corners = np.linalg.svd(np.eye(d + 1) - 1 / (d + 1))[0][:, :d].T
+    # Row k tells feature k + 1 from the k + 1 before it: all rows are at right angles, also to (1, ..., 1).
+    k, feature = np.arange(1, d + 1)[:, None], np.arange(d + 1)
+    corners = np.where(feature < k, 1.0, np.where(feature == k, -k, 0.0)) / np.sqrt(k * (k + 1))
     return corners / np.linalg.norm(corners, axis=0)
 
 
@@ -53,7 +55,7 @@ def antiprism(k: int, height: float = 1 / np.sqrt(3)) -> Corners:
     return np.vstack([flat, np.repeat([height, -height], k)])
 
 
-def tegum(*parts: Corners) -> Corners:
+def tegum(*parts: Float[np.ndarray, "_ _"]) -> Corners:
     """The tegum product: the parts side by side, each in dimensions of its own, at right angles to the others.
 
     Features of different parts do not interfere, so each has the share of a dimension it has in its part.

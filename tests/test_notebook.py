@@ -1,3 +1,6 @@
+import doctest
+from pathlib import Path
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -79,3 +82,13 @@ def test_adam_hardly_sees_that_the_loss_is_a_mean_over_features():
     summed = fit(models, loss, steps=50, key=KEY, own_loss=True, optimizer=notebook.optimizer(50)).models
     np.testing.assert_allclose(mean.W, summed.W, atol=1e-5)
     assert float(jnp.abs(mean.W - models.W).max()) > 0.01
+
+
+def test_the_guide_from_the_notebook_is_true():
+    guide = Path(__file__).parent.parent / "docs" / "from-the-notebook.md"
+    assert (
+        doctest.testfile(
+            str(guide), module_relative=False, optionflags=doctest.REPORT_ONLY_FIRST_FAILURE
+        ).failed
+        == 0
+    )

@@ -38,12 +38,14 @@ def right():
     W = _weights()
     loss = basis.one_per_neuron(DENSITIES) * [1, 0.96, 0.85, 0.78, 0.6, 0.3]
     linear = np.random.default_rng(0).normal(size=(6, 5, 10))
-    grid = {"density": DENSITIES, "member": range(2)}
+    grid = {"density": DENSITIES, "member": range(4)}
+    others = np.stack([W, 0 * W, W, 0 * W], axis=1)
+    others[3, 1:3] = W[2], W[4]  # at density 0.12, with two and with no neurons of one feature
     return xr.Dataset(
         {
-            "W": (("density", "member", "hidden", "feature"), np.stack([W, 0 * W], axis=1)),
-            "b": (("density", "member", "feature"), np.zeros((6, 2, 10))),
-            "loss": (("density", "member"), np.stack([loss, 2 * loss], axis=1)),
+            "W": (("density", "member", "hidden", "feature"), others),
+            "b": (("density", "member", "feature"), np.zeros((6, 4, 10))),
+            "loss": (("density", "member"), np.stack([loss, 1.005 * loss, 1.005 * loss, 2 * loss], axis=1)),
             "first_loss": (("density", "start"), np.ones((6, 4))),
             "linear_W": (("density", "hidden", "feature"), linear),
             "linear_loss": ("density", loss / 2),
@@ -82,6 +84,8 @@ WRONG = {
     "features-rise": lambda d: _at(d, 4, np.eye(5, 10)),
     "mono-counts": lambda d: _at(d, 4, np.eye(5, 10)),
     "feature-counts": lambda d: _at(d, 5, np.eye(5, 10)),
+    "mono-one": lambda d: _at(d, 3, MIXED),
+    "close-codes": lambda d: d.assign(loss=d.loss * np.linspace(1, 2, 4)),
     "both-kinds": lambda d: _at(d, 2, MIXED),
     "dedicated-important": lambda d: _at(d, 0, np.eye(5, 10)[:, ::-1]),
     "three-in-two": lambda d: _at(d, 1, np.abs(_weights()[1])),

@@ -13,8 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import xarray as xr
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from superpose import measures, plot, sweep, theory
 from superpose.claims import Claim, at_least, at_most, between, exactly
@@ -124,7 +126,7 @@ def _rescaled(W, W_out) -> tuple[np.ndarray, np.ndarray]:
 
 def _by_importance(W) -> np.ndarray:
     """Neurons in order of their largest feature, most important first."""
-    return W[np.lexsort((-np.asarray(measures.participation(W)), np.abs(W).argmax(axis=1)))[::1]]
+    return W[np.lexsort((-np.asarray(measures.participation(W)), np.abs(W).argmax(axis=1)))]
 
 
 def relative(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -162,13 +164,14 @@ def figure(data: xr.Dataset) -> Figure:
         largest = np.abs(W).argmax(axis=1)
         ax.set_xticks(range(len(W)), largest, fontsize=6)
         ax.tick_params(axis="x", length=0, pad=1)
+        ax.yaxis.set_major_locator(MaxNLocator(3, integer=True))
         ax.set_ylabel(f"density\n{DENSITIES[at]:g}", rotation=0, ha="right", va="center")
         middle = np.median(participation) if len(W) else np.nan
         told = f"median participation {middle:.2g}"
         ax.text(1, 1.0, told, transform=ax.transAxes, ha="right", va="bottom", fontsize=7.5)
     axes[-1].set_xlabel("neurons, by the number of the feature with the largest weight")
     bar = bottom.colorbar(
-        matplotlib_scale(scale, cmap),
+        ScalarMappable(scale, cmap),
         ax=axes,
         label="participation number of the neuron",
         shrink=0.4,
@@ -178,12 +181,6 @@ def figure(data: xr.Dataset) -> Figure:
     bar.outline.set_visible(False)
     bar.minorticks_off()
     return fig
-
-
-def matplotlib_scale(scale, cmap):
-    from matplotlib.cm import ScalarMappable
-
-    return ScalarMappable(scale, cmap)
 
 
 def _small(axes, data):
@@ -208,7 +205,7 @@ def _small(axes, data):
         for i, y in enumerate(at):
             told = {"x": f"$x_{i}$", "h": "", "y": f"$|x_{i}|$"}[name]
             graph.text(x, y, told, ha="center", va="center", fontsize=7)
-    graph.set(xlim=(-0.2, 2.2), ylim=(1.15, -0.15), title="red: weights of 1, blue: −1")
+    graph.set(xlim=(-0.2, 2.2), ylim=(1.15, -0.15), title="as a network (red 1, blue −1)")
     graph.set_axis_off()
 
     trained, apart = relative(data)
@@ -222,6 +219,8 @@ def _small(axes, data):
         label="theory: two neurons a feature,\nthe rest ignored",
     )
     losses.set(xscale="log", yscale="log", xlim=(1.3, 0.0008), xlabel="density (sparser →)")
+    losses.set_xticks([1, 0.1, 0.01, 0.001], ["1", "0.1", "0.01", "0.001"])
+    losses.minorticks_off()
     losses.set_title("loss, relative to outputs of 0")
     losses.legend(loc="best")
 

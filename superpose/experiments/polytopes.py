@@ -6,6 +6,7 @@ share a dimension.
 """
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import xarray as xr
@@ -115,7 +116,9 @@ def _column(column, name, W):
     gram = W.T @ W
     found = measures.polytopes(W)
     shares = np.asarray(measures.dimensionality(W))
-    told = ", ".join(f"{share:.3g}" for share in np.unique(shares.round(4)))
+    told = ", ".join(
+        str(Fraction(float(share)).limit_denominator(20)) for share in np.unique(shares.round(4))
+    )
     corners.set_title(f"{name}\n$D_i$ = {told}", fontsize=8.5)
     color = np.empty(W.shape[1], object)
     for part in found:
@@ -178,7 +181,7 @@ def _rivals(axes, data):
     wins.axhline(1, color=plot.POLYTOPE_COLORS["dedicated"], lw=1, ls=(0, (3, 3)), label="dedicated")
     for name, start, end in _reigns(data):
         wins.axvspan(start, end, ymin=0.96, color=plot.POLYTOPE_COLORS[name], lw=0)
-        if end / start > 1.1:
+        if end / start > 1.2 or name == "pentagon":
             wins.text(
                 np.sqrt(start * end), 0.945, name, transform=wins.get_xaxis_transform(), ha="center", va="top",
                 fontsize=8, color=plot.POLYTOPE_COLORS[name],
@@ -277,9 +280,10 @@ def _rival_claims(data) -> list[Claim]:
     reigns = _reigns(data)
     begins = {name: start for name, start, _ in reigns}
     winners = np.array([len(polytopes.corners(name)) / polytopes.corners(name).shape[1] for name in begins])
-    cost = data.loss.sel(rival="digon") / theory.antipodal_cost(1 / data.sparseness) * 2
-    sparse = data.sparseness.values >= 5
-    dense = data.benefit.isel(sparseness=0).max() / theory.dropped_cost(1 / data.sparseness[0])
+    x = data.sparseness.values
+    sparse = x >= 5
+    cost = data.loss.sel(rival="digon").values / (theory.antipodal_cost(1 / x) / 2)
+    dense = data.benefit.values[:, 0].max() / theory.dropped_cost(1 / x[0])
     return [
         Claim(
             "switch-digon", "Triangles and tetrahedra win where features are dense, digons from there on", PLACE,
@@ -299,12 +303,12 @@ def _rival_claims(data) -> list[Claim]:
         ),
         Claim(
             "dense-nothing", "Where all features are active nearly nothing is to be won by superposition", PLACE,
-            between(1, 1.01), float(dense), what="best benefit, relative to a dedicated dimension", basis=EXACT,
+            between(1, 1.01), dense, what="best benefit, relative to a dedicated dimension", basis=EXACT,
             number="{:.4f}",
         ),
         Claim(
             "digon-cost", "A digon of sparse features costs about p^2 / 6 for each, as one of unit vectors does", "ours",
-            between(0.97, 1), cost.values[sparse], what="loss as a share of it", basis="closed form", number="{:.4f}",
+            between(0.97, 1), cost[sparse], what="loss as a share of it", basis="closed form", number="{:.4f}",
         ),
         Claim(
             "antiprism-height", "The squares of the best antiprism are about as far apart as 8 charges on a sphere "
