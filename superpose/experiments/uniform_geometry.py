@@ -217,6 +217,7 @@ def claims(data: xr.Dataset) -> list[Claim]:
     W = sweep.best(data).W
     x, m = data.sparseness.values, data.sizes["hidden"]
     star = sweep.over_models(measures.dimensions_per_feature, W).values
+    star = np.where(np.isfinite(star), star, np.nan)  # no feature is stored
     share = sweep.over_models(measures.dimensionality, W, "feature").values
     stored = sweep.over_models(measures.norms, W, "feature").values > 0.5
     n_stored = np.where(stored.any(axis=1), stored.sum(axis=1), np.nan)
