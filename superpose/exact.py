@@ -551,14 +551,14 @@ def _smooth(world, i, gains, c, activation, harmonics):
 
 
 def output_errors(
-    A: Float[Array, "feature feature"],
-    c: Float[Array, " feature"],
+    A: Float[Array, "output feature"],
+    c: Float[Array, " output"],
     world: World,
     activation: str,
     method: str,
     harmonics: int,
-) -> Float[Array, " feature"]:
-    """`E[(t_i - activation(z_i))^2]` for each output i, with `z = A x + c`."""
+) -> Float[Array, " output"]:
+    """`E[(t_i - activation(z_i))^2]` for each output i, with `z = A x + c`; outputs may be the first few only."""
 
     def error(i, gains, c):
         tt, _, tz, _, zz = _moments(world, i, gains, c)

@@ -411,7 +411,7 @@ class Regular(NamedTuple):
 class _Corner(eqx.Module):
     # The exact error of one corner's output; by symmetry the others' are the same.
     shape: Family
-    density: Float[Array | np.ndarray, ""]
+    density: Float[Array | np.ndarray, "*batch"]
 
     def __call__(self, free):
         length, bias, height = free
