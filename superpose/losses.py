@@ -382,6 +382,10 @@ def _given(A, c, features, activation, target, count):
 
 
 def _world(features, target):
+    if not isinstance(features, Independent | Correlated | Anticorrelated):
+        raise ValueError(
+            f"exact losses are not known for {type(features).__name__} features; use losses.Sampled"
+        )
     together = not isinstance(features, Anticorrelated)
     return exact.World(features.set_density, features.value, features.sizes, together, target)
 

@@ -1,0 +1,44 @@
+"""`docs/adding.md` says how to add things: its diffs apply, and what they add runs."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import superpose
+
+PACKAGE = Path(superpose.__file__).parent
+DOC = PACKAGE.parent / "docs" / "adding.md"
+
+
+def test_what_the_guide_adds_runs(tmp_path):
+    shutil.copytree(PACKAGE, tmp_path / "superpose", ignore=shutil.ignore_patterns("__pycache__"))
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```$", DOC.read_text(), re.DOTALL | re.MULTILINE)
+    assert [language for language, _ in blocks] == ["diff"] * 4 + ["python", "diff"]
+    for language, block in blocks:
+        if language == "python":
+            path, _, code = block.partition("\n")
+            (tmp_path / path.removeprefix("# ")).write_text(code)
+        else:
+            command = ["git", "apply", "--unidiff-zero", "-"]
+            done = subprocess.run(command, input=block, capture_output=True, text=True, cwd=tmp_path)
+            assert done.returncode == 0, done.stderr
+    run = "import sys; from superpose.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", run, "run", "ring", "--quick"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    assert done.returncode == 0, done.stderr
+    claims = json.loads((tmp_path / "results" / "ring" / "claims.json").read_text())
+    assert [(claim["id"], claim["status"]) for claim in claims] == [
+        ("neighbors", "holds"),
+        ("around", "holds"),
+    ]
+    exact = (
+        "from superpose.features import Ring; from superpose.losses import Population; from superpose.models import *;"
+        "import jax; Population(Ring(3, n_features=12))(ReluOutput.init(12, 2, key=jax.random.key(0)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", exact], capture_output=True, text=True, cwd=tmp_path, timeout=100
+    )
+    assert "ValueError: exact losses are not known for Ring features" in done.stderr
