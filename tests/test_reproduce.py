@@ -62,7 +62,7 @@ def _others(values: np.ndarray, random):
     if values.dtype == bool:
         yield from (~values, np.zeros_like(values), np.ones_like(values))
     elif values.dtype.kind in "iuf":
-        yield from (0 * values, 3 * values + 1, -values, 0.5 * values, np.flip(values))
+        yield from (0 * values, 3 * values + 1, -values, (0.5 * values).astype(values.dtype), np.flip(values))
         yield random.permutation(values.ravel()).reshape(values.shape)
         if values.dtype.kind == "f":
             yield values + random.normal(size=values.shape)
