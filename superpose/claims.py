@@ -100,7 +100,7 @@ class Claim:
     instead: str = field(kw_only=True, default="")
     """The id of the claim that says what is so, where exact results contradict this one of the paper."""
     quick: bool = field(kw_only=True, default=True)
-    """Whether the small version of the experiment is large enough for it."""
+    """Whether the small version of the experiment is large enough for it; if not, it is "open" there."""
 
     @property
     def values(self) -> np.ndarray:
@@ -127,11 +127,14 @@ class Claim:
         ends = np.nanmin(numbers), np.nanmax(numbers)
         return " to ".join(map(self.number.format, ends)) + f" ({numbers.size} numbers)"
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self, small: bool = False) -> dict[str, Any]:
         """Plain values: what is on the page, and the numbers measured.
 
-        >>> Claim("a", "x is 1", "here", about(1, 0.1), 2.0, basis="theory").as_dict()["status"]
-        'fails'
+        Of a `small` version of its experiment a claim that is not `quick` is "open", whatever was measured.
+
+        >>> claim = Claim("a", "x is 1", "here", about(1, 0.1), 2.0, basis="theory", quick=False)
+        >>> claim.as_dict()["status"], claim.as_dict(small=True)["status"]
+        ('fails', 'open')
         """
         numbers = [None if np.isnan(number) else float(number) for number in self.values.ravel()]
         return {
@@ -143,10 +146,39 @@ class Claim:
             "basis": self.basis,
             "measured": self.told,
             "numbers": numbers,
-            "status": self.status,
+            "status": "open" if small and not self.quick else self.status,
             "instead": self.instead,
             "quick": self.quick,
         }
+
+
+@dataclass(frozen=True)
+class Score:
+    """How many claims hold, how many of the paper's exact results contradict, how many fail, how many are open."""
+
+    holds: int
+    differs: int
+    fails: int
+    open: int = 0
+
+    @classmethod
+    def of(cls, claims: Sequence[Mapping[str, Any]]) -> "Score":
+        """Of claims as `Claim.as_dict` gives them.
+
+        >>> Score.of([{"status": "holds"}, {"status": "fails"}, {"status": "open"}]).told
+        '1 of 2 claims hold, 1 open'
+        """
+        statuses = [claim["status"] for claim in claims]
+        return cls(*map(statuses.count, ("holds", "differs", "fails", "open")))
+
+    @property
+    def all(self) -> int:
+        """Those that are not open."""
+        return self.holds + self.differs + self.fails
+
+    @property
+    def told(self) -> str:
+        return f"{self.holds} of {self.all} claims hold" + (f", {self.open} open" if self.open else "")
 
 
 def checked(claims: Iterable[Claim]) -> list[Claim]:
@@ -171,9 +203,8 @@ def table(claims: Sequence[Mapping[str, Any]]):
     from rich.markup import escape
     from rich.table import Table
 
-    color = {"holds": "green", "differs": "yellow", "fails": "red"}
-    held = [claim["status"] for claim in claims].count("holds")
-    told = Table(box=box.SIMPLE_HEAD, title=f"{held} of {len(claims)} claims hold", title_justify="left")
+    color = {"holds": "green", "differs": "yellow", "fails": "red", "open": "dim"}
+    told = Table(box=box.SIMPLE_HEAD, title=Score.of(claims).told, title_justify="left")
     told.add_column("")
     told.add_column("claim", ratio=3)
     told.add_column("expected", ratio=2)

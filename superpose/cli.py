@@ -173,7 +173,7 @@ def _settings(experiment: Experiment, args: Sequence[str]) -> tuple[str, Any]:
     class Settings:
         config: tyro.conf.OmitArgPrefixes[Config]
         out: Annotated[str, tyro.conf.arg(help="Results go to OUT/NAME.")] = "results"
-        quick: Annotated[bool, tyro.conf.arg(help="A small version, for tests; its claims may not hold.")] = (
+        quick: Annotated[bool, tyro.conf.arg(help="A small version, for tests; some claims stay open.")] = (
             False
         )
 

@@ -4,13 +4,13 @@ import base64
 import json
 import platform
 import shlex
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import superpose
 from superpose import store
+from superpose.claims import Score
 from superpose.experiments import Experiment
 
 
@@ -28,8 +28,8 @@ class Result:
     error: str = ""
 
     @property
-    def score(self) -> "Score":
-        return Score.of([claim["status"] for claim in self.claims])
+    def score(self) -> Score:
+        return Score.of(self.claims)
 
     @property
     def told(self) -> str:
@@ -61,31 +61,6 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Score:
-    """How many claims hold, how many of the paper's exact results contradict, and how many fail."""
-
-    holds: int
-    differs: int
-    fails: int
-
-    @classmethod
-    def of(cls, statuses: Sequence[str]) -> "Score":
-        """
-        >>> Score.of(["holds", "fails", "holds"]).told
-        '2 of 3 claims hold'
-        """
-        return cls(*(list(statuses).count(status) for status in ("holds", "differs", "fails")))
-
-    @property
-    def all(self) -> int:
-        return self.holds + self.differs + self.fails
-
-    @property
-    def told(self) -> str:
-        return f"{self.holds} of {self.all} claims hold"
-
-
-@dataclass(frozen=True)
 class Report:
     """What the page shows: the results in the paper's order."""
 
@@ -96,7 +71,7 @@ class Report:
 
     @property
     def score(self) -> Score:
-        return Score.of([claim["status"] for result in self.results for claim in result.claims])
+        return Score.of([claim for result in self.results for claim in result.claims])
 
     @property
     def failed(self) -> list[Result]:
@@ -115,8 +90,13 @@ class Report:
 
     @property
     def not_holding(self) -> list[tuple[Result, dict[str, Any]]]:
-        """The claims that do not hold, each with its experiment's result."""
-        return [(each, claim) for each in self.results for claim in each.claims if claim["status"] != "holds"]
+        """The claims that differ or fail, each with its experiment's result."""
+        return [
+            (each, claim)
+            for each in self.results
+            for claim in each.claims
+            if claim["status"] in ("differs", "fails")
+        ]
 
 
 def read(experiment: Experiment, folder: Path) -> Result:

@@ -33,7 +33,7 @@ def run(experiment: Experiment, config, folder: Path) -> report.Result:
     data = data.assign_attrs({name: json.dumps(value) for name, value in made_from.items()})
     with store.replaced(folder) as new:
         store.save(data, new / "data.zarr")
-        _draw(experiment, data, new)
+        _draw(experiment, made_from["config"], data, new)
         store.write_json(made_from | {"seconds": seconds, "drawn_by": _drawn_by()}, new / store.MARK)
     return report.read(experiment, folder)
 
@@ -134,12 +134,12 @@ def _redrawn(experiment, place) -> report.Result:
         data = store.load(place)
         with store.replaced(place) as new:
             store.save(data, new / "data.zarr")
-            _draw(experiment, data, new)
+            _draw(experiment, mark["config"], data, new)
             store.write_json(mark | {"drawn_by": _drawn_by()}, new / store.MARK)
     return report.read(experiment, place)
 
 
-def _draw(experiment, data, folder) -> None:
+def _draw(experiment, config, data, folder) -> None:
     from superpose import plot
     from superpose.claims import checked
 
@@ -151,7 +151,9 @@ def _draw(experiment, data, folder) -> None:
         fig.savefig(folder / "figure.svg", metadata={"Date": None})
         if hasattr(module, "animation"):
             module.animation(data).save(folder / "animation.gif", writer="pillow", dpi=80)
-    store.write_json([claim.as_dict() for claim in claims], folder / "claims.json")
+    plain = json.loads(json.dumps([config, experiment.quick]))
+    small = bool(experiment.quick) and plain[1].items() <= plain[0].items()
+    store.write_json([claim.as_dict(small) for claim in claims], folder / "claims.json")
     store.write_json(module.notes(data), folder / "notes.json")
 
 
