@@ -213,15 +213,18 @@ def _parsed(default, command: str, description: str, args: Sequence[str]) -> Any
 
 
 def _one_line(box: str) -> str:
-    # The first paragraph of what tyro says in a box: no frame, no title, no help.
-    lines = []
-    for line in box.splitlines():
-        text = line.strip("│ ")
-        if text.startswith(("──", "For full helptext")):
+    # The first paragraph of what tyro says in a box: no frame, no title, no help. Where the terminal knows
+    # ASCII only, the frame is lines of "-", one of them below the title.
+    lines = [line.strip("│ ") for line in box.splitlines()]
+    if len(lines) > 1 and lines[1].startswith("--"):
+        lines = lines[2:]
+    said = []
+    for text in lines:
+        if text.startswith(("──", "--------", "For full helptext")):
             break
         if text and text[0] not in "╭╰":
-            lines.append(text)
-    return " ".join(lines).removeprefix("Error parsing config: ")
+            said.append(text)
+    return " ".join(said).removeprefix("Error parsing config: ")
 
 
 def _told(error: OSError) -> str:

@@ -104,6 +104,30 @@ def over_models(measure, W: xr.DataArray, *dims: str) -> xr.DataArray:
     return xr.DataArray(values, dims=(*lead, *dims), coords=kept)
 
 
+def check_least(config, **least: int) -> None:
+    """Raise ValueError unless each of these settings of an experiment is at least so much."""
+    for name, low in least.items():
+        if not getattr(config, name) >= low:
+            raise ValueError(f"{_option(name)} must be at least {low}, got {getattr(config, name)}")
+
+
+def check_shares(config, *names: str) -> None:
+    """Raise ValueError unless these settings, or each of what they name, are above 0 and at most 1."""
+    for name in names:
+        value = getattr(config, name)
+        each = value if isinstance(value, tuple) else (value,)
+        if not each:
+            raise ValueError(f"{_option(name)} must name at least one, such as --{_option(name)} 0.2 0.1")
+        if not all(0 < share <= 1 for share in each):
+            raise ValueError(
+                f"{_option(name)} must be above 0 and at most 1, got {', '.join(map(str, each))}"
+            )
+
+
+def _option(name) -> str:
+    return name.replace("_", "-")
+
+
 def settings(config) -> dict[str, Any]:
     """What a result is made from, as plain values: the config, and the versions."""
     return {

@@ -92,6 +92,7 @@ def _refused(args, capsys, *said):
     assert printed.err.count("\n") == 1
     assert printed.err.endswith("\n")
     assert "Traceback" not in printed.err
+    assert "---" not in printed.err
     for words in said:
         assert words in printed.err
 
@@ -110,17 +111,17 @@ def _refused(args, capsys, *said):
         (["reproduce", "now"], "now"),
         (["run", "intro", "--nosuch", "1"], "--nosuch"),
         (["run", "intro", "--members", "x"], "--members"),
-        (["run", "intro", "--members", "0"], "members 1 or more"),
-        (["run", "intro", "--members", "-1"], "members 1 or more"),
+        (["run", "intro", "--members", "0"], "members must be at least 1"),
+        (["run", "intro", "--members", "-1"], "members must be at least 1"),
         (["run", "intro", "--members"], "--members"),
-        (["run", "intro", "--row", "-1"], "row must be 0 or more"),
+        (["run", "intro", "--row", "-1"], "row must be at least 0"),
         (["run", "intro", "--densities"], "densities"),
-        (["run", "intro", "--densities", "2"], "density must be within [0, 1], got 2"),
-        (["run", "intro", "--densities", "nan"], "density must be within [0, 1], got nan"),
-        (["run", "intro", "--densities", "-0.1"], "density must be within [0, 1], got -0.1"),
+        (["run", "intro", "--densities", "2"], "densities must be above 0 and at most 1, got 2"),
+        (["run", "intro", "--densities", "nan"], "densities must be above 0 and at most 1, got nan"),
+        (["run", "intro", "--densities", "-0.1"], "densities must be above 0 and at most 1, got -0.1"),
         (["run", "intro", "--densities", "abc"], "--densities"),
-        (["run", "intro", "--decay", "-1"], "importance must be finite and not negative"),
-        (["run", "intro", "--decay", "nan"], "importance must be finite and not negative"),
+        (["run", "intro", "--decay", "-1"], "decay must be above 0 and at most 1"),
+        (["run", "intro", "--decay", "nan"], "decay must be above 0 and at most 1"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(args, said, capsys, tmp_path, monkeypatch):

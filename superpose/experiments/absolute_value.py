@@ -55,12 +55,8 @@ class Config:
             raise ValueError(
                 f"n_hidden must be 2 to twice n_features, got {self.n_hidden} for {self.n_features} features"
             )
-        if self.members < 1 or self.steps < 16:
-            raise ValueError(
-                f"members must be 1 or more and steps 16 or more, got {self.members} and {self.steps}"
-            )
-        if not 0 < self.decay <= 1:
-            raise ValueError(f"decay must be above 0 and at most 1, got {self.decay}")
+        sweep.check_least(self, members=1, steps=16)
+        sweep.check_shares(self, "decay")
 
     @property
     def importance(self) -> np.ndarray:

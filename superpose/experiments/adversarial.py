@@ -54,15 +54,7 @@ class Config:
     def __post_init__(self):
         if self.budget <= 0:
             raise ValueError(f"budget must be positive, got {self.budget}")
-        if self.densities < 3 or self.budgets < 3:
-            raise ValueError(
-                f"densities and budgets must be at least 3, got {self.densities} and {self.budgets}"
-            )
-        if min(self.members, self.steps, self.samples) < 1:
-            raise ValueError(
-                "members, steps and samples must be at least 1, "
-                f"got {self.members}, {self.steps} and {self.samples}"
-            )
+        sweep.check_least(self, densities=3, budgets=3, members=1, steps=1, samples=1)
 
 
 def run(config: Config) -> xr.Dataset:

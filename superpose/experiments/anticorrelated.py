@@ -34,10 +34,8 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        if self.members < 1:
-            raise ValueError(f"members must be 1 or more, got {self.members}")
-        if not self.densities or not all(0 < p <= 1 for p in self.densities):
-            raise ValueError("densities must name densities above 0 and up to 1")
+        sweep.check_least(self, members=1)
+        sweep.check_shares(self, "densities")
 
 
 def run(config: Config) -> xr.Dataset:

@@ -48,8 +48,7 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        if self.members < 1 or self.steps < 1:
-            raise ValueError(f"members and steps must be 1 or more, got {self.members} and {self.steps}")
+        sweep.check_least(self, members=1, steps=1)
 
 
 def run(config: Config) -> xr.Dataset:

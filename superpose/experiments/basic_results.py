@@ -45,9 +45,9 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        least = min(self.members, self.members_80, self.steps, self.linear_steps, self.batch)
-        if least < 1 or not self.learning_rate > 0:
-            raise ValueError("members, steps and batch must be at least 1, and learning-rate positive")
+        sweep.check_least(self, members=1, members_80=1, steps=1, linear_steps=1, batch=1)
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning-rate must be positive, got {self.learning_rate}")
 
 
 def run(config: Config) -> xr.Dataset:

@@ -36,12 +36,8 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        if self.cells < 2 or self.members < 1:
-            raise ValueError(
-                f"cells must be 2 or more and members 1 or more, got {self.cells} and {self.members}"
-            )
-        if not self.densities or not all(0 < p <= 1 for p in self.densities):
-            raise ValueError("densities must name densities above 0 and up to 1")
+        sweep.check_least(self, cells=2, members=1)
+        sweep.check_shares(self, "densities")
 
 
 def run(config: Config) -> xr.Dataset:

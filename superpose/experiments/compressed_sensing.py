@@ -45,14 +45,12 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        if len(self.dimensions) < 2 or len(self.densities) < 2 or min(self.densities) <= 0:
-            raise ValueError("give two dimensions or more, and two densities or more, all above 0")
+        sweep.check_shares(self, "densities")
+        if len(self.dimensions) < 2 or len(self.densities) < 2:
+            raise ValueError("give two dimensions or more, and two densities or more")
         if not 1 <= min(self.dimensions) <= max(self.dimensions) <= self.features:
             raise ValueError(f"dimensions must be within 1..{self.features}, got {self.dimensions}")
-        if self.steps < 1 or self.widths < 5:
-            raise ValueError(
-                f"steps must be at least 1 and widths at least 5, got {self.steps}, {self.widths}"
-            )
+        sweep.check_least(self, steps=1, widths=5)
 
 
 def run(config: Config) -> xr.Dataset:

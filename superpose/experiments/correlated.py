@@ -39,13 +39,8 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        if self.members < 1 or self.control < 0:
-            raise ValueError(
-                f"members must be 1 or more and control 0 or more, got {self.members} and {self.control}"
-            )
-        for name in ("densities_2", "densities_3"):
-            if not getattr(self, name) or not all(0 < p <= 1 for p in getattr(self, name)):
-                raise ValueError(f"{name.replace('_', '-')} must name densities above 0 and up to 1")
+        sweep.check_least(self, members=1, control=0)
+        sweep.check_shares(self, "densities_2", "densities_3")
 
 
 def run(config: Config) -> xr.Dataset:

@@ -43,13 +43,8 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        if self.members < 1 or self.rows < 100 or self.turns < 1:
-            raise ValueError(
-                "members and turns must be at least 1 and rows at least 100, "
-                f"got {self.members}, {self.turns} and {self.rows}"
-            )
-        if not 0 < self.decay <= 1:
-            raise ValueError(f"decay must be within (0, 1], got {self.decay}")
+        sweep.check_least(self, members=1, rows=100, turns=1)
+        sweep.check_shares(self, "decay")
 
     @property
     def importance(self) -> np.ndarray:

@@ -14,7 +14,7 @@ import xarray as xr
 from matplotlib.animation import FuncAnimation
 from matplotlib.figure import Figure
 
-from superpose import measures, plot, theory
+from superpose import measures, plot, sweep, theory
 from superpose.claims import Claim, about, at_least, at_most, exactly
 from superpose.features import Independent
 from superpose.losses import Sampled
@@ -50,15 +50,12 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        for name, least in (("members", 1), ("batch", 1), ("steps", 100), ("snapshots", 2)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        sweep.check_least(self, members=1, batch=1, steps=100, snapshots=2)
+        sweep.check_shares(self, "density")
         if not 2 * self.n_hidden <= self.n_features:
             raise ValueError(
                 "n-features must be at least twice n-hidden, so that pairs can fill all dimensions"
             )
-        if not 0 < self.density <= 1:
-            raise ValueError(f"density must be above 0 and up to 1, got {self.density}")
 
 
 def run(config: Config) -> xr.Dataset:

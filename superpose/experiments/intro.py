@@ -37,14 +37,8 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        if not self.densities:
-            raise ValueError("densities must name at least one density, such as --densities 1 0.2 0.1")
-        if self.row < 0 or self.members < 1:
-            raise ValueError(
-                f"row must be 0 or more and members 1 or more, got {self.row} and {self.members}"
-            )
-        for density in self.densities:
-            Independent(density, self.importance)
+        sweep.check_least(self, row=0, members=1)
+        sweep.check_shares(self, "densities", "decay")
 
     @property
     def importance(self) -> np.ndarray:

@@ -45,13 +45,10 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        for name, least in (("size", 2), ("members", 1), ("batch", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        sweep.check_least(self, size=2, members=1, batch=1)
+        sweep.check_shares(self, "density")
         if not 0 < self.early < self.steps:
             raise ValueError(f"early must be above 0 and below steps, {self.steps}, got {self.early}")
-        if not 0 < self.density <= 1:
-            raise ValueError(f"density must be above 0 and up to 1, got {self.density}")
 
 
 def run(config: Config) -> xr.Dataset:

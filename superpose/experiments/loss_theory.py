@@ -49,13 +49,8 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        if self.densities < 4 or self.members < 1 or self.starts < 1 or self.samples < 1000:
-            raise ValueError(
-                "densities must be at least 4, members and starts at least 1 and samples at least 1000, got "
-                f"{self.densities}, {self.members}, {self.starts} and {self.samples}"
-            )
-        if not 0 < self.decay <= 1:
-            raise ValueError(f"decay must be within (0, 1], got {self.decay}")
+        sweep.check_least(self, densities=4, members=1, starts=1, samples=1000)
+        sweep.check_shares(self, "decay")
 
     @property
     def importance(self) -> np.ndarray:

@@ -42,10 +42,7 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        if self.ratios < 2 or self.members < 3:
-            raise ValueError(
-                f"ratios must be at least 2 and members at least 3, got {self.ratios} and {self.members}"
-            )
+        sweep.check_least(self, ratios=2, members=3)
         if not self.baselines or not all(0 < baseline <= 0.1 for baseline in self.baselines):
             raise ValueError(
                 f"baselines must be above 0 and at most 0.1, as one feature is 10 times as dense, got {self.baselines}"

@@ -47,11 +47,7 @@ class Config:
     def __post_init__(self):
         if not self.sizes or len(set(self.sizes)) < len(self.sizes):
             raise ValueError("sizes must name one diagram or more, each once, such as --sizes 3-in-2")
-        if self.cells < 2 or self.members < 1 or self.members_3 < 1:
-            raise ValueError(
-                "cells must be at least 2 and members at least 1, "
-                f"got cells={self.cells}, members={self.members}, members-3={self.members_3}"
-            )
+        sweep.check_least(self, cells=2, members=1, members_3=1)
 
 
 def run(config: Config) -> xr.Dataset:

@@ -48,11 +48,7 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        if self.cells < 11 or self.points < 5 or self.samples < 1000:
-            raise ValueError(
-                "cells must be at least 11, points at least 5 and samples at least 1000, "
-                f"got {self.cells}, {self.points} and {self.samples}"
-            )
+        sweep.check_least(self, cells=11, points=5, samples=1000)
 
 
 class Surface(eqx.Module):

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import measures, plot, polytopes, theory
+from superpose import measures, plot, polytopes, sweep, theory
 from superpose.claims import Claim, about, at_most, between, exactly
 
 ORDER = 8
@@ -35,8 +35,7 @@ class Config:
     """Not used: nothing here is drawn at random."""
 
     def __post_init__(self):
-        if self.points < 2:
-            raise ValueError(f"points must be at least 2, got {self.points}")
+        sweep.check_least(self, points=2)
 
 
 def run(config: Config) -> xr.Dataset:

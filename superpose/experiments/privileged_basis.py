@@ -53,11 +53,7 @@ class Config:
     def __post_init__(self):
         if not 1 <= self.finalists <= self.members:
             raise ValueError(f"finalists must be 1 to {self.members}, the members, got {self.finalists}")
-        if self.steps < 1 or self.samples < 1 or self.others < 1:
-            raise ValueError(
-                "steps, samples and others must be 1 or more, "
-                f"got {self.steps}, {self.samples} and {self.others}"
-            )
+        sweep.check_least(self, steps=1, samples=1, others=1)
 
 
 class Drawn(eqx.Module):

@@ -80,10 +80,7 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        for name, least in (("window", 2), ("n_words", 2), ("members", 1), ("steps", 1), ("batch", 1)):
-            if getattr(self, name) < least:
-                option = name.replace("_", "-")
-                raise ValueError(f"{option} must be at least {least}, got {getattr(self, name)}")
+        sweep.check_least(self, window=2, n_words=2, members=1, steps=1, batch=1)
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"learning-rate must be positive, got {self.learning_rate}")
         sizes = self.n_hidden

@@ -46,11 +46,8 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        for name, least in (("members", 1), ("batch", 1), ("steps", 100), ("snapshots", 2)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        if not 0 < self.density <= 1:
-            raise ValueError(f"density must be above 0 and up to 1, got {self.density}")
+        sweep.check_least(self, members=1, batch=1, steps=100, snapshots=2)
+        sweep.check_shares(self, "density")
 
 
 SIZES = (3, 3)

@@ -46,11 +46,7 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        if self.densities < 2 or min(self.members, self.steps, self.batch, self.n_hidden) < 1:
-            raise ValueError(
-                "densities must be at least 2, and members, steps, batch and n_hidden at least 1, got "
-                f"{self.densities}, {self.members}, {self.steps}, {self.batch} and {self.n_hidden}"
-            )
+        sweep.check_least(self, densities=2, members=1, steps=1, batch=1, n_hidden=1)
         if self.n_features < 2 * self.n_hidden:
             raise ValueError(
                 "features must compete for dimensions, at least 2 for each, "

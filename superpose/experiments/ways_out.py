@@ -66,8 +66,7 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        if min(self.members, self.steps, self.dictionary_steps) < 1 or self.dictionary_features < 10:
-            raise ValueError("members and steps must be at least 1, dictionary-features at least 10")
+        sweep.check_least(self, members=1, steps=1, dictionary_steps=1, dictionary_features=10)
         if len(self.penalties) < 3 or self.penalties[0] != 0 or np.any(np.diff(self.penalties) <= 0):
             raise ValueError("penalties must rise from 0, and be at least 3, such as --penalties 0 0.03 0.3")
         if not self.densities or not self.dictionary_penalties or min(self.dictionary_penalties) < 0:
