@@ -177,7 +177,7 @@ def excess_features(W: Weights, threshold: float = 0.5) -> Int[Array, ""]:
 
     `n_represented(W, threshold)` less the rank of those columns of `W`: 0 without superposition, where
     `W^T W` of the represented features is invertible, and else how far its rank falls short. It is
-    from 0 to the number of features. A direction counts as spanned where its singular value exceeds
+    from 0 to one less than the number of features. A direction counts as spanned where its singular value exceeds
     1e-4 of the largest.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Definitions and Motivation".

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+from scipy.special import entr
 
 from superpose import polytopes
 from superpose.exact import World, output_errors
@@ -191,19 +192,18 @@ def learned_features_bound(n_features: int, n_hidden: Numbers, density: Numbers)
     """How many features compressed sensing lets a model learn, up to a constant: `m / (-p log p)`.
 
     What maps `n` features, of which about `n p` are active, to `m` dimensions can be undone only if `m` is
-    of the order of `-n p log p` or more. So they grow in proportion to `m`, and are the more the
-    sparser they are; but never more than `n_features`. The logarithm is natural.
+    of the order of `-n p log p` or more. So they grow in proportion to `m`, and below a density of 1/e
+    are the more the sparser they are; but never more than `n_features`. The logarithm is natural.
 
     Elhage et al. (2022), "Toy Models of Superposition", the appendix on compressed sensing.
 
     >>> round(float(learned_features_bound(1000, 10, np.exp(-1.0))), 2)
     27.18
-    >>> float(learned_features_bound(20, 10, 0.001))
-    20.0
+    >>> learned_features_bound(20, 10, np.array([0.001, 0.0])).tolist()
+    [20.0, 20.0]
     """
-    p = np.asarray(density, float)
     with np.errstate(divide="ignore"):
-        return np.minimum(n_features, n_hidden / np.abs(p * np.log(p)))
+        return np.minimum(n_features, n_hidden / np.abs(entr(np.asarray(density, float))))
 
 
 def penalty_limit(density: Numbers, importance: Numbers = 1.0) -> Numbers:

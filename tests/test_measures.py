@@ -2,16 +2,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray as xr
 
 from superpose.measures import (
+    basis_alignment,
     cosines,
+    decomposability,
     dimensionality,
     dimensions_per_feature,
+    excess_features,
     gram,
+    jumps,
+    linearity,
     n_represented,
     norms,
+    plateaus,
     superposition,
 )
+from superpose.models import ReluHidden, ReluOutput
+from superpose.sweep import over_models
 
 
 def _circle(n):
@@ -135,3 +144,221 @@ def test_represented_features_are_those_above_the_threshold():
     assert int(n_represented(W)) == 2
     assert int(n_represented(W, threshold=0.3)) == 3
     assert int(n_represented(W, threshold=0.7)) == 1
+
+
+@pytest.mark.parametrize("rank", [0, 1, 2, 4])
+def test_excess_features_are_the_columns_beyond_the_rank(rank):
+    rng = np.random.default_rng(rank)
+    W = rng.normal(size=(4, rank)) @ rng.normal(size=(rank, 7))
+    W[:, 5] *= 1e-3  # not represented, and its direction does not count
+    for threshold in (0.5, 1.5):
+        kept = W[:, np.linalg.norm(W, axis=0) > threshold]
+        expected = kept.shape[1] - (np.linalg.matrix_rank(kept) if kept.size else 0)
+        turned = np.linalg.qr(rng.normal(size=(4, 4)))[0] @ W[:, rng.permutation(7)]
+        for weights in (W, -W, turned):
+            found = excess_features(jnp.asarray(weights, jnp.float32), threshold)
+            assert int(found) == expected
+
+
+@pytest.mark.parametrize(("W", "share", "interference"), SHAPES, ids=IDS)
+def test_known_shapes_have_more_features_than_dimensions_where_they_interfere(W, share, interference):
+    found = int(excess_features(jnp.asarray(W, jnp.float32)))
+    assert found == W.shape[1] - W.shape[0]
+    assert (found > 0) == (interference > 0)
+
+
+def test_alignment_with_neurons_has_its_bounds_and_its_invariances():
+    W = _random(4)
+    found = np.asarray(basis_alignment(W))
+    assert (found >= 1 / 3).all()
+    assert (found <= 1).all()
+    signs = jnp.array([[1.0], [-1.0], [1.0]])
+    for same in (30 * W, -W, W[jnp.array([2, 0, 1])], signs * W, W * jnp.arange(1.0, 9.0)):
+        np.testing.assert_allclose(basis_alignment(same), found, rtol=1e-5)
+    np.testing.assert_allclose(basis_alignment(jnp.array([[1.0, 5, 0], [1, 0, 1e-8]])), [0.5, 1, 0])
+
+
+def test_alignment_of_random_directions_in_the_plane_is_one_half_and_one_over_pi():
+    # The larger of cos^2 and sin^2 is (1 + |cos(2 angle)|) / 2, and |cos| is 2 / pi on average.
+    found = np.asarray(basis_alignment(_random(5, 2, 100_000)), np.float64)
+    assert abs(found.mean() - 1 / 2 - 1 / np.pi) <= 5 * found.std() / np.sqrt(len(found))  # standard errors
+
+
+def test_linear_hidden_layers_are_linear_and_decomposable():
+    model = ReluOutput.init(5, 3, key=jax.random.key(0), hidden_bias=True)
+    x = _random(6, 40, 5)
+    for measure in (linearity, decomposability):
+        assert float(measure(lambda x: model.encode(x) + 1, x)) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_linearity_is_what_the_best_matrix_explains(seed):
+    model = ReluHidden.init(4, 3, key=jax.random.key(seed), hidden_bias=True)
+    x = _random(seed, 60, 4)
+    effect = np.maximum(np.asarray(x, float) @ np.asarray(model.W, float).T, 0)
+    left = np.linalg.lstsq(np.asarray(x, float), effect, rcond=None)[1].sum()
+    found = float(linearity(model.encode, x))
+    assert found == pytest.approx(1 - left / (effect**2).sum(), abs=1e-5)
+    assert 0 < found < 0.95
+    # What features are mixed from does not matter.
+    mix = np.random.default_rng(seed).normal(size=(4, 4)) + 3 * np.eye(4)
+    mixed = linearity(lambda x: model.encode(jnp.asarray(mix, jnp.float32) @ x), x @ jnp.linalg.inv(mix).T)
+    assert float(mixed) == pytest.approx(found, abs=1e-4)
+
+
+def test_a_relu_of_inputs_of_both_signs_is_half_linear_and_a_magnitude_not_at_all():
+    # ReLU(x) = x / 2 + |x| / 2, and the two halves are of equal size and not correlated.
+    x = _random(7, 50, 3)
+    x = jnp.concatenate([x, -x])
+    for encode, expected in [(jax.nn.relu, 0.5), (jnp.abs, 0.0), (lambda x: x + 2, 1.0)]:
+        assert float(linearity(encode, x)) == pytest.approx(expected, abs=1e-5)
+        assert float(decomposability(encode, x)) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_decomposability_compares_with_the_features_one_by_one(seed):
+    def encode(x):  # of NumPy and of JAX arrays
+        return abs(x - x[::-1] + 0.3) * x + 1
+
+    x = np.random.default_rng(seed).normal(size=(20, 3))
+    left = size = 0.0
+    for row in x:
+        nothing = encode(np.zeros(3))
+        parts = [encode(np.where(np.arange(3) == i, row, 0)) - nothing for i in range(3)]
+        left += ((encode(row) - nothing - sum(parts)) ** 2).sum()
+        size += ((encode(row) - nothing) ** 2).sum()
+    found = float(decomposability(encode, jnp.asarray(x, jnp.float32)))
+    assert found == pytest.approx(1 - left / size, abs=1e-4)
+
+
+def test_decomposability_is_1_for_sums_0_for_products_and_negative_where_features_undo_each_other():
+    x = jnp.abs(_random(8, 30, 2)) + 0.1
+    for encode, expected in [
+        (lambda x: jnp.sin(x[:1]) - x[1:] ** 2, 1.0),
+        (lambda x: x[:1] * x[1:], 0.0),
+    ]:
+        assert float(decomposability(encode, x)) == pytest.approx(expected, abs=1e-5)
+    # |x - y| for x = 1, y = 0.9 is 0.1, and alone they add up to 1.9.
+    pair = jnp.array([[1.0, 0.9]])
+    found = float(decomposability(lambda x: jnp.abs(x[:1] - x[1:]), pair))
+    assert found == pytest.approx(1 - 1.8**2 / 0.1**2, rel=1e-4)
+
+
+@pytest.mark.parametrize("measure", [linearity, decomposability])
+def test_features_that_do_nothing_have_no_share_of_anything(measure):
+    assert np.isnan(measure(lambda x: jnp.ones(2), jnp.ones((4, 3))))
+
+
+STEPS = np.unique(np.geomspace(10, 10_000, 200).astype(int))
+
+
+def _stairs(at, levels):
+    """A number that changes to each of the `levels` after each of the places `at`."""
+    return np.asarray(levels, float)[np.searchsorted(at, np.arange(len(STEPS)), side="left")]
+
+
+def test_jumps_are_where_the_number_jumps_and_nowhere_else():
+    at = [20, 60, 100, 150]
+    values = _stairs(at, [0, 1, 1.2, -0.4, 0.5])  # the second is too small
+    expected = [[a, a + 1] for a in (20, 100, 150)]
+    noise = 1e-3 * np.random.default_rng(0).normal(size=len(STEPS))
+    for same in (values, -values, values + 7, values + noise):
+        assert jumps(same, STEPS, 0.5).tolist() == expected
+    assert jumps(3 * values, 8 * STEPS, 1.5).tolist() == expected
+    assert jumps(values, STEPS, 0.1).tolist() == [[a, a + 1] for a in at]
+    assert jumps(values, STEPS, 2.0).shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("parts", "end"), [((0.03, 0.94, 0.03), (21, 22)), ((0.5, 0.5), (20, 22)), ((0.2, 0.75, 0.05), (20, 22))]
+)
+def test_a_jump_over_several_places_is_narrowed_to_nine_tenths_of_it(parts, end):
+    values = _stairs(20 + np.arange(len(parts)), np.cumsum([0, *parts]))
+    assert jumps(values, STEPS, 0.96).tolist() == [list(end)]
+
+
+def test_a_slow_change_is_no_jump():
+    values = np.log(STEPS)  # it changes by log(1.25) while training becomes 1.25 times as long
+    assert jumps(values, STEPS, 1.001 * np.log(1.25)).shape == (0, 2)
+    assert len(jumps(values, STEPS, 0.9 * np.log(1.25))) > 10
+    assert jumps(values, STEPS, 1.001 * np.log(2), factor=2.0).shape == (0, 2)
+    assert len(jumps(values, STEPS, 0.9 * np.log(2), factor=2.0)) > 5
+
+
+def _within(pairs, steps):
+    """The pairs are in order, do not overlap, and each is no place alone."""
+    places = pairs.ravel()
+    return (np.diff(places) >= 0).all() and (pairs[:, 0] < pairs[:, 1]).all() and places.max() < len(steps)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_jumps_of_a_random_walk_are_large_and_fast_and_the_largest_is_among_them(seed):
+    steps = STEPS[::4]
+    values, size = np.random.default_rng(seed).normal(size=len(steps)).cumsum(), 2.0
+    found = jumps(values, steps, size)
+    assert _within(found, steps)
+    change = np.abs(values[found[:, 1]] - values[found[:, 0]])
+    assert (change >= 0.9 * size).all()
+    assert (steps[found[:, 1]] <= 1.25 * steps[found[:, 0]]).all()
+    fast = np.triu(steps <= 1.25 * steps[:, None])
+    assert change.max() >= 0.9 * np.abs(values - values[:, None])[fast].max()
+
+
+def test_plateaus_are_where_the_loss_stays():
+    values = _stairs([30, 90, 94, 150], [8, 3, 2, 1, 0.1])  # the third is too short
+    expected = [[0, 30], [31, 90], [95, 150], [151, len(STEPS) - 1]]
+    wiggle = 1 + 0.04 * np.sin(np.arange(len(STEPS)))
+    for same in (values, 100 * values, wiggle * values):
+        assert plateaus(same, STEPS).tolist() == expected
+    assert plateaus(values, 8 * STEPS).tolist() == expected
+
+
+@pytest.mark.parametrize(("ratio", "factor"), [(1.1, 1.5), (1.3, 2.0)])
+def test_a_power_of_time_has_plateaus_only_if_it_is_flat_enough(ratio, factor):
+    steps = np.arange(1, 400)
+    limit = np.log(ratio) / np.log(factor)
+    assert plateaus(steps ** (-1.02 * limit), steps, ratio, factor).shape == (0, 2)
+    assert len(plateaus(steps ** (-0.9 * limit), steps, ratio, factor)) > 3
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_plateaus_of_a_random_walk_are_flat_and_long_and_the_longest_is_among_them(seed):
+    steps = STEPS[::4]
+    values = np.exp(0.05 * np.random.default_rng(seed).normal(size=len(steps)).cumsum())
+    found = plateaus(values, steps)
+    assert _within(found, steps)
+    for a, b in found:
+        assert values[a : b + 1].max() <= 1.1 * values[a : b + 1].min()
+        assert steps[b] >= 1.5 * steps[a]
+    longest = max(
+        steps[b] / steps[a]
+        for a in range(len(steps))
+        for b in range(a, len(steps))
+        if values[a : b + 1].max() <= 1.1 * values[a : b + 1].min()
+    )
+    assert (steps[found[:, 1]] / steps[found[:, 0]]).max() == longest
+
+
+def test_a_measure_over_models_is_that_of_each():
+    W = np.random.default_rng(0).normal(size=(3, 2, 2, 4)).astype(np.float32)
+    names, densities = list("abcd"), [0.1, 0.2, 0.3]
+    models = xr.DataArray(
+        W,
+        dims=("density", "member", "hidden", "feature"),
+        coords={"density": densities, "feature": names, "hidden": [0, 1]},
+    )
+    for measure, dims in [
+        (n_represented, ()),
+        (dimensionality, ("feature",)),
+        (gram, ("feature", "other")),
+        (basis_alignment, ("feature",)),
+    ]:
+        found = over_models(measure, models, *dims)
+        assert found.dims == ("density", "member", *dims)
+        assert isinstance(found.values, np.ndarray)
+        assert set(found.coords) == {"density", *dims} - {"other"}
+        for d, density in enumerate(densities):
+            for member in range(2):
+                one = found.sel(density=density).isel(member=member)
+                np.testing.assert_allclose(one, measure(jnp.asarray(W[d, member])), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(over_models(norms, models[0, 0], "feature"), norms(jnp.asarray(W[0, 0])))

@@ -206,19 +206,17 @@ def _small(axes, data):
 
     trained, apart = relative(data)
     losses.plot(DENSITIES, trained, "o-", color=plot.SETS[1], ms=4.5, lw=1.3, label="large models, below")
-    losses.plot(
-        DENSITIES,
-        apart,
-        color=plot.INK,
-        lw=1,
-        ls=(0, (4, 3)),
-        label="theory: two neurons a feature,\nthe rest ignored",
-    )
+    told = "theory: two neurons a feature,\nthe rest ignored"
+    losses.plot(DENSITIES, apart, color=plot.INK, lw=1, ls=(0, (4, 3)), label=told)
     losses.set(xscale="log", yscale="log", xlim=(1.3, 0.0008), xlabel="density (sparser →)")
     losses.set_xticks([1, 0.1, 0.01, 0.001], ["1", "0.1", "0.01", "0.001"])
+    ticks = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2]
+    losses.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     losses.minorticks_off()
+    both = [*trained, *apart]
+    losses.set_ylim(0.8 * np.nanmin(both), 4 * np.nanmax(both))  # with room for the legend
     losses.set_title("loss, relative to outputs of 0")
-    losses.legend(loc="best")
+    losses.legend(loc="upper left")
 
 
 CHECK = "the paper's figure, as read for our checklist"
