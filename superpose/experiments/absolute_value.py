@@ -28,7 +28,7 @@ from superpose.values import Uniform
 
 ORDER = 18
 PLACE = "Computation in Superposition"
-TAKES = 150
+TAKES = 180
 QUICK = {"n_features": 30, "n_hidden": 12, "members": 1, "steps": 2000}
 
 DENSITIES = np.array([1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001])

@@ -26,7 +26,7 @@ from superpose.train import ensemble, fit, member
 
 ORDER = 16
 PLACE = "Superposition and Adversarial Robustness"
-TAKES = 60
+TAKES = 25
 QUICK = {"densities": 8, "members": 1, "steps": 1200, "budgets": 8, "samples": 4096}
 
 N, M = 100, 10

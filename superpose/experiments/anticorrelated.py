@@ -21,7 +21,7 @@ from superpose.train import ensemble, minimize
 
 ORDER = 11
 PLACE = "Correlated and Anticorrelated Features"
-TAKES = 10
+TAKES = 5
 QUICK = {"members": 12}
 
 

@@ -26,7 +26,7 @@ from superpose.values import Uniform
 
 ORDER = 19
 PLACE = "Computation in Superposition"
-TAKES = 20
+TAKES = 18
 QUICK = {"members": 20, "steps": 2000}
 
 FEATURES, HIDDEN, DENSITY = 6, 10, 0.2

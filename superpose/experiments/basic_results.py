@@ -23,7 +23,7 @@ from superpose.train import ensemble, fit
 
 ORDER = 3
 PLACE = "Basic Results"
-TAKES = 170
+TAKES = 35
 QUICK = {"members": 2, "members_80": 1, "steps": 600, "linear_steps": 5000, "batch": 256}
 
 DENSITIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)

@@ -21,7 +21,7 @@ from superpose.train import ensemble, minimize
 
 ORDER = 13
 PLACE = "Correlated and Anticorrelated Features"
-TAKES = 30
+TAKES = 18
 QUICK = {"cells": 6, "members": 12}
 
 

@@ -23,7 +23,7 @@ from superpose.train import ensemble, fit
 
 ORDER = 21
 PLACE = "Superposition, Compressed Sensing and Non-Linear Compression"
-TAKES = 60
+TAKES = 15
 QUICK = {"features": 200, "dimensions": (6, 12, 24), "densities": (0.2, 0.1, 0.05), "steps": 1200}
 
 LEVELS = (2, 3, 5, 10)
@@ -32,11 +32,11 @@ FULL = 0.6
 
 @dataclass(frozen=True)
 class Config:
-    features: int = 800
+    features: int = 400
     """Features, all of the same importance: many more than can be learned."""
     dimensions: tuple[int, ...] = (8, 16, 32)
     """Hidden dimensions."""
-    densities: tuple[float, ...] = (0.3, 0.2, 0.1, 0.05, 0.03)
+    densities: tuple[float, ...] = (0.2, 0.14, 0.1, 0.07, 0.05)
     """Densities (1 - sparsity)."""
     steps: int = 2500
     """Steps of training, on 256 samples each."""
@@ -239,7 +239,7 @@ def notes(data: xr.Dataset) -> list[str]:
     return [
         f"The bound leaves a constant open; measured it is {told}. Features are counted as |W|², the number that "
         f"D* goes by; where they are more than {FULL:.0%} of all features, those that are left are too few to tell.",
-        "Each point is one model from one start, trained on samples, and not at its best yet where features are "
-        "sparsest; longer training adds a few percent.",
+        "Each point is one model from one start, trained on samples. Three times as many steps add up to 4%. With twice as "
+        "many features at density 0.3, in 8 dimensions, training stores none in full in as many steps.",
         "The paper does not say how its decoder reads the two numbers; ours uses the same steps once more.",
     ]

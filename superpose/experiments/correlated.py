@@ -22,7 +22,7 @@ from superpose.train import ensemble, minimize
 
 ORDER = 10
 PLACE = "Correlated and Anticorrelated Features"
-TAKES = 30
+TAKES = 45
 QUICK = {"members": 12, "control": 0}
 
 

@@ -23,7 +23,7 @@ from superpose.train import ensemble, member, minimize
 
 ORDER = 1
 PLACE = "Definitions and Motivation"
-TAKES = 15
+TAKES = 20
 QUICK = {"members": 12, "rows": 1000}
 
 N, M = 5, 2

@@ -23,7 +23,7 @@ from superpose.train import ensemble, fit
 
 ORDER = 14
 PLACE = "Learning Dynamics"
-TAKES = 25
+TAKES = 17
 QUICK = {"n_features": 40, "n_hidden": 6, "members": 4, "steps": 10_000, "learning_rate": 3e-3}
 
 

@@ -20,7 +20,7 @@ from superpose.train import ensemble, minimize
 
 ORDER = 2
 PLACE = "Introduction"
-TAKES = 25
+TAKES = 12
 QUICK = {"row": 3, "members": 12}
 
 

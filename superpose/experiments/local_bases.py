@@ -22,7 +22,7 @@ from superpose.train import ensemble, fit
 
 ORDER = 12
 PLACE = "Local Almost-Orthogonal Bases"
-TAKES = 12
+TAKES = 6
 QUICK = {"members": 4, "batch": 128}
 
 

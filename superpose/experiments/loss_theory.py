@@ -26,7 +26,7 @@ from superpose.train import ensemble, member, minimize
 
 ORDER = 4
 PLACE = "Mathematical Understanding"
-TAKES = 25
+TAKES = 30
 QUICK = {"densities": 7, "members": 8, "starts": 12}
 
 N, M = 5, 2

@@ -24,7 +24,7 @@ from superpose.train import ensemble, minimize
 
 ORDER = 9
 PLACE = "Non-Uniform Superposition"
-TAKES = 35
+TAKES = 18
 QUICK = {"ratios": 15, "members": 8}
 
 KINDS = ("pentagon", "square", "triangle", "other")

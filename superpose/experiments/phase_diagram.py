@@ -26,7 +26,7 @@ from superpose.train import basins, ensemble, member, minimize
 
 ORDER = 5
 PLACE = "Superposition as a Phase Change"
-TAKES = 60
+TAKES = 35
 QUICK = {"cells": 8, "members": 8, "members_3": 12}
 
 SIZES = {"2-in-1": (2, 1), "3-in-2": (3, 2)}

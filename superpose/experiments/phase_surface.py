@@ -27,7 +27,7 @@ from superpose.train import minimize
 
 ORDER = 6
 PLACE = "Superposition as a Phase Change"
-TAKES = 15
+TAKES = 5
 QUICK = {"cells": 41, "points": 25}
 
 SETTINGS = {"confused": (0.8, 1.0), "two minima": (0.57, 1.0), "antipodal": (0.3, 0.5)}

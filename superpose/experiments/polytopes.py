@@ -17,7 +17,7 @@ from superpose.claims import Claim, about, at_most, between, exactly
 
 ORDER = 8
 PLACE = "The Geometry of Superposition"
-TAKES = 10
+TAKES = 6
 QUICK = {"points": 30}
 
 TABLE = (

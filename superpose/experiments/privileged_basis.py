@@ -26,7 +26,7 @@ from superpose.train import ensemble, fit, member, minimize
 
 ORDER = 17
 PLACE = "Superposition in a Privileged Basis"
-TAKES = 120
+TAKES = 160
 QUICK = {"members": 80, "finalists": 5, "steps": 500, "samples": 2048, "others": 2}
 
 DENSITIES = np.array([0.75, 0.35, 0.15, 0.12, 0.06, 0.02])

@@ -31,7 +31,7 @@ from superpose.train import ensemble, fit
 
 ORDER = 22
 PLACE = "ours: real text"
-TAKES = 110
+TAKES = 65
 QUICK = {"n_hidden": (2, 3, 10), "members": 2, "steps": 400}
 
 # Function words hold sentences together and occur whatever the subject: "the" is in three of four

@@ -23,7 +23,7 @@ from superpose.train import ensemble, fit
 
 ORDER = 15
 PLACE = "Learning Dynamics"
-TAKES = 15
+TAKES = 7
 QUICK = {"members": 16, "snapshots": 120}
 
 

@@ -23,7 +23,7 @@ from superpose.train import ensemble, fit
 
 ORDER = 7
 PLACE = "The Geometry of Superposition"
-TAKES = 130
+TAKES = 95
 QUICK = {"n_features": 160, "n_hidden": 16, "densities": 12, "steps": 2000, "batch": 512}
 
 RIVALS = ("4-simplex", "tetrahedron", "triangle", "digon", "pentagon", "square antiprism")

@@ -25,7 +25,7 @@ from superpose.train import ensemble, fit, member
 
 ORDER = 20
 PLACE = "The Strategic Picture of Superposition"
-TAKES = 75
+TAKES = 95
 QUICK = {
     "members": 2, "steps": 1200, "penalties": (0.0, 0.01, 0.03, 0.1, 0.3, 0.5, 1.0),
     "densities": (0.1, 0.01), "dictionary_features": 20, "dictionary_steps": 1200, "dictionary_penalties": (0.0, 0.03, 0.3),
