@@ -5,6 +5,7 @@
 
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -31,15 +32,18 @@ def main(report: Path) -> None:
     ]
     for each in told["experiments"]:
         name = each["name"]
-        shrunk(report / "results" / name / "figure.png", DOCS / "images" / f"{name}.png")
+        shrunk(report / "results" / name / "figure.png", DOCS / "images" / f"{name}.webp")
         lines += [
             f"## {name}",
             "",
             f"{each['summary']} {len(each['claims'])} claims, of which {each['score']['holds']} hold.",
             "",
-            f"![{each['summary']}](images/{name}.png)",
+            f"![{each['summary']}](images/{name}.webp)",
             "",
         ]
+        if (moving := report / "results" / name / "animation.gif").exists():
+            shutil.copy(moving, DOCS / "images" / f"{name}.gif")
+            lines += [f"![The same, moving](images/{name}.gif)", ""]
         lines += [
             f"- {claim['status']}: {claim['statement']} (expected {claim['expected']}, measured {claim['measured']})"
             for claim in each["claims"]
@@ -47,7 +51,7 @@ def main(report: Path) -> None:
         ] + [""]
     (DOCS / "gallery.md").write_text(re.sub(r"\n{3,}", "\n\n", "\n".join(lines).rstrip()) + "\n")
     cells = [
-        f'<a href="docs/gallery.md#{name}"><img src="docs/images/{name}.png" alt="{name}" width="270"></a>'
+        f'<a href="docs/gallery.md#{name}"><img src="docs/images/{name}.webp" alt="{name}" width="270"></a>'
         for name in SHOWN
     ]
     rows = ["| " + " | ".join(cells[at : at + 3]) + " |" for at in range(0, len(cells), 3)]
@@ -59,10 +63,10 @@ def main(report: Path) -> None:
 
 
 def shrunk(picture: Path, to: Path, width: int = 1200) -> None:
-    """A copy of a picture, of at most this many pixels across and 128 colors."""
+    """A smaller copy of a picture, of at most this many pixels across."""
     image = Image.open(picture).convert("RGB")
     image.thumbnail((width, 10 * width))
-    image.quantize(128).save(to, optimize=True)
+    image.save(to, quality=88, method=6)
 
 
 if __name__ == "__main__":

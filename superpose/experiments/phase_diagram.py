@@ -195,20 +195,25 @@ def _panels(fig, one, n, m) -> None:
     edges = plot.log_edges(one.extra_importance), plot.log_edges(one.density)
     (trained, prototypes, families, differ), (reached, gap, distinct, below) = axes
 
-    trained.pcolormesh(*edges, plot.phase_colors(shown.norm.values, shown.superposition.values))
+    trained.pcolormesh(
+        *edges, plot.phase_colors(shown.norm.values, shown.superposition.values), rasterized=True
+    )
     trained.set_title("best model")
     prototype = np.array(list(theory.PHASES[n].values()))[shown.predicted.values]
-    prototypes.pcolormesh(*edges, plot.phase_colors(prototype[..., 0], prototype[..., 1]))
+    prototypes.pcolormesh(*edges, plot.phase_colors(prototype[..., 0], prototype[..., 1]), rasterized=True)
     prototypes.set_title("theory: the best of the\npaper's fixed prototypes")
     families.pcolormesh(
-        *edges, plot.phase_colors(shown.family_norm.values, shown.family_superposition.values)
+        *edges,
+        plot.phase_colors(shown.family_norm.values, shown.family_superposition.values),
+        rasterized=True,
     )
     families.set_title("theory: the best of the\nfamilies, each optimized")
 
     other = (shown.phase != shown.predicted).values
     neither = (shown.phase != shown.family_phase).values
     kinds = ListedColormap([AGREE, OTHER, NEITHER])
-    differ.pcolormesh(*edges, np.where(neither, 2, np.where(other, 1, 0)), cmap=kinds, vmin=0, vmax=2)
+    kind = np.where(neither, 2, np.where(other, 1, 0))
+    differ.pcolormesh(*edges, kind, cmap=kinds, vmin=0, vmax=2, rasterized=True)
     r = np.geomspace(edges[0][0], edges[0][-1], 400)
     (border,) = differ.plot(r, theory.phase_boundary(n, r), color=plot.BLUE, lw=0.9)
     differ.legend(
@@ -244,7 +249,7 @@ def _panels(fig, one, n, m) -> None:
 
 def _map(fig, ax, edges, values, percent=False, **colors) -> Colorbar:
     ax.set_facecolor(plot.GRAY)
-    drawn = ax.pcolormesh(*edges, values, **colors)
+    drawn = ax.pcolormesh(*edges, values, rasterized=True, **colors)
     bar = fig.colorbar(
         drawn, ax=ax, location="bottom", shrink=0.8, aspect=16,
         format="%g%%" if percent else None, extend="both" if percent else "neither",
