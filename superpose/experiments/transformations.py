@@ -259,7 +259,9 @@ def animation(data: xr.Dataset) -> FuncAnimation:
         curve = lower.subplots()
         curve.plot(step, loss, color=plot.INK, lw=1)
         (now,) = curve.plot([], [], "o", color=plot.RED, ms=5)
-        curve.set(xscale="log", yscale="log", xlabel="training steps", ylabel="loss", xlim=(10, 1.3 * step[-1]))
+        curve.set(
+            xscale="log", yscale="log", xlabel="training steps", ylabel="loss", xlim=(10, 1.3 * step[-1])
+        )
     shown = np.searchsorted(step, np.geomspace(12, step[-1], 52)).clip(max=len(step) - 1)
     frames = [*enumerate([*shown, *[shown[-1]] * 8])]
 
