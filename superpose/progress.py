@@ -12,8 +12,10 @@ console = Console(stderr=True)
 
 
 @contextmanager
-def progress_bar(what: str, total: int, shown: bool = True) -> Iterator[Callable[[float], None]]:
-    """A bar that appears once the work has taken two seconds; call what it yields with how much is done."""
+def progress_bar(
+    what: str, total: int, shown: bool = True, after: float = 2.0
+) -> Iterator[Callable[[float], None]]:
+    """A bar that appears after so many seconds of work; call what it yields with how much is done."""
     if not (shown and console.is_terminal):
         yield lambda done: None
         return
@@ -22,6 +24,6 @@ def progress_bar(what: str, total: int, shown: bool = True) -> Iterator[Callable
         task = bar.add_task(what, total=total, visible=False)
 
         def advanced(done: float) -> None:
-            bar.update(task, completed=done, visible=time.monotonic() - began > 2)
+            bar.update(task, completed=done, visible=time.monotonic() - began >= after)
 
         yield advanced

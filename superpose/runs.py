@@ -68,9 +68,11 @@ def reproduce(
     ]
     results = {name: _redrawn(known[name], places[name]) for name in kept}
     todo = [name for name in chosen if name not in kept]
-    _say(f"{len(chosen)} experiments: {len(chosen) - len(todo)} kept, {len(todo)} to run")
-    with progress_bar("reproducing", sum(known[name].seconds for name in todo)) as advanced:
+    n = len(chosen)
+    _say(f"{n} experiment{'s' * (n != 1)}: {n - len(todo)} kept, {len(todo)} to run")
+    with progress_bar("reproducing", sum(known[name].seconds for name in todo), after=0) as advanced:
         done = 0
+        advanced(done)
         for name in todo:
             results[name] = _attempt(known[name], configs[name], places[name])
             _say(f"{name}: {results[name].told}")
