@@ -34,7 +34,7 @@ FULL = 0.6
 class Config:
     features: int = 400
     """Features, all of the same importance: many more than can be learned."""
-    dimensions: tuple[int, ...] = (8, 16, 32)
+    dimensions: tuple[int, ...] = (10, 17, 30)
     """Hidden dimensions."""
     densities: tuple[float, ...] = (0.2, 0.14, 0.1, 0.07, 0.05)
     """Densities (1 - sparsity)."""

@@ -432,8 +432,9 @@ def _penalty_claims(data) -> list[Claim]:
             about(rest.predicted.values, 1), rest["count"].values, what="features stored", basis="theory.penalty_limit",
         ),
         Claim(
-            "penalty-jump", "A feature is dropped at once: none is stored shorter than the square root of 2/3", "ours",
-            between(0.80, 1.02), gone.shortest.values, what="least norm of a stored feature", basis="theory.penalty_limit",
+            "penalty-jump", "A feature is dropped at once: none is stored shorter than the square root of 1/3", "ours",
+            between(3**-0.5, 1.02), gone.shortest.values, what="least norm of a stored feature",
+            basis="theory: shorter ones are at no minimum, and from the square root of 2/3 at none that is the best",
         ),
         Claim(
             "penalty-free", "The first bit of superposition is removed at no price to first order", PLACE + ", footnote",
