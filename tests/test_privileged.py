@@ -85,7 +85,6 @@ WRONG = {
     "mono-counts": lambda d: _at(d, 4, np.eye(5, 10)),
     "feature-counts": lambda d: _at(d, 5, np.eye(5, 10)),
     "mono-one": lambda d: _at(d, 3, MIXED),
-    "close-codes": lambda d: d.assign(loss=d.loss * np.linspace(1, 2, 4)),
     "both-kinds": lambda d: _at(d, 2, MIXED),
     "dedicated-important": lambda d: _at(d, 0, np.eye(5, 10)[:, ::-1]),
     "three-in-two": lambda d: _at(d, 1, np.abs(_weights()[1])),
