@@ -160,7 +160,7 @@ def test_reproduce_takes_no_folder_that_holds_something_else(capsys, tmp_path):
     assert _names(tmp_path) == ["thesis.tex"]
 
 
-SMALLEST = ["run", "intro", "--densities", "0", "--row", "0", "--members", "1", "--out"]
+SMALLEST = ["run", "intro", "--densities", "0.5", "--row", "0", "--members", "1", "--out"]
 
 
 FULL_DISK = """
