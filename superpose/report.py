@@ -1,7 +1,6 @@
 """Every figure and claim on one page, and the same as JSON."""
 
 import base64
-import json
 import platform
 import shlex
 from dataclasses import asdict, dataclass, field
@@ -42,7 +41,7 @@ class Result:
         changed = {
             name: value
             for name, value in self.config.items()
-            if value != json.loads(json.dumps(getattr(self.experiment.module().Config(), name)))
+            if value != store.plain(getattr(self.experiment.module().Config(), name))
         }
         words = ["superpose", "run", self.experiment.name]
         for name, value in changed.items():
@@ -110,7 +109,7 @@ def read(experiment: Experiment, folder: Path) -> Result:
 
 def failed(experiment: Experiment, config, error: str) -> Result:
     """The result of an experiment that ended with an error."""
-    return Result(experiment, json.loads(json.dumps(asdict(config))), error=error)
+    return Result(experiment, store.plain(asdict(config)), error=error)
 
 
 def check_writable(folder: Path) -> None:

@@ -125,7 +125,7 @@ def _hash(*paths: Path) -> str:
 def _is_kept(experiment, config, place) -> bool:
     """Whether a result of just these settings, code and versions is at `place`."""
     found = store.read_json(place / store.MARK)
-    made_from = json.loads(json.dumps(made(experiment, config)))
+    made_from = store.plain(made(experiment, config))
     return isinstance(found, dict) and made_from.items() <= found.items()
 
 
@@ -153,8 +153,8 @@ def _draw(experiment, config, data, folder) -> None:
         fig.savefig(folder / "figure.svg", metadata={"Date": None})
         if hasattr(module, "animation"):
             module.animation(data).save(folder / "animation.gif", writer="pillow", dpi=80)
-    plain = json.loads(json.dumps([config, experiment.quick]))
-    small = bool(experiment.quick) and plain[1].items() <= plain[0].items()
+    quick = store.plain(experiment.quick)
+    small = bool(quick) and quick.items() <= store.plain(config).items()
     store.write_json([claim.as_dict(small) for claim in claims], folder / "claims.json")
     store.write_json(module.notes(data), folder / "notes.json")
 

@@ -40,6 +40,15 @@ def load(path: str | Path) -> xr.Dataset:
         return dataset.load()
 
 
+def plain(value: Any) -> Any:
+    """`value` as it would come back from JSON.
+
+    >>> plain({"densities": (1.0, 0.1)})
+    {'densities': [1.0, 0.1]}
+    """
+    return json.loads(json.dumps(value))
+
+
 def write_json(value: Any, path: Path) -> None:
     """`value` as JSON, indented."""
     write_text(json.dumps(value, indent=2) + "\n", path)

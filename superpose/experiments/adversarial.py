@@ -22,7 +22,7 @@ from superpose.claims import Claim, about, at_least, at_most
 from superpose.features import Independent
 from superpose.losses import Attacked, Sampled
 from superpose.models import ReluOutput
-from superpose.train import ensemble, fit, member
+from superpose.train import ensemble, fit
 
 ORDER = 16
 PLACE = "Superposition and Adversarial Robustness"
@@ -61,7 +61,7 @@ def run(config: Config) -> xr.Dataset:
     density = 20.0 ** -np.linspace(0, 1, config.densities)
     p, place = sweep.points(density, range(config.members))
     losses = sweep.each(lambda p: Sampled(Independent(p, n_features=N), 256), p)
-    W, b = _best(_trained(N, M, losses, place, config), density.shape, config)
+    W, b = _best(_trained(N, M, losses, place, config), {"density": density}, config)
     # Without superposition: a dimension for each of as many features, and the mean for the others.
     plain = np.broadcast_to(np.eye(M, N), W.shape), np.where(np.arange(N) < M, 0.0, density[:, None] / 2)
     harm = {name: _harm(*model, density, config) for name, model in {"": (W, b), "plain_": plain}.items()}
@@ -71,7 +71,7 @@ def run(config: Config) -> xr.Dataset:
     under = sweep.each(
         lambda p, size: Attacked(Independent(p, n_features=HARDENED_N), size, 256, "random"), p, size
     )
-    grid = len(HARDENED), len(budget)
+    grid = {"hardened": HARDENED, "budget": budget}
     hard_W, hard_b = _best(_trained(HARDENED_N, HARDENED_M, under, place, config), grid, config)
     return xr.Dataset(
         {
@@ -94,9 +94,9 @@ def _trained(n, m, losses, place, config):
 
 def _best(trained, grid, config) -> tuple[np.ndarray, np.ndarray]:
     """The weights and biases of the member of least loss at the end of training, at each point of the grid."""
-    loss = np.asarray(trained.history)[:, -1].reshape(-1, config.members)
-    best = member(trained.models, np.arange(len(loss)) * config.members + loss.argmin(axis=1))
-    return tuple(np.asarray(leaf, float).reshape(*grid, *leaf.shape[1:]) for leaf in (best.W, best.b))
+    grid = {**grid, "member": range(config.members)}
+    best = sweep.best(sweep.dataset(trained.models, trained.history[:, -1], grid=grid))
+    return best.W.values.astype(float), best.b.values.astype(float)
 
 
 def _models(W, b) -> ReluOutput:

@@ -91,7 +91,7 @@ def run(config: Config) -> xr.Dataset:
 
 
 def _jumps(one) -> list[tuple[int, int, int]]:
-    """The jumps of one member as (feature, place before, place after): those after the features have settled.
+    """The jumps of one member as (feature, place before, place after), in their order, after the features have settled.
 
     They have settled where the loss has come nine tenths of its way down.
     """
@@ -100,12 +100,12 @@ def _jumps(one) -> list[tuple[int, int, int]]:
     found = [
         (i, *pair) for i in range(D.shape[1]) for pair in measures.jumps(D[:, i], step, size=0.25).tolist()
     ]
-    return [jump for jump in found if jump[1] >= settled]
+    return sorted((jump for jump in found if jump[1] >= settled), key=lambda jump: jump[1])
 
 
 def _growth(one) -> float:
     """How many times as much the loss of one member drops at its last jump as at its first; 0 if it has no two."""
-    jumps = sorted(_jumps(one), key=lambda jump: jump[1])
+    jumps = _jumps(one)
     drops = [float(one.loss[before] - one.loss[after]) for _, before, after in jumps]
     return drops[-1] / drops[0] if len(drops) > 1 and drops[0] > 0 else 0.0
 
@@ -126,7 +126,7 @@ def _lines(fig, data, one):
     """The panels of dimensionality and loss, and the lines in them: (line, values) of each."""
     above, below = fig.subplots(2, 1, sharex=True, height_ratios=[1.5, 1])
     step, D, loss = one.step.values, one.dimensionality.values, one.loss.values
-    jumps = sorted(_jumps(one), key=lambda jump: jump[1])
+    jumps = _jumps(one)
     jumping = list(dict.fromkeys(i for i, _, _ in jumps))
     drawn = []
     for i in range(D.shape[1]):
@@ -183,7 +183,7 @@ def claims(data: xr.Dataset) -> list[Claim]:
     one, m, n = _shown(data), int(data.n_hidden), data.sizes["feature"]
     step, D, loss = one.step.values, one.dimensionality.values, one.loss.values
     end = D[-1]
-    jumps = sorted(_jumps(one), key=lambda jump: jump[1])
+    jumps = _jumps(one)
     drops = [loss[before] - loss[after] for _, before, after in jumps]
     # How fast the loss falls where it drops most, and in as long a time, on a log scale, before.
     steeper = np.nan
