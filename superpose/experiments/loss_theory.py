@@ -179,7 +179,8 @@ def _thomson(config) -> dict:
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(11, 8)
     (linear, shares), (ratio, energy) = fig.subplots(2, 2)
-    names = ["linear", *(f"{p:.2g}" for p in data.density.values)]
+    every = -(-len(data.density) // 8)  # so many densities a label, as more than 8 would overlap
+    names = ["linear", *("" if at % every else f"{p:.2g}" for at, p in enumerate(data.density.values))]
     place = np.array([0, *(1.5 + np.arange(len(names) - 1))])
     interference, missed = (data[of].sum("feature").values for of in ("interference", "benefit"))
     linear.bar(place, missed, color=plot.BLUE, label="feature benefit missed")
