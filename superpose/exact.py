@@ -6,29 +6,29 @@ independently of each other. `docs/exact.md` derives what is computed here.
 
 import math
 from collections.abc import Callable
-from functools import lru_cache, reduce
+from functools import lru_cache, partial
 from itertools import combinations, product
-from operator import add
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.lax import stop_gradient
-from jax.scipy.special import erf
 from jaxtyping import Array, Float
 
 from superpose.models import activations
-from superpose.values import Binary, Complex, Exponential, Gaussian, Uniform, Value, double, phases, times
+from superpose.values import Complex, double, phases, real_sum, signed_square, times
 
 METHODS = ("enumeration", "characteristic", "quadrature")
+# An error is a polynomial in moments, and so much of `E[z |z|] / 2` and of `E[t |z|]`.
+KINKS = {"relu": (1.0, -1.0), "abs": (0.0, -2.0)}
 
 
 class World(NamedTuple):
     """What the errors depend on besides the model: static, but for `chance`."""
 
     chance: Array  # that a set is active
-    value: Value
+    value: Any  # a law, as superpose/values.py has it
     sizes: tuple[int, ...]  # of the sets
     together: bool  # all members of an active set are active, or just one, each as likely
     target: str
@@ -38,6 +38,13 @@ class World(NamedTuple):
         return np.repeat(np.arange(len(self.sizes), dtype=np.int32), self.sizes)
 
     @property
+    def members(self):
+        """The features of each set, in columns; where a set has fewer, the number of features."""
+        starts = np.cumsum((0, *self.sizes))
+        place = np.arange(max(self.sizes))
+        return np.where(place < np.array(self.sizes)[:, None], starts[:-1, None] + place, starts[-1])
+
+    @property
     def parts(self):
         """The law of a feature as `(share, sign, law)`: with y of that law, x is `sign y` and the target y."""
         return self.value.halves if self.target == "abs" else ((1.0, 1, self.value),)
@@ -45,9 +52,7 @@ class World(NamedTuple):
 
 def closed_size(world: World) -> float:
     """Supports of how many active features have a closed form."""
-    if isinstance(world.value, Uniform | Binary):
-        return math.inf
-    return math.inf if isinstance(world.value, Gaussian) and world.target == "x" else 1
+    return min(getattr(law, "closed", 0) for law in (world.value, *(law for _, _, law in world.parts)))
 
 
 def largest_support(world: World, count: int) -> int:
@@ -57,7 +62,7 @@ def largest_support(world: World, count: int) -> int:
 
 def work(world: World, count: int | None = None) -> float:
     """How many numbers an enumeration takes for each output: of all supports, or those of `count` active sets."""
-    corners = 2 if isinstance(world.value, Uniform) else 1
+    corners = getattr(world.value, "corners", 1)
     each = [corners**size if world.together else corners * size for size in world.sizes]
     if count is None:
         return math.prod(1 + numbers for numbers in each)
@@ -72,155 +77,80 @@ def method(world: World, activation: str) -> str:
     if activation not in ("identity", "relu", "abs"):
         return "quadrature"
     closed = largest_support(world, len(world.sizes)) <= closed_size(world)
-    most = 800 if isinstance(world.value, Uniform) else 4096
+    most = 4096 if getattr(world.value, "corners", 1) == 1 else 800
     return "enumeration" if closed and work(world) <= most else "characteristic"
 
 
 def harmonics(world: World, method: str) -> int:
     """So many that the error is at most 1e-8 of the loss for up to 10 features and 1e-6 beyond."""
-    few = sum(world.sizes) <= 10
-    if isinstance(world.value, Gaussian) and method == "characteristic":
+    few, law = sum(world.sizes) <= 10, world.value
+    if method == "characteristic" and not math.isfinite(law.bounds[1]) and not hasattr(law, "generating"):
         return 4096 if few else 512
-    return 512 if few or isinstance(world.value, Binary) else 384
+    return 384 if not few and getattr(law, "corners", 1) > 1 else 512
 
 
 # Supports: which sets are active, and which features that makes active.
 
 
 class Supports(NamedTuple):
-    """All supports with the same number of active features."""
+    """Supports, those with most active features first."""
 
-    features: np.ndarray  # (support, active feature)
-    sets: np.ndarray  # (support, active set)
+    features: np.ndarray  # (support, active feature), filled up with the number of features
+    active: np.ndarray  # how many features are
+    sets: np.ndarray  # (support, set): whether it is active
     share: np.ndarray  # the chance of these features, given these sets
 
 
 @lru_cache(maxsize=64)
-def supports(sizes, together, count) -> tuple[Supports, ...]:
-    """The supports of exactly `count` active sets, grouped by their number of features."""
-    starts = np.cumsum((0, *sizes))
-    found: dict[int, list] = {}
-    for sets in combinations(range(len(sizes)), count):
+def supports(sizes, together, counts) -> Supports:
+    """The supports in which so many sets are active, for each of `counts`."""
+    starts, found = np.cumsum((0, *sizes)), []
+    for sets in (sets for count in counts for sets in combinations(range(len(sizes)), count)):
         members = [range(starts[s], starts[s + 1]) for s in sets]
-        if together:
-            choices, share = [tuple(j for m in members for j in m)], 1.0
-        else:
-            choices, share = list(product(*members)), 1 / math.prod(sizes[s] for s in sets)
-        for features in choices:
-            found.setdefault(len(features), []).append((features, sets, share))
-    return tuple(
-        Supports(
-            np.array([f for f, _, _ in group], np.int32).reshape(len(group), size),
-            np.array([s for _, s, _ in group], np.int32).reshape(len(group), count),
-            np.array([w for _, _, w in group]),
-        )
-        for size, group in found.items()
+        choices = [tuple(j for m in members for j in m)] if together else list(product(*members))
+        found += [(features, sets, 1 / len(choices)) for features in choices]
+    found.sort(key=lambda support: -len(support[0]))
+    features = np.full((len(found), len(found[0][0])), starts[-1], np.int32)
+    active = np.zeros((len(found), len(sizes)), bool)
+    for row, (members, sets, _) in enumerate(found):
+        features[row, : len(members)] = members
+        active[row, list(sets)] = True
+    return Supports(
+        features, np.array([len(f) for f, _, _ in found]), active, np.array([w for _, _, w in found])
     )
 
 
 def probability(world: World, group: Supports) -> Float[Array, " support"]:
     """The chance of each support."""
-    active = np.zeros((len(group.sets), len(world.sizes)), bool)
-    np.put_along_axis(active, group.sets, True, axis=1)
-    return double(group.share) * jnp.where(active, world.chance, 1 - world.chance).prod(-1)
+    return double(group.share) * jnp.where(group.sets, world.chance, 1 - world.chance).prod(-1)
 
 
-# Means over the values of the active features, in closed form. All are of `z |z| / 2`, from which
-# the rest follows: `|z|` times a feature is its derivative by that feature's gain.
+def _gains(gains, group):
+    return jnp.concatenate([gains, jnp.zeros_like(gains[:1])])[group.features]
 
 
-def half_signed_square(world, law, i, own, c, gains, group: Supports) -> Float[Array, " support"]:
-    """`E[z |z|] / 2` given each support. Feature `i` has the gain `own` and the law `law`."""
-    here = group.features == i
-    g = jnp.where(here, own, gains[group.features])
-    columns = [g[:, a] for a in range(g.shape[1])]
-    if isinstance(world.value, Uniform | Binary):
-        low, high = (
-            jnp.where(here, double(a), b) for a, b in zip(law.bounds, world.value.bounds, strict=True)
-        )
-        c = c + (g * low).sum(-1)
-        widths = [] if isinstance(world.value, Binary) else list(jnp.moveaxis(g * (high - low), 1, 0))
-        return _cube_mean(c, _by_size(widths))
-    if isinstance(world.value, Gaussian) and world.target == "x":
-        return _gaussian_mean(c, world.value.scale**2 * (g**2).sum(-1))
-    if not columns:
-        return _signed_power(2, c) * jnp.ones(len(g))
-    (g,) = columns
-    if isinstance(world.value, Exponential):
-        return _ray_mean(c, g, world.value)
-    other = _gaussian_mean(c, (world.value.scale * g) ** 2)
-    return jnp.where(here[:, 0], _ray_mean(c, g, law), other)
+def _closed(world, i, gains, c, group, weight, kink, H=0.0):
+    """What has a kink, given each support, in sum: of `z |z| / 2 - H z / 2` and `t |z| - H t / 2` as much as `kink` says.
 
-
-def _by_size(gains):
-    # Largest magnitude first: a bubble sort, since there are few.
-    for end in range(len(gains) - 1, 0, -1):
-        for at in range(end):
-            a, b = gains[at], gains[at + 1]
-            right = jnp.abs(a) >= jnp.abs(b)
-            gains[at], gains[at + 1] = jnp.where(right, a, b), jnp.where(right, b, a)
-    return gains
-
-
-def _cube_mean(c, gains):
-    """The mean of `z |z| / 2` over u in the unit cube, with `z = c + gains . u`, the largest first.
-
-    Let F_k be the k-th antiderivative of z|z|/2, `sgn(z)^(k+1) |z|^(k+2) / (k+2)!`. Where z has one
-    sign the mean of F_k is a polynomial. Where it has both, the integral along the largest gain is
-    a difference of means of F_(k+1), in one dimension less, divided by that gain. Since |z| is
-    then at most a few times the gain, nothing is lost to rounding, however small the others are.
+    The latter is the derivative of the former by the gain of feature i itself.
     """
-    middles = [reduce(add, gains, 2 * c)[None] / 2]
-    for g in gains:
-        middles.append(jnp.concatenate([middles[-1] + g / 2, middles[-1] - g / 2]))
-    mean = _signed_power(2 + len(gains), middles[-1])
-    # E[exp(t (z - middle))] over the gains that are left, as a series in t^2: a product of
-    # `sinh(g t / 2) / (g t / 2)`.
-    series, reach = [jnp.ones_like(c)], jnp.zeros_like(c)
-    for k in reversed(range(len(gains))):
-        g, middle, degree = gains[k], middles[k], 2 + k
-        factor = [jnp.ones_like(c)]
-        for m in range(1, degree // 2 + 1):
-            factor.append(factor[-1] * (g / 2) ** 2 / (2 * m * (2 * m + 1)))
-        series = [
-            reduce(add, (factor[a] * series[m - a] for a in range(m + 1) if m - a < len(series)))
-            for m in range(degree // 2 + 1)
-        ]
-        reach = reach + jnp.abs(g) / 2
-        powers = (
-            part * middle ** (degree - 2 * m) / math.factorial(degree - 2 * m)
-            for m, part in enumerate(series)
-        )
-        crossing = jnp.abs(middle) < reach
-        above, below = jnp.split(mean, 2)
-        across = (above - below) / jnp.where(crossing, g, 1.0)
-        mean = jnp.where(crossing, across, jnp.sign(middle) * reduce(add, powers))
-    return mean[0]
+    here, g, total = group.features == i, _gains(gains, group), 0.0
+    for share, sign, law in world.parts:
+
+        def mean(own, law=law):
+            each = jnp.where(here, own, g)
+            z = c + (each * jnp.where(here, double(law.mean), double(world.value.mean))).sum(-1)
+            square = signed_square(c) + jnp.zeros_like(z)
+            if each.size:
+                square = world.value.signed_square(c, each, group.active, here, law)
+            return weight @ (square - H / 2 * z)
+
+        value, slope = jax.jvp(mean, (sign * gains[i],), (jnp.ones_like(c),))
+        total = total + share * (kink[0] * value + kink[1] * slope)
+    return total
 
 
-def _signed_power(degree, z):
-    return jnp.sign(z) * z**degree / math.factorial(degree)
-
-
-def _gaussian_mean(mean, variance):
-    """`E[z |z|] / 2` for normal z."""
-    spread = jnp.where(variance > 0, variance, 1.0)
-    t = mean / jnp.sqrt(2 * spread)
-    density = jnp.sqrt(spread / (2 * math.pi)) * jnp.exp(-(t**2))
-    smooth = (mean**2 + spread) * erf(t) / 2 + mean * density
-    return jnp.where(variance > 0, smooth, _signed_power(2, mean))
-
-
-def _ray_mean(c, g, law):
-    """`E[z |z|] / 2` for `z = c + g x`, x >= 0 of an unbounded law."""
-    whole = c**2 + 2 * c * g * law.mean + g**2 * law.square
-    crossing = (c * g < 0) & (jnp.abs(c) < 1000 * law.scale * jnp.abs(g))
-    level = jnp.where(crossing, -c / jnp.where(crossing, g, 1.0), 0.0)
-    side = jnp.where(c != 0, jnp.sign(c), jnp.sign(g))
-    return jnp.where(crossing, jnp.sign(g) * (g**2 * law.beyond(level) - whole / 2), side * whole / 2)
-
-
-# All supports.
+# Moments.
 
 
 def _moments(world, i, gains, c):
@@ -248,39 +178,16 @@ def _moments(world, i, gains, c):
     return active * square, active * t_mean, tz, z, zz
 
 
-def _closed(world, i, gains, c, weighted, H=0.0):
-    """Sums over supports of `z |z| / 2 - H z / 2` and `t |z| - H t / 2`.
-
-    `weighted` has pairs of supports and their weights.
-    """
-    value = slope = 0.0
-    for share, sign, law in world.parts:
-
-        def mean(own, law=law):
-            total = 0.0
-            for group, weight in weighted:
-                here = group.features == i
-                z = c + jnp.where(here, own * law.mean, gains[group.features] * world.value.mean).sum(-1)
-                total = total + weight @ (half_signed_square(world, law, i, own, c, gains, group) - H / 2 * z)
-            return total
-
-        a, b = jax.jvp(mean, (sign * gains[i],), (jnp.ones_like(c),))
-        value, slope = value + share * a, slope + share * b
-    return value, slope
-
-
-def _moments_of(world, i, gains, c, weighted):
+def _moments_of(world, i, gains, c, group, weight):
     """`E[t^2]`, `E[t z]` and `E[z^2]` over these supports."""
-    value = world.value
+    mean, square = world.value.mean, world.value.square
     t_x, t_mean = _target_moments(world)
-    tt = tz = zz = jnp.zeros_like(c)
-    for group, weight in weighted:
-        g, active = gains[group.features], (group.features == i).any(-1)
-        z = c + value.mean * g.sum(-1)
-        tt = tt + weight @ jnp.where(active, double(value.square), 0.0)
-        tz = tz + weight @ jnp.where(active, t_x * gains[i] + t_mean * (z - value.mean * gains[i]), 0.0)
-        zz = zz + weight @ (z**2 + (value.square - value.mean**2) * (g**2).sum(-1))
-    return tt, tz, zz
+    g, active = _gains(gains, group), (group.features == i).any(-1)
+    z = c + mean * g.sum(-1)
+    tt = jnp.where(active, double(square), 0.0)
+    tz = jnp.where(active, t_x * gains[i] + t_mean * (z - mean * gains[i]), 0.0)
+    zz = z**2 + (square - mean**2) * (g**2).sum(-1)
+    return weight @ tt, weight @ tz, weight @ zz
 
 
 def _target_moments(world):
@@ -289,21 +196,147 @@ def _target_moments(world):
     return sum(w * sign * law.square for w, sign, law in parts), sum(w * law.mean for w, _, law in parts)
 
 
-class _Spectrum(NamedTuple):
-    """`E[exp(s z)]` at several points s is `rest + slope * own`, with `own` for feature i's own part of z."""
-
-    rest: Complex
-    slope: Complex
-
-    def at(self, own: Complex) -> Complex:
-        return tuple(map(add, self.rest, times(self.slope, own)))
-
-    def less(self, share, few: "_Spectrum") -> "_Spectrum":
-        return jax.tree.map(lambda a, b: a - share * b, self, few)
+# Sums over points s, of products over all sets: `M(s) = E[exp(s z)]`, by harmonics or along a contour.
 
 
-def _characteristic(world, i, gains, c, harmonics):
-    """`E[z |z|] / 2` and `E[t |z|]` through the characteristic function of z.
+def _harmonic(law, gains, points):
+    """`E[exp(s g x)]` at multiples `k` of an imaginary s, for each gain g."""
+    angle, k = points
+    return law.phase(angle * gains, k)
+
+
+def _along(law, gains, points):
+    return law.generating(tuple(gains[..., None] * part for part in points))
+
+
+def _of_set(phi, size, together):
+    """What an active set makes of its members' `phi`: `(phi of the set, its derivative by each member's)`.
+
+    Where a set has fewer members than others, the rest have gains of 0: `phi = 1`.
+    """
+    flat, n = (jnp.ones_like(phi[0]), jnp.zeros_like(phi[0])), len(phi[0])
+    if not together:
+        return ((phi[0].sum(0) - (n - size)) / size, phi[1].sum(0) / size), (flat[0] / size, flat[1])
+    if n == 1:
+        return (phi[0][0], phi[1][0]), flat
+    phi = _apart_from_zero(phi)
+    whole = _product(phi)
+    return whole, _over(whole, phi)
+
+
+def _apart_from_zero(a: Complex) -> Complex:
+    """So that one factor of a product can be divided out of it."""
+    tiny = a[0] ** 2 + a[1] ** 2 < double(1e-100)
+    return jnp.where(tiny, double(1e-50), a[0]), jnp.where(tiny, 0.0, a[1])
+
+
+def _over(a: Complex, b: Complex) -> Complex:
+    """`a / b`."""
+    size = b[0] ** 2 + b[1] ** 2
+    return times(a, (b[0] / size, -b[1] / size))
+
+
+def _product(factors: Complex) -> Complex:
+    """The product of complex numbers over the first axis, in a tree."""
+    real, imag = factors
+    while (n := len(real)) > 1:
+        half = n // 2
+        paired = times((real[:half], imag[:half]), (real[half : 2 * half], imag[half : 2 * half]))
+        odd = slice(2 * half, None)
+        real, imag = (jnp.concatenate([new, old[odd]]) for new, old in zip(paired, (real, imag), strict=True))
+    return real[0], imag[0]
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _over_sets(transform, together, law, points, gains, sizes, chance, odds, whole, few):
+    """`Re sum_s (whole prod_j (1 - p_j + p_j phi_j) + few sum_j odds_j phi_j)`, with `phi_j` of the active set j.
+
+    `gains` has a row for each set. Every factor of the product is divided out of it for the gradient: that costs
+    no digits, as a quotient of products of the same numbers, and one pass for the product and another for
+    the gradient take no memory. `points`, `odds` and the law itself count as constants.
+    """
+    return _over_sets_jvp(transform, together, (law, points, gains, sizes, chance, odds, whole, few), None)
+
+
+def _over_sets_jvp(transform, together, primals, tangents):
+    law, points, gains, sizes, chance, odds, whole, few = primals
+
+    def factor(p, phi):
+        return _apart_from_zero((1 - p + p * phi[0], p * phi[1]))
+
+    def multiply(sums, each):
+        g, size, p, odd = each
+        phi, _ = _of_set(transform(law, g, points), size, together)
+        return (times(sums[0], factor(p, phi)), jax.tree.map(lambda a, b: a + odd * b, sums[1], phi)), None
+
+    one, zero = jnp.ones_like(whole[0]), jnp.zeros_like(whole[0])
+    (all_sets, any_set), _ = jax.lax.scan(multiply, ((one, zero), (zero, zero)), (gains, sizes, chance, odds))
+    value = real_sum(whole, all_sets) + real_sum(few, any_set)
+    if tangents is None:
+        return value
+    total = times(whole, all_sets)
+
+    def slopes(_, each):
+        g, size, p, odd = each
+        at, slope = jax.jvp(lambda g: transform(law, g, points), (g,), (jnp.ones_like(g),))
+        phi, part = _of_set(at, size, together)
+        others = _over(total, factor(p, phi))
+        by_phi = tuple(p * a + odd * b for a, b in zip(others, few, strict=True))
+        by_p = real_sum(others, (phi[0] - 1, phi[1]))
+        return None, (real_sum(times(by_phi, part), slope), by_p)
+
+    _, (by_gain, by_chance) = jax.lax.scan(slopes, None, (gains, sizes, chance, odds))
+    _, _, d_gains, _, d_chance, _, d_whole, d_few = tangents
+    change = (by_gain * d_gains).sum() + (by_chance * d_chance).sum()
+    return value, change + real_sum(d_whole, all_sets) + real_sum(d_few, any_set)
+
+
+_over_sets.defjvp(_over_sets_jvp)
+
+
+def _spectral(world, i, gains, transform, points, s, weights, turn, few=None):
+    """`Re sum_s (a M(s) + b M_t(s))` with the two `weights`, `M = E[exp(s z)]` and `M_t = E[t exp(s z)]`.
+
+    `turn` is `exp(s c)`. With `few`, less the same for no active set and one, in the units and with the odds and
+    the turn that it has.
+    """
+    a, b = weights
+    at, n = jnp.asarray(world.set_of)[i], len(world.set_of)
+    p, size, members = world.chance[at], double(world.sizes)[at], jnp.asarray(world.members)
+    padded = jnp.concatenate([gains, jnp.zeros_like(gains[:1])])
+    # Feature i's own part, and those of its mates. A gain of 0 makes phi = 1.
+    own = t_own = (0.0, 0.0)
+    for share, sign, law in world.parts:
+        here, slope = jax.jvp(
+            lambda g, law=law: transform(law, g[None], points), (sign * gains[i],), (jnp.ones_like(gains[i]),)
+        )
+        own = tuple(x + share * y[0] for x, y in zip(own, here, strict=True))
+        t_own = tuple(x + share * y for x, y in zip(t_own, _over(tuple(y[0] for y in slope), s), strict=True))
+    mine = tuple(x + y for x, y in zip(times(a, own), times(b, t_own), strict=True))
+    if members.shape[1] > 1:
+        mates = transform(world.value, padded[jnp.where(members[at] == i, n, members[at])], points)
+        if world.together:
+            mine = times(mine, _product(mates))
+        else:
+            rest = mates[0].sum(0) - (members.shape[1] - size + 1), mates[1].sum(0)
+            mine = tuple((x + y) / size for x, y in zip(mine, times(a, rest), strict=True))
+    other = np.arange(len(world.sizes)) != at
+    chance, odds = jnp.where(other, world.chance, 0.0), jnp.zeros_like(world.chance)
+    whole = times(turn, tuple((1 - p) * x + p * y for x, y in zip(a, mine, strict=True)))
+    less, rest = tuple(jnp.zeros_like(part) for part in whole), 0.0
+    if few is not None:
+        none, odds, shifted = few
+        less = tuple(-none * part for part in times(shifted, a))
+        rest = real_sum(less, (1.0, 0.0)) - none * odds[at] * real_sum(shifted, mine)
+        odds = jnp.where(other, odds, 0.0)
+    law, sizes = world.value, double(world.sizes)
+    return rest + _over_sets(
+        transform, world.together, law, points, padded[members], sizes, chance, odds, whole, less
+    )
+
+
+def _characteristic(world, i, gains, c, kink, harmonics):
+    """What has a kink, in sum, through the characteristic function of z: of `E[z |z|] / 2` and `E[t |z|]` as much as `kink` says.
 
     For |z| <= H, with k over the odd numbers,
 
@@ -316,82 +349,47 @@ def _characteristic(world, i, gains, c, harmonics):
     H = _range(world, gains, c, 48 / harmonics)
     k = np.arange(1, 2 * harmonics, 2, dtype=np.int32)
     smooth = np.exp(-36 * (k / (2 * harmonics)) ** 16)
-    psi = world.value.phase(jnp.pi * gains / H, k)
-    one_closed = not world.together or max(world.sizes) <= closed_size(world)
-    whole = _spectrum(world, i, psi, world.chance)
-    none, odds, few, shift = _few(world, i, psi, gains, H, k, one_closed)
-    spectrum = whole.less(none, few)
-    own, t_own = _own_phase(world, gains[i], H, k)
-    turn = phases(jnp.pi * c / H, k)
-    phi, t_phi = times(turn, spectrum.at(own)), times(turn, times(spectrum.slope, t_own))
-    _, t, _, z, _ = _moments(world, i, gains, c)
-    value = H * z / 2 - 4 * H**2 / math.pi**3 * (phi[1] @ double(smooth / k**3.0))
-    slope = H * t / 2 - 4 * H / math.pi**2 * (t_phi[0] @ double(smooth / k**2.0))
-    weighted = [
-        (group, none * double(group.share) * odds[group.sets].prod(-1))
-        for count in range(1 + one_closed)
-        for group in supports(world.sizes, world.together, count)
-    ]
-    few_value, few_slope = _closed(world, i, gains, c + shift, weighted, H)
-    return value + few_value, slope + few_slope
-
-
-def _in_sets(world, i, psi):
-    """Each set's `E[exp(s z)]` while it is active, with feature i left out; and what i makes of its own.
-
-    The latter is `q0 + q1 * own`.
-    """
-    at = jnp.asarray(world.set_of)[i]
-    mine = (np.arange(len(world.set_of), dtype=np.int32) == i)[:, None]
-    in_set = _of_sets(
-        (jnp.where(mine, 1.0 if world.together else 0.0, psi[0]), jnp.where(mine, 0.0, psi[1])), world
+    one = (max(world.sizes) if world.together else 1) <= closed_size(world)
+    none, odds, shift = _few(world, i, gains, jnp.pi * harmonics / H, one)
+    angle, odd, flat = jnp.pi / H, double(k), jnp.zeros(harmonics, jnp.float64)
+    weights = (
+        (flat, kink[0] * 4 * H**2 / math.pi**3 * double(smooth / k**3.0)),
+        (-kink[1] * 4 * H / math.pi**2 * double(smooth / k**2.0), flat),
     )
-    part, nothing = tuple(a[at] for a in in_set), (0.0, 0.0)
-    size = double(world.sizes)[at]
-    q0, q1 = (nothing, part) if world.together else (part, (1 / size, 0.0))
-    other = (np.arange(len(world.sizes), dtype=np.int32) != at)[:, None]
-    return in_set, q0, q1, other, at
+    few = none, odds, phases(angle * (c + shift), odd)
+    points = angle, odd
+    series = _spectral(
+        world, i, gains, _harmonic, points, (flat, angle * odd), weights, phases(angle * c, odd), few
+    )
+    group = supports(world.sizes, world.together, tuple(range(1 + one)))
+    weight = none * double(group.share) * jnp.where(group.sets, odds, 1.0).prod(-1)
+    _, t, _, z, _ = _moments(world, i, gains, c)
+    # Recomputed for the gradient: memory.
+    closed = jax.checkpoint(lambda gains, c: _closed(world, i, gains, c, group, weight, kink, H))
+    return H / 2 * (kink[0] * z + kink[1] * t) + series + closed(gains, c + shift)
 
 
-def _spectrum(world, i, psi, chance) -> _Spectrum:
-    in_set, q0, q1, other, at = _in_sets(world, i, psi)
-    p = jnp.where(other, chance[:, None], 0.0)
-    rest = _product((1 - p + p * in_set[0], p * in_set[1]))
-    p = chance[at]
-    return _Spectrum(times(rest, (1 - p + p * q0[0], p * q0[1])), times(rest, (p * q1[0], p * q1[1])))
-
-
-def _few(world, i, psi, gains, H, k, one):
-    """The same for no active set and, with `one`, one: in units of `none`, with the odds of each set.
+def _few(world, i, gains, finest, one):
+    """What is taken out of the series: the weight of no active set, the odds of each, and a shift of c.
 
     Any weights of these supports will do, since the series takes up the difference. Sets other than i's
     whose gains are too small for the series to tell them from none count as inactive, and the chance to
-    be inactive has a floor: so the series has little left that converges slowly. The last number is what
-    the sets that do not count add to z on average. As a shift of c, it keeps the derivative by a gain of
-    0 out of the series.
+    be inactive has a floor: so the series has little left that converges slowly. The shift is what
+    the sets that do not count add to z on average. It keeps the derivative by a gain of
+    0 out of the series. Without `one`, no set counts.
     """
-    in_set, q0, q1, other, at = _in_sets(world, i, psi)
-    seen = -jnp.expm1(-((jnp.pi * (len(k) / H) * gains) ** 2))
+    seen = -jnp.expm1(-((finest * gains) ** 2))
     seen = jax.ops.segment_max(seen, world.set_of, len(world.sizes))
-    seen = stop_gradient(jnp.where(other[:, 0] | (not one), seen, 1.0))
+    other = np.arange(len(world.sizes)) != jnp.asarray(world.set_of)[i]
+    seen = stop_gradient(jnp.where(other | (not one), seen, 1.0))
     counted = stop_gradient(jnp.minimum(world.chance * seen, 1 - 1e-9))
-    none, odds = jnp.prod(1 - counted), counted / (1 - counted)
+    none, odds = jnp.prod(1 - counted), counted / (1 - counted) * one
     unseen = stop_gradient(world.chance) * (1 - seen) / (1 if world.together else double(world.sizes))
-    shift = unseen[world.set_of] * world.value.mean @ gains
-    flat = jnp.zeros_like(psi[0][0])
-    few = _Spectrum((flat + 1, flat), (flat, flat))
-    if one:
-        sums = (jnp.where(other, odds[:, None] * part, 0.0).sum(0) for part in in_set)
-        few = _Spectrum(
-            tuple(a + b + odds[at] * q for a, b, q in zip(few.rest, sums, q0, strict=True)),
-            tuple(a + odds[at] * q for a, q in zip(few.slope, q1, strict=True)),
-        )
-    turn = phases(jnp.pi * shift / H, k)
-    return none, odds, _Spectrum(times(few.rest, turn), times(few.slope, turn)), shift
+    return none, odds, unseen[world.set_of] * world.value.mean @ gains
 
 
-def _contour(world, i, gains, c, points):
-    """`E[z |z|] / 2` and `E[t |z|]` for exponential values, from the moment generating function M.
+def _contour(world, i, gains, c, kink, count):
+    """The same where the law has a moment generating function beyond the imaginary axis, from that of z, M.
 
     For c <= 0, with s along any path around the poles of positive real part, left of them,
 
@@ -403,84 +401,50 @@ def _contour(world, i, gains, c, points):
     """
     flip = jnp.where(c > 0, -1.0, 1.0)
     gains, c = flip * gains, flip * c
-    law, chance = world.value, world.chance
     # Where the path crosses the axis: near the saddle of the integrand, left of the first pole.
-    fixed, level, p = stop_gradient((law.scale * gains, c, chance))
+    fixed, level = stop_gradient((gains / world.value.pole, c))
     top = fixed.max()
     pole = 1 / jnp.where(top > 0, top, jnp.maximum(jnp.abs(fixed).max() + jnp.abs(level), 1e-60))
     tries = 0.8 * double(2.0 ** -np.arange(0, 20, 0.5)) * pole
-    flat = jnp.zeros((len(gains), len(tries)))
-    whole = _spectrum(world, i, (1 / (1 - fixed[:, None] * tries), flat), p)
-    height = whole.rest[0] + whole.slope[0] / (1 - fixed[i] * tries)
-    height = jnp.log(height) + tries * level - 3 * jnp.log(tries)
+    height = _log_moment(world, stop_gradient(gains), tries[:, None]) + tries * level - 3 * jnp.log(tries)
     start = (jnp.where(height == height.min(), tries, 0.0)).max()
     width = jnp.minimum(start, pole - start)
-    step = 36 / points
-    v = step * np.arange(points)
+    step = 36 / count
+    v = step * np.arange(count)
     cosh, sinh = double(np.cosh(v)), double(np.sinh(v))
     s = start + width * (cosh - 1) / 2, width * sinh
-    ds = width * sinh / 2, width * cosh
-
-    def transform(g):
-        re, im = 1 - law.scale * g[..., None] * s[0], law.scale * g[..., None] * s[1]
-        size = re**2 + im**2
-        return re / size, im / size
-
-    spectrum = _spectrum(world, i, transform(gains), chance)
-    own = transform(gains[i])
-    grow = jnp.exp(c * s[0])
-    turn = grow * jnp.cos(c * s[1]), grow * jnp.sin(c * s[1])
-    phi = times(turn, spectrum.at(own))
-    t_phi = times(turn, times(spectrum.slope, tuple(law.scale * part for part in times(own, own))))
     size = s[0] ** 2 + s[1] ** 2
     inverse = s[0] / size, -s[1] / size
-    once = times(times(inverse, inverse), ds)
-    weight = double(np.where(v == 0, 0.5, 1.0) * step / math.pi)
-    square = weight @ times(phi, times(once, inverse))[1] * 2
-    product = weight @ times(t_phi, once)[1]
-    _, _, tz, _, zz = _moments(world, i, gains, c)
-    return flip * (square - zz / 2), 2 * product - tz
-
-
-def _of_sets(psi, world):
-    """The characteristic function of each set that is active, from those of its features."""
-    sizes = world.sizes
-    if max(sizes) == 1:
-        return psi
-    widest, starts = max(sizes), np.cumsum((0, *sizes))
-    place = np.full((widest, len(sizes)), len(world.set_of), np.int32)
-    for s, size in enumerate(sizes):
-        place[:size, s] = np.arange(starts[s], starts[s + 1])
-    filler = 1.0 if world.together else 0.0
-    padded = tuple(
-        jnp.concatenate([part, jnp.full_like(part[:1], fill)])[place]
-        for part, fill in zip(psi, (filler, 0.0), strict=True)
+    once = times(times(inverse, inverse), (width * sinh / 2, width * cosh))
+    twice = times(once, inverse)
+    # Imaginary parts are the real ones of -i times the same.
+    weight = 2 * double(np.where(v == 0, 0.5, 1.0) * step / math.pi)
+    weights = (
+        (kink[0] * flip * weight * twice[1], -kink[0] * flip * weight * twice[0]),
+        (kink[1] * weight * once[1], -kink[1] * weight * once[0]),
     )
+    grow = jnp.exp(c * s[0])
+    turn = grow * jnp.cos(c * s[1]), grow * jnp.sin(c * s[1])
+    _, _, tz, _, zz = _moments(world, i, gains, c)
+    series = _spectral(world, i, gains, _along, s, s, weights, turn)
+    return series - kink[0] * flip * zz / 2 - kink[1] * tz
+
+
+def _log_moment(world, gains, s):
+    """`log E[exp(s z)]` but for c, at real s: for each row of `s`."""
+    sets, sizes = world.set_of, double(world.sizes)
+    cumulant = world.value.cumulant(s * gains)
     if world.together:
-        return _product(padded)
-    return tuple(part.sum(0) / double(sizes)[:, None] for part in padded)
-
-
-def _product(factors):
-    """The product of complex numbers over the first axis, in a tree: its gradient divides by nothing."""
-    real, imag = factors
-    while (n := len(real)) > 1:
-        half = n // 2
-        paired = times((real[:half], imag[:half]), (real[half : 2 * half], imag[half : 2 * half]))
-        odd = slice(2 * half, None)
-        real, imag = (jnp.concatenate([new, old[odd]]) for new, old in zip(paired, (real, imag), strict=True))
-    return real[0], imag[0]
-
-
-def _own_phase(world, gain, H, k):
-    """`E[exp(i s)]` and `E[t exp(i s)]`, with `s = pi k gain x / H`, for feature i being active."""
-    phase, t_phase = (0.0, 0.0), (0.0, 0.0)
-    for share, sign, law in world.parts:
-        angle = sign * jnp.pi * gain / H
-        here, slope = jax.jvp(lambda a, law=law: law.phase(a, k), (angle,), (jnp.ones_like(angle),))
-        phase = phase[0] + share * here[0], phase[1] + share * here[1]
-        t_phase = t_phase[0] + share * slope[1] / k, t_phase[1] - share * slope[0] / k
-    return phase, t_phase
+        active = jax.ops.segment_sum(cumulant.T, sets, len(sizes)).T
+    else:
+        top = jax.ops.segment_max(cumulant.T, sets, len(sizes)).T
+        inside = jnp.exp(cumulant - jnp.where(jnp.isfinite(top), top, 0.0)[:, sets])
+        active = top + jnp.log(jax.ops.segment_sum(inside.T, sets, len(sizes)).T / sizes)
+    chance = stop_gradient(world.chance)
+    log = jnp.logaddexp(
+        jnp.log1p(-jnp.minimum(chance, 1 - 1e-16)), jnp.log(jnp.maximum(chance, 1e-300)) + active
+    )
+    return log.sum(-1)
 
 
 def _range(world, gains, c, margin):
@@ -489,27 +453,14 @@ def _range(world, gains, c, margin):
     The series has a second kink at |z| = H, to be kept away from. No further than the largest
     possible |z|; less where Chernoff's bound shows that all but exp(-36) is nearer.
     """
-    gains, c, chance = stop_gradient((gains, c, world.chance))
-    sets, sizes = world.set_of, double(world.sizes)
+    gains, c = stop_gradient((gains, c))
     low, high = world.value.bounds
     largest = jnp.maximum(jnp.abs(gains).max(), 1e-300)
-    scale = largest * math.sqrt(world.value.square)
-    s = double(2.0 ** np.arange(-4, 7))[:, None] / scale
+    s = double(2.0 ** np.arange(-4, 7))[:, None] / (largest * math.sqrt(world.value.square))
     ends = []
     for sign in (1, -1):
-        a = sign * gains
-        bound = _set_bound(a, low, high, world) if math.isfinite(high - low) else jnp.inf
-        cumulant = world.value.cumulant(s * a)
-        if world.together:
-            active = jax.ops.segment_sum(cumulant.T, sets, len(sizes)).T
-        else:
-            top = jax.ops.segment_max(cumulant.T, sets, len(sizes)).T
-            inside = jnp.exp(cumulant - jnp.where(jnp.isfinite(top), top, 0.0)[:, sets])
-            active = top + jnp.log(jax.ops.segment_sum(inside.T, sets, len(sizes)).T / sizes)
-        log = jnp.logaddexp(
-            jnp.log1p(-jnp.minimum(chance, 1 - 1e-16)), jnp.log(jnp.maximum(chance, 1e-300)) + active
-        )
-        tail = ((log.sum(-1) + 36) / s[:, 0]).min()
+        bound = _set_bound(sign * gains, low, high, world) if math.isfinite(high - low) else jnp.inf
+        tail = ((_log_moment(world, sign * gains, s) + 36) / s[:, 0]).min()
         ends.append(sign * c + jnp.minimum(bound, tail))
     # Members of a set may cancel; H must not be so small that phases overflow.
     H = jnp.maximum(jnp.maximum(*ends), jnp.maximum(1e-3 * largest, 1e-300))
@@ -526,28 +477,23 @@ def _set_bound(a, low, high, world):
 
 
 def _smooth(world, i, gains, c, activation, harmonics):
-    """`E[f(z)^2]` and `E[t f(z)]` for any f: its Fourier series on [-H, H], times the characteristic function.
+    """`E[f(z)^2] - 2 E[t f(z)]` for any f: its Fourier series on [-H, H], times the characteristic function.
 
     A window takes f to 0 in the margin within H, so that its periodic continuation is smooth.
     """
     margin = 64 / harmonics
     H = _range(world, gains, c, margin)
     k = np.arange(1, 2 * harmonics, 2, dtype=np.int32)
-    spectrum = _spectrum(world, i, world.value.phase(jnp.pi / 2 * gains / H, k), world.chance)
-    own, t_own = _own_phase(world, gains[i], 2 * H, k)
-    turn = phases(jnp.pi / 2 * c / H, k)
-    phi, t_phi = times(turn, spectrum.at(own)), times(turn, times(spectrum.slope, t_own))
     u = (np.arange(8 * harmonics) + 0.5) / (4 * harmonics) - 1
     half = margin / (1 + margin) / 2
     window = double(np.vectorize(math.erfc)((np.abs(u) - (1 - half)) / half * 6) / 2)
     f = activations[activation](H * double(u))
-    angle = np.pi / 2 * np.outer(u, k)
-    cos, sin = double(np.cos(angle) / (4 * harmonics)), double(np.sin(angle) / (4 * harmonics))
-
-    def expectation(g, phi):
-        return (g * window) @ cos @ phi[0] + (g * window) @ sin @ phi[1]
-
-    return expectation(f**2, phi), expectation(f, t_phi)
+    turns = np.pi / 2 * np.outer(u, k)
+    cos, sin = double(np.cos(turns) / (4 * harmonics)), double(np.sin(turns) / (4 * harmonics))
+    weights = tuple(((g * window) @ cos, -(g * window) @ sin) for g in (f**2, -2 * f))
+    angle, odd = jnp.pi / 2 / H, double(k)
+    s = jnp.zeros_like(odd), angle * odd
+    return _spectral(world, i, gains, _harmonic, (angle, odd), s, weights, phases(angle * c, odd))
 
 
 def output_errors(
@@ -559,21 +505,23 @@ def output_errors(
     harmonics: int,
 ) -> Float[Array, " output"]:
     """`E[(t_i - activation(z_i))^2]` for each output i, with `z = A x + c`; outputs may be the first few only."""
+    if method == "enumeration":
+        group = supports(world.sizes, world.together, tuple(range(len(world.sizes) + 1)))
+        weight = probability(world, group)
 
     def error(i, gains, c):
         tt, _, tz, _, zz = _moments(world, i, gains, c)
         if activation == "identity":
             return tt - 2 * tz + zz
         if method == "quadrature":
-            ff, tf = _smooth(world, i, gains, c, activation, harmonics)
-            return tt - 2 * tf + ff
+            return tt + _smooth(world, i, gains, c, activation, harmonics)
+        kink = KINKS[activation]
         if method == "enumeration":
-            value, slope = _closed(world, i, gains, c, _all_supports(world))
-        elif isinstance(world.value, Exponential):
-            value, slope = _contour(world, i, gains, c, harmonics)
+            bent = _closed(world, i, gains, c, group, weight, kink)
         else:
-            value, slope = _characteristic(world, i, gains, c, harmonics)
-        return _error(activation, tt, tz, zz, value, slope)
+            by = _contour if hasattr(world.value, "generating") else _characteristic
+            bent = by(world, i, gains, c, kink, harmonics)
+        return _error(activation, tt, tz, zz, bent)
 
     return _each_output(error, A, c)
 
@@ -586,36 +534,31 @@ def errors_given(
     count: int,
 ) -> Float[Array, " feature"]:
     """The same, given that exactly `count` sets are active; 0 where that has no chance."""
-    groups = [(group, probability(world, group)) for group in supports(world.sizes, world.together, count)]
-    chance = reduce(add, [weight.sum() for _, weight in groups])
-    weighted = [(group, weight / jnp.where(chance > 0, chance, 1.0)) for group, weight in groups]
+    group = supports(world.sizes, world.together, (count,))
+    weight = probability(world, group)
+    weight = weight / jnp.where(weight.sum() > 0, weight.sum(), 1.0)
 
     def error(i, gains, c):
-        value, slope = _closed(world, i, gains, c, weighted)
-        tt, tz, zz = _moments_of(world, i, gains, c, weighted)
-        return _error(activation, tt, tz, zz, value, slope)
+        bent = 0.0
+        if activation != "identity":
+            bent = _closed(world, i, gains, c, group, weight, KINKS[activation])
+        return _error(activation, *_moments_of(world, i, gains, c, group, weight), bent)
 
     return _each_output(error, A, c)
 
 
-def _error(activation, tt, tz, zz, value, slope):
-    if activation == "identity":
-        return tt - 2 * tz + zz
-    return tt - 2 * slope + zz if activation == "abs" else tt - tz + zz / 2 + value - slope
+def _error(activation, tt, tz, zz, bent):
+    """`E[(t - f(z))^2]` from moments and what has a kink: as `KINKS` says, for `f(z) = max(z, 0) = (z + |z|) / 2`, for |z| and for z."""
+    return {"relu": tt - tz + zz / 2, "abs": tt + zz, "identity": tt - 2 * tz + zz}[activation] + bent
 
 
 def _each_output(error: Callable, A, c):
+    # A few at a time: their numbers stay in cache. As many each time, so that all run one program.
     n = len(c)
-    if n <= 64:
-        return jax.vmap(error)(jnp.arange(n, dtype=jnp.int32), A, c)
-    # A few at a time, computed anew for the gradient: memory.
-    return jax.lax.map(
-        jax.checkpoint(lambda row: error(*row)), (jnp.arange(n, dtype=jnp.int32), A, c), batch_size=16
-    )
-
-
-def _all_supports(world):
-    groups = (
-        g for count in range(len(world.sizes) + 1) for g in supports(world.sizes, world.together, count)
-    )
-    return [(group, probability(world, group)) for group in groups]
+    blocks = -(-n // 16)
+    width = -(-n // blocks)
+    rows = np.minimum(np.arange(blocks * width, dtype=np.int32), n - 1).reshape(blocks, width)
+    each = jax.vmap(error)
+    if blocks == 1:
+        return each(rows[0], A, c)
+    return jax.lax.map(lambda rows: each(rows, A[rows], c[rows]), rows).reshape(-1)[:n]

@@ -9,6 +9,7 @@ are computed in float64; samples have JAX's default precision. Draws are made as
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -23,6 +24,7 @@ class _Sets(eqx.Module):
     """Features in sets that are active independently of each other, with chances `set_density`."""
 
     set_density: eqx.AbstractVar[Float[Array, " set"]]
+    together: ClassVar[bool] = True  # all features of an active set are active, or one of them
 
     @abstractmethod
     def _drawn(self, key, n, density) -> Float[Array, "sample feature"]:
@@ -159,6 +161,7 @@ class Anticorrelated(_Sets):
     importance: Float[Array, " feature"]
     value: Value
     sizes: tuple[int, ...] = eqx.field(static=True)
+    together: ClassVar[bool] = False
 
     def __init__(self, set_density, sizes: Sequence[int], importance=1.0, value: Value = Uniform()):
         self.sizes = _sizes(sizes)

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Key
 from superpose import exact
 from superpose.features import Anticorrelated, Correlated, Empirical, Features, Independent
 from superpose.models import Network, activations
-from superpose.values import double
+from superpose.values import MEMBERS, double
 
 __all__ = ["Active", "Attacked", "Population", "Sampled", "attacks", "mean_activation", "mean_error"]
 
@@ -382,12 +382,20 @@ def _given(A, c, features, activation, target, count):
 
 
 def _world(features, target):
-    if not isinstance(features, Independent | Correlated | Anticorrelated):
+    lacking = [name for name in ("set_density", "sizes", "together", "value") if not hasattr(features, name)]
+    if lacking:
         raise ValueError(
-            f"exact losses are not known for {type(features).__name__} features; use losses.Sampled"
+            f"exact losses are not known for {type(features).__name__} features, which have no {lacking[0]}; "
+            "use losses.Sampled"
         )
-    together = not isinstance(features, Anticorrelated)
-    return exact.World(features.set_density, features.value, features.sizes, together, target)
+    law = features.value
+    lacking = [name for name in MEMBERS if not hasattr(law, name)]
+    if lacking:
+        raise ValueError(
+            f"exact losses need a law of values with {lacking[0]}, which {type(law).__name__} lacks; "
+            "add it (superpose/values.py says what it is) or use losses.Sampled"
+        )
+    return exact.World(features.set_density, law, features.sizes, features.together, target)
 
 
 def _can(method, world, activation, count=None):

@@ -1,0 +1,116 @@
+"""What the first exact loss of a size costs: seconds of tracing and compiling, lines of HLO, and a run.
+
+Each case is the loss and its gradient, for 64 models side by side as `minimize` takes them (one, for
+100 features), in a process of its own with nothing compiled before. Seconds are of CPU, and
+medians for a run, which is in milliseconds a model.
+
+    python benchmarks/compiling.py [CASE ...]
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+
+from superpose.features import Anticorrelated, Correlated, Independent
+from superpose.losses import Active, Population
+from superpose.models import ReluOutput
+from superpose.train import ensemble, minimize
+from superpose.values import Binary, Exponential, Gaussian, Uniform
+
+
+def independent(n, m, value=Uniform(), activation=None, **settings):
+    return (n, m, activation), Population(Independent(0.1, n_features=n, value=value), **settings)
+
+
+CASES = {
+    "2 in 1": lambda: independent(2, 1),
+    "3 in 2": lambda: independent(3, 2),
+    "5 in 2": lambda: independent(5, 2),
+    "6 in 2": lambda: independent(6, 2),
+    "8 in 3": lambda: independent(8, 3),
+    "20 in 5": lambda: independent(20, 5),
+    "100 in 20": lambda: independent(100, 20),
+    "gaussian 5 in 2": lambda: independent(5, 2, Gaussian()),
+    "exponential 5 in 2": lambda: independent(5, 2, Exponential()),
+    "binary 5 in 2": lambda: independent(5, 2, Binary()),
+    "binary 20 in 5": lambda: independent(20, 5, Binary()),
+    "correlated (2, 2)": lambda: ((4, 2, None), Population(Correlated(0.1, (2, 2)))),
+    "correlated (3, 3)": lambda: ((6, 2, None), Population(Correlated(0.1, (3, 3)))),
+    "correlated (3, 3, 3, 3)": lambda: ((12, 4, None), Population(Correlated(0.1, (3, 3, 3, 3)))),
+    "anticorrelated (2, 2)": lambda: ((4, 2, None), Population(Anticorrelated(0.1, (2, 2)))),
+    "anticorrelated (3, 3)": lambda: ((6, 2, None), Population(Anticorrelated(0.1, (3, 3)))),
+    "abs 5 in 4": lambda: independent(5, 4, Uniform(-1, 1), target="abs"),
+    "abs gaussian 5 in 4": lambda: independent(5, 4, Gaussian(), target="abs"),
+    "sigmoid 5 in 2": lambda: independent(5, 2, activation="sigmoid"),
+    "sigmoid 20 in 5": lambda: independent(20, 5, activation="sigmoid"),
+    "3 of 5 active": lambda: ((5, 2, None), Active(Independent(0.1, n_features=5), 3)),
+}
+
+
+def clocked(work):
+    cpu, wall = time.process_time(), time.perf_counter()
+    result = work()
+    return result, time.process_time() - cpu, time.perf_counter() - wall
+
+
+def measured(case):
+    """Of one case, in this process."""
+    (n, m, activation), loss = CASES[case]()
+    members = 64 if n < 100 else 1
+    models = ensemble(
+        lambda key: ReluOutput.init(n, m, activation=activation, key=key),
+        members=members, key=jax.random.key(0),
+    )  # fmt: skip
+    models = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), models)
+    both = jax.jit(jax.vmap(jax.value_and_grad(lambda model: loss(model))))
+    lowered, trace, _ = clocked(lambda: both.lower(models))
+    lines = lowered.as_text().count("\n")
+    run, build, _ = clocked(lambda: lowered.compile())
+    jax.block_until_ready(run(models))
+    taken, began = [], time.perf_counter()
+    while len(taken) < 5 or (time.perf_counter() - began < 2 and len(taken) < 100):
+        taken.append(clocked(lambda: jax.block_until_ready(run(models)))[1:])
+    cpu, wall = (1e3 * statistics.median(column) / members for column in zip(*taken, strict=True))
+    return [trace, build, lines, cpu, wall]
+
+
+def first(case):
+    """Seconds of CPU of the first `minimize` of 8 models, and of a second one."""
+    (n, m, activation), loss = CASES[case]()
+    models = ensemble(
+        lambda key: ReluOutput.init(n, m, activation=activation, key=key),
+        members=8, key=jax.random.key(0),
+    )  # fmt: skip
+    return [clocked(lambda: minimize(models, loss, progress=False))[1] for _ in range(2)]
+
+
+def alone(work, case):
+    told = subprocess.run(
+        [sys.executable, __file__, work, case], check=True, capture_output=True, text=True
+    ).stdout
+    return json.loads(told.splitlines()[-1])
+
+
+def main():
+    if sys.argv[1:2] in (["measured"], ["first"]):
+        return print(json.dumps(globals()[sys.argv[1]](sys.argv[2])))
+    print("## Compiling exact losses\n")
+    print("| case | lines | trace, s | compile, s | run, ms (wall) | first `minimize`, s | again |")
+    print("|---|---|---|---|---|---|---|")
+    for case in sys.argv[1:] or CASES:
+        trace, build, lines, cpu, wall = alone("measured", case)
+        begin, again = alone("first", case) if not case.startswith("100 ") else (float("nan"),) * 2
+        print(
+            f"| {case} | {lines:,} | {trace:.1f} | {build:.1f} | {cpu:.3g} ({wall:.3g}) | {begin:.1f} | {again:.1f} |",
+            flush=True,
+        )
+    return None
+
+
+if __name__ == "__main__":
+    main()
