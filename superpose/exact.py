@@ -6,18 +6,21 @@ independently of each other. `docs/exact.md` derives what is computed here.
 
 import math
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache, partial, reduce
 from itertools import combinations, product
+from operator import mul
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
+from jax.custom_derivatives import SymbolicZero
 from jax.lax import stop_gradient
 from jaxtyping import Array, Float
 
 from superpose.models import activations
-from superpose.values import Complex, double, phases, real_sum, signed_square, times
+from superpose.values import Complex, double, phases, signed_square
 
 METHODS = ("enumeration", "characteristic", "quadrature")
 # An error is a polynomial in moments, and so much of `E[z |z|] / 2` and of `E[t |z|]`.
@@ -196,17 +199,121 @@ def _target_moments(world):
     return sum(w * sign * law.square for w, sign, law in parts), sum(w * law.mean for w, _, law in parts)
 
 
-# Sums over points s, of products over all sets: `M(s) = E[exp(s z)]`, by harmonics or along a contour.
+# Sums over points s of what has the moment generating function of z, `M(s) = E[exp(s z)]`, as a factor.
 
 
 def _harmonic(law, gains, points):
-    """`E[exp(s g x)]` at multiples `k` of an imaginary s, for each gain g."""
+    """`E[exp(s g x)]` for each gain g, at the points s = i angle k."""
     angle, k = points
     return law.phase(angle * gains, k)
 
 
 def _along(law, gains, points):
+    """`E[exp(s g x)]` for each gain g, at points s of the plane."""
     return law.generating(tuple(gains[..., None] * part for part in points))
+
+
+def _times(*factors: Complex) -> Complex:
+    return reduce(lambda a, b: (a[0] * b[0] - a[1] * b[1], a[0] * b[1] + a[1] * b[0]), factors)
+
+
+def _plus(*terms: Complex) -> Complex:
+    return tuple(sum(parts) for parts in zip(*terms, strict=True))
+
+
+def _scaled(factor, a: Complex) -> Complex:
+    return factor * a[0], factor * a[1]
+
+
+def _over(a: Complex, b: Complex) -> Complex:
+    size = b[0] ** 2 + b[1] ** 2
+    return _times(a, (b[0] / size, -b[1] / size))
+
+
+def _spectral(world, i, gains, transform, points, s, weights, turn, few=None):
+    """`Re sum_s (a M(s) + b M_t(s))` with the two `weights`, `M = E[exp(s z)]` and `M_t = E[t exp(s z)]`.
+
+    `turn` is `exp(s c)`. With `few`, less the same for no active set and for one: `few` is the weight of none, the odds
+    of each, and the turn.
+    """
+    a, b = weights
+    at, n = jnp.asarray(world.set_of)[i], len(world.set_of)
+    p, size, members = world.chance[at], double(world.sizes)[at], jnp.asarray(world.members)
+    padded = jnp.concatenate([gains, jnp.zeros_like(gains[:1])])
+    # What feature i itself adds, and its mates. Gains of 0 make phi = 1.
+    mine = tuple(jnp.zeros_like(part) for part in turn)
+    for share, sign, law in world.parts:
+        own, slope = jax.jvp(
+            lambda g, law=law: transform(law, g, points), (sign * gains[i],), (jnp.ones_like(gains[i]),)
+        )
+        mine = _plus(mine, _scaled(share, _plus(_times(a, own), _times(b, _over(slope, s)))))
+    if members.shape[1] > 1:
+        mates = transform(world.value, padded[jnp.where(members[at] == i, n, members[at])], points)
+        each = [tuple(part[j] for part in mates) for j in range(members.shape[1])]
+        if world.together:
+            mine = _times(mine, *each)
+        else:
+            rest = _times(a, _plus(*each, (size - 1 - len(each), 0.0)))
+            mine = _scaled(1 / size, _plus(mine, rest))
+    other = np.arange(len(world.sizes)) != at
+    chance, odds = jnp.where(other, world.chance, 0.0), jnp.zeros_like(world.chance)
+    less, rest = tuple(jnp.zeros_like(part) for part in turn), 0.0
+    if few is not None:
+        none, odds, shifted = few
+        less = _scaled(-none, _times(shifted, a))
+        rest = less[0].sum() - none * odds[at] * _times(shifted, mine)[0].sum()
+        odds = jnp.where(other, odds, 0.0)
+    whole = _times(turn, _plus(_scaled(1 - p, a), _scaled(p, mine)))
+    return rest + _over_sets(
+        transform, world.together, world.value, points, padded[members], double(world.sizes), chance, odds, whole, less
+    )  # fmt: skip
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _over_sets(transform, together, law, points, gains, sizes, chance, odds, whole, few):
+    """`Re sum_s (whole prod_j (1 - p_j + p_j phi_j) + few sum_j odds_j phi_j)`, with `phi_j` of the active set j.
+
+    `gains` has a row for each set. For the gradient each factor is divided out of the product. That costs
+    no digits, since it is a factor as it was multiplied in; and one pass over the sets for the product and another
+    for the gradient store nothing. `points`, `odds` and the law itself count as constants.
+
+    Numbers are complex in here only: without x64 mode, JAX cannot transpose the real part of a complex one.
+    """
+    return _sums(transform, together, law, points, gains, sizes, chance, odds, whole, few)[0]
+
+
+def _sums(transform, together, law, points, gains, sizes, chance, odds, whole, few):
+    def step(sums, each):
+        g, size, p, odd = each
+        phi, _ = _of_set(lax.complex(*transform(law, g, points)), size, together)
+        return (sums[0] * _factor(p, phi), sums[1] + odd * phi), None
+
+    one = lax.complex(jnp.ones_like(whole[0]), jnp.zeros_like(whole[0]))
+    (every, some), _ = lax.scan(step, (one, 0 * one), (gains, sizes, chance, odds))
+    return (lax.complex(*whole) * every + lax.complex(*few) * some).real.sum(), every, some
+
+
+@partial(_over_sets.defjvp, symbolic_zeros=True)
+def _over_sets_jvp(transform, together, primals, tangents):
+    law, points, gains, sizes, chance, odds, whole, few = primals
+    value, every, some = _sums(transform, together, *primals)
+    _, _, d_gains, _, d_chance, _, d_whole, d_few = tangents
+    by_chance = not isinstance(d_chance, SymbolicZero)
+    total, few = lax.complex(*whole) * every, lax.complex(*few)
+
+    def slopes(_, each):
+        g, size, p, odd = each
+        at, slope = jax.jvp(lambda g: transform(law, g, points), (g,), (jnp.ones_like(g),))
+        phi, part = _of_set(lax.complex(*at), size, together)
+        others = _divided(total, _factor(p, phi))
+        by_gain = ((p * others + odd * few) * part * lax.complex(*slope)).real.sum(-1)
+        return None, (by_gain, (others * (phi - 1)).real.sum() if by_chance else None)
+
+    _, (by_gain, by_p) = lax.scan(slopes, None, (gains, sizes, chance, odds))
+    pairs = [(by_gain, d_gains), (by_p, d_chance)]
+    for sums, change in ((every, d_whole), (some, d_few)):
+        pairs += [(sums.real, change[0]), (-sums.imag, change[1])]
+    return value, sum((a * d).sum() for a, d in pairs if not isinstance(d, SymbolicZero))
 
 
 def _of_set(phi, size, together):
@@ -214,125 +321,29 @@ def _of_set(phi, size, together):
 
     Where a set has fewer members than others, the rest have gains of 0: `phi = 1`.
     """
-    flat, n = (jnp.ones_like(phi[0]), jnp.zeros_like(phi[0])), len(phi[0])
+    n = len(phi)
     if not together:
-        return ((phi[0].sum(0) - (n - size)) / size, phi[1].sum(0) / size), (flat[0] / size, flat[1])
+        return (phi.sum(0) - (n - size)) / size, jnp.ones_like(phi) / size
     if n == 1:
-        return (phi[0][0], phi[1][0]), flat
+        return phi[0], jnp.ones_like(phi)
     phi = _apart_from_zero(phi)
-    whole = _product(phi)
-    return whole, _over(whole, phi)
+    whole = reduce(mul, phi)
+    return whole, _divided(whole, phi)
 
 
-def _apart_from_zero(a: Complex) -> Complex:
+def _factor(p, phi):
+    return _apart_from_zero(1 - p + p * phi)
+
+
+def _apart_from_zero(a):
     """So that one factor of a product can be divided out of it."""
-    tiny = a[0] ** 2 + a[1] ** 2 < double(1e-100)
-    return jnp.where(tiny, double(1e-50), a[0]), jnp.where(tiny, 0.0, a[1])
+    tiny = a.real**2 + a.imag**2 < double(1e-100)
+    return jnp.where(tiny, double(1e-50).astype(a.dtype), a)
 
 
-def _over(a: Complex, b: Complex) -> Complex:
-    """`a / b`."""
-    size = b[0] ** 2 + b[1] ** 2
-    return times(a, (b[0] / size, -b[1] / size))
-
-
-def _product(factors: Complex) -> Complex:
-    """The product of complex numbers over the first axis, in a tree."""
-    real, imag = factors
-    while (n := len(real)) > 1:
-        half = n // 2
-        paired = times((real[:half], imag[:half]), (real[half : 2 * half], imag[half : 2 * half]))
-        odd = slice(2 * half, None)
-        real, imag = (jnp.concatenate([new, old[odd]]) for new, old in zip(paired, (real, imag), strict=True))
-    return real[0], imag[0]
-
-
-@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _over_sets(transform, together, law, points, gains, sizes, chance, odds, whole, few):
-    """`Re sum_s (whole prod_j (1 - p_j + p_j phi_j) + few sum_j odds_j phi_j)`, with `phi_j` of the active set j.
-
-    `gains` has a row for each set. Every factor of the product is divided out of it for the gradient: that costs
-    no digits, as a quotient of products of the same numbers, and one pass for the product and another for
-    the gradient take no memory. `points`, `odds` and the law itself count as constants.
-    """
-    return _over_sets_jvp(transform, together, (law, points, gains, sizes, chance, odds, whole, few), None)
-
-
-def _over_sets_jvp(transform, together, primals, tangents):
-    law, points, gains, sizes, chance, odds, whole, few = primals
-
-    def factor(p, phi):
-        return _apart_from_zero((1 - p + p * phi[0], p * phi[1]))
-
-    def multiply(sums, each):
-        g, size, p, odd = each
-        phi, _ = _of_set(transform(law, g, points), size, together)
-        return (times(sums[0], factor(p, phi)), jax.tree.map(lambda a, b: a + odd * b, sums[1], phi)), None
-
-    one, zero = jnp.ones_like(whole[0]), jnp.zeros_like(whole[0])
-    (all_sets, any_set), _ = jax.lax.scan(multiply, ((one, zero), (zero, zero)), (gains, sizes, chance, odds))
-    value = real_sum(whole, all_sets) + real_sum(few, any_set)
-    if tangents is None:
-        return value
-    total = times(whole, all_sets)
-
-    def slopes(_, each):
-        g, size, p, odd = each
-        at, slope = jax.jvp(lambda g: transform(law, g, points), (g,), (jnp.ones_like(g),))
-        phi, part = _of_set(at, size, together)
-        others = _over(total, factor(p, phi))
-        by_phi = tuple(p * a + odd * b for a, b in zip(others, few, strict=True))
-        by_p = real_sum(others, (phi[0] - 1, phi[1]))
-        return None, (real_sum(times(by_phi, part), slope), by_p)
-
-    _, (by_gain, by_chance) = jax.lax.scan(slopes, None, (gains, sizes, chance, odds))
-    _, _, d_gains, _, d_chance, _, d_whole, d_few = tangents
-    change = (by_gain * d_gains).sum() + (by_chance * d_chance).sum()
-    return value, change + real_sum(d_whole, all_sets) + real_sum(d_few, any_set)
-
-
-_over_sets.defjvp(_over_sets_jvp)
-
-
-def _spectral(world, i, gains, transform, points, s, weights, turn, few=None):
-    """`Re sum_s (a M(s) + b M_t(s))` with the two `weights`, `M = E[exp(s z)]` and `M_t = E[t exp(s z)]`.
-
-    `turn` is `exp(s c)`. With `few`, less the same for no active set and one, in the units and with the odds and
-    the turn that it has.
-    """
-    a, b = weights
-    at, n = jnp.asarray(world.set_of)[i], len(world.set_of)
-    p, size, members = world.chance[at], double(world.sizes)[at], jnp.asarray(world.members)
-    padded = jnp.concatenate([gains, jnp.zeros_like(gains[:1])])
-    # Feature i's own part, and those of its mates. A gain of 0 makes phi = 1.
-    own = t_own = (0.0, 0.0)
-    for share, sign, law in world.parts:
-        here, slope = jax.jvp(
-            lambda g, law=law: transform(law, g[None], points), (sign * gains[i],), (jnp.ones_like(gains[i]),)
-        )
-        own = tuple(x + share * y[0] for x, y in zip(own, here, strict=True))
-        t_own = tuple(x + share * y for x, y in zip(t_own, _over(tuple(y[0] for y in slope), s), strict=True))
-    mine = tuple(x + y for x, y in zip(times(a, own), times(b, t_own), strict=True))
-    if members.shape[1] > 1:
-        mates = transform(world.value, padded[jnp.where(members[at] == i, n, members[at])], points)
-        if world.together:
-            mine = times(mine, _product(mates))
-        else:
-            rest = mates[0].sum(0) - (members.shape[1] - size + 1), mates[1].sum(0)
-            mine = tuple((x + y) / size for x, y in zip(mine, times(a, rest), strict=True))
-    other = np.arange(len(world.sizes)) != at
-    chance, odds = jnp.where(other, world.chance, 0.0), jnp.zeros_like(world.chance)
-    whole = times(turn, tuple((1 - p) * x + p * y for x, y in zip(a, mine, strict=True)))
-    less, rest = tuple(jnp.zeros_like(part) for part in whole), 0.0
-    if few is not None:
-        none, odds, shifted = few
-        less = tuple(-none * part for part in times(shifted, a))
-        rest = real_sum(less, (1.0, 0.0)) - none * odds[at] * real_sum(shifted, mine)
-        odds = jnp.where(other, odds, 0.0)
-    law, sizes = world.value, double(world.sizes)
-    return rest + _over_sets(
-        transform, world.together, law, points, padded[members], sizes, chance, odds, whole, less
-    )
+def _divided(a, b):
+    """`a / b`, without the care that JAX takes for overflow."""
+    return a * (b.conj() / (b.real**2 + b.imag**2))
 
 
 def _characteristic(world, i, gains, c, kink, harmonics):
@@ -351,16 +362,15 @@ def _characteristic(world, i, gains, c, kink, harmonics):
     smooth = np.exp(-36 * (k / (2 * harmonics)) ** 16)
     one = (max(world.sizes) if world.together else 1) <= closed_size(world)
     none, odds, shift = _few(world, i, gains, jnp.pi * harmonics / H, one)
-    angle, odd, flat = jnp.pi / H, double(k), jnp.zeros(harmonics, jnp.float64)
+    angle, odd, flat = jnp.pi / H, double(k), double(np.zeros(harmonics))
+    # -Im M = Re i M.
     weights = (
         (flat, kink[0] * 4 * H**2 / math.pi**3 * double(smooth / k**3.0)),
         (-kink[1] * 4 * H / math.pi**2 * double(smooth / k**2.0), flat),
     )
     few = none, odds, phases(angle * (c + shift), odd)
-    points = angle, odd
-    series = _spectral(
-        world, i, gains, _harmonic, points, (flat, angle * odd), weights, phases(angle * c, odd), few
-    )
+    turn, s = phases(angle * c, odd), (flat, angle * odd)
+    series = _spectral(world, i, gains, _harmonic, (angle, odd), s, weights, turn, few)
     group = supports(world.sizes, world.together, tuple(range(1 + one)))
     weight = none * double(group.share) * jnp.where(group.sets, odds, 1.0).prod(-1)
     _, t, _, z, _ = _moments(world, i, gains, c)
@@ -413,18 +423,12 @@ def _contour(world, i, gains, c, kink, count):
     v = step * np.arange(count)
     cosh, sinh = double(np.cosh(v)), double(np.sinh(v))
     s = start + width * (cosh - 1) / 2, width * sinh
-    size = s[0] ** 2 + s[1] ** 2
-    inverse = s[0] / size, -s[1] / size
-    once = times(times(inverse, inverse), (width * sinh / 2, width * cosh))
-    twice = times(once, inverse)
-    # Imaginary parts are the real ones of -i times the same.
-    weight = 2 * double(np.where(v == 0, 0.5, 1.0) * step / math.pi)
-    weights = (
-        (kink[0] * flip * weight * twice[1], -kink[0] * flip * weight * twice[0]),
-        (kink[1] * weight * once[1], -kink[1] * weight * once[0]),
-    )
-    grow = jnp.exp(c * s[0])
-    turn = grow * jnp.cos(c * s[1]), grow * jnp.sin(c * s[1])
+    ds = width * sinh / 2, width * cosh
+    # Im M = Re -i M.
+    weight = double(np.where(v == 0, 1.0, 2.0) * step / math.pi)
+    weight = _over(_times((double(0 * v), -weight), ds), _times(s, s))
+    weights = _scaled(kink[0] * flip, _over(weight, s)), _scaled(kink[1], weight)
+    turn = tuple(jnp.exp(c * s[0]) * part for part in (jnp.cos(c * s[1]), jnp.sin(c * s[1])))
     _, _, tz, _, zz = _moments(world, i, gains, c)
     series = _spectral(world, i, gains, _along, s, s, weights, turn)
     return series - kink[0] * flip * zz / 2 - kink[1] * tz
@@ -492,8 +496,8 @@ def _smooth(world, i, gains, c, activation, harmonics):
     cos, sin = double(np.cos(turns) / (4 * harmonics)), double(np.sin(turns) / (4 * harmonics))
     weights = tuple(((g * window) @ cos, -(g * window) @ sin) for g in (f**2, -2 * f))
     angle, odd = jnp.pi / 2 / H, double(k)
-    s = jnp.zeros_like(odd), angle * odd
-    return _spectral(world, i, gains, _harmonic, (angle, odd), s, weights, phases(angle * c, odd))
+    turn, s = phases(angle * c, odd), (jnp.zeros_like(odd), angle * odd)
+    return _spectral(world, i, gains, _harmonic, (angle, odd), s, weights, turn)
 
 
 def output_errors(
@@ -561,4 +565,4 @@ def _each_output(error: Callable, A, c):
     each = jax.vmap(error)
     if blocks == 1:
         return each(rows[0], A, c)
-    return jax.lax.map(lambda rows: each(rows, A[rows], c[rows]), rows).reshape(-1)[:n]
+    return lax.map(lambda rows: each(rows, A[rows], c[rows]), rows).reshape(-1)[:n]

@@ -360,15 +360,37 @@ def _ray_mean(c, g, law):
 
 @jax.custom_jvp
 def phases(angle: Float[Array, "..."], k) -> Complex:
-    """`(cos(k angle), sin(k angle))` along a new last axis, for k = 1, 3, 5, ...
+    """`(cos(k angle), sin(k angle))` for the numbers k along a new last axis."""
+    return _turned(angle[..., None] * k)
 
-    As products of some of the first and of steps of so many, which is cheaper than as many cosines.
+
+def _turned(x) -> Complex:
+    """`(cos(x), sin(x))` to rounding, for |x| up to a million: where x lies between multiples of pi / 2, by polynomials.
+
+    On a CPU a fourth of the time that XLA's take, which do not become vector instructions. The polynomials
+    are those of Sun's fdlibm (1993).
     """
-    width = math.isqrt(len(k) - 1) + 1
-    first = angle[..., None, None] * (2 * np.arange(width) + 1)
-    step = angle[..., None, None] * (2 * width * np.arange(-(-len(k) // width)))[:, None]
-    turns = times((jnp.cos(first), jnp.sin(first)), (jnp.cos(step), jnp.sin(step)))
-    return tuple(part.reshape(*angle.shape, -1)[..., : len(k)] for part in turns)
+    quarter = jnp.round(x * (2 / math.pi))
+    for part in (1.5707963267341256, 6.077100506303966e-11, 2.0222662487959506e-21):  # of pi / 2
+        x = x - quarter * part
+    square = x * x
+    sin, cos = jnp.zeros_like(x), jnp.zeros_like(x)
+    for s, c in zip(_SINE, _COSINE, strict=True):
+        sin, cos = sin * square + s, cos * square + c
+    sin, cos = x + x * square * sin, 1 - square / 2 + square * square * cos
+    turn = quarter.astype(jnp.int32) & 3
+    sin, cos = jnp.where(turn % 2 == 0, sin, cos), jnp.where(turn % 2 == 0, cos, sin)
+    return jnp.where((turn == 1) | (turn == 2), -cos, cos), jnp.where(turn >= 2, -sin, sin)
+
+
+_SINE = (
+    1.58969099521155010221e-10, -2.50507602534068634195e-08, 2.75573137070700676789e-06,
+    -1.98412698298579493134e-04, 8.33333333332248946124e-03, -1.66666666666666324348e-01,
+)  # fmt: skip
+_COSINE = (
+    -1.13596475577881948265e-11, 2.08757232129817482790e-09, -2.75573143513906633035e-07,
+    2.48015872894767294178e-05, -1.38888888888741095749e-03, 4.16666666666666019037e-02,
+)  # fmt: skip
 
 
 @phases.defjvp
@@ -384,15 +406,6 @@ def double(numbers) -> Float[Array, "..."]:
     return jnp.asarray(
         numbers if isinstance(numbers, jax.Array) else np.asarray(numbers, np.float64), jnp.float64
     )
-
-
-def times(a: Complex, b: Complex) -> Complex:
-    return a[0] * b[0] - a[1] * b[1], a[0] * b[1] + a[1] * b[0]
-
-
-def real_sum(a: Complex, b: Complex) -> Float[Array, "..."]:
-    """The real part of the sum of products over the last axis."""
-    return (a[0] * b[0] - a[1] * b[1]).sum(-1)
 
 
 @jax.custom_jvp
