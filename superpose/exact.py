@@ -210,110 +210,116 @@ def _harmonic(law, gains, points):
 
 def _along(law, gains, points):
     """`E[exp(s g x)]` for each gain g, at points s of the plane."""
-    return law.generating(tuple(gains[..., None] * part for part in points))
+    s = gains[..., None] * points
+    return law.generating((s.real, s.imag))
 
 
-def _times(*factors: Complex) -> Complex:
-    return reduce(lambda a, b: (a[0] * b[0] - a[1] * b[1], a[0] * b[1] + a[1] * b[0]), factors)
-
-
-def _plus(*terms: Complex) -> Complex:
-    return tuple(sum(parts) for parts in zip(*terms, strict=True))
-
-
-def _scaled(factor, a: Complex) -> Complex:
-    return factor * a[0], factor * a[1]
-
-
-def _over(a: Complex, b: Complex) -> Complex:
-    size = b[0] ** 2 + b[1] ** 2
-    return _times(a, (b[0] / size, -b[1] / size))
-
-
-def _spectral(world, i, gains, transform, points, s, weights, turn, few=None):
+def _sum(transform, world, i, points, s, weights, gains, c, few=None, few_c=0.0):
     """`Re sum_s (a M(s) + b M_t(s))` with the two `weights`, `M = E[exp(s z)]` and `M_t = E[t exp(s z)]`.
 
-    `turn` is `exp(s c)`. With `few`, less the same for no active set and for one: `few` is the weight of none, the odds
-    of each, and the turn.
+    With `few`, less that of no and one active set: it has the weight of none and the odds of each, and `few_c` is in
+    place of c. Slopes are those by gains, c and chances; all else counts as constant.
     """
-    a, b = weights
-    at, n = jnp.asarray(world.set_of)[i], len(world.set_of)
-    p, size, members = world.chance[at], double(world.sizes)[at], jnp.asarray(world.members)
-    padded = jnp.concatenate([gains, jnp.zeros_like(gains[:1])])
-    # What feature i itself adds, and its mates. Gains of 0 make phi = 1.
-    mine = tuple(jnp.zeros_like(part) for part in turn)
-    for share, sign, law in world.parts:
-        own, slope = jax.jvp(
-            lambda g, law=law: transform(law, g, points), (sign * gains[i],), (jnp.ones_like(gains[i]),)
-        )
-        mine = _plus(mine, _scaled(share, _plus(_times(a, own), _times(b, _over(slope, s)))))
-    if members.shape[1] > 1:
-        mates = transform(world.value, padded[jnp.where(members[at] == i, n, members[at])], points)
-        each = [tuple(part[j] for part in mates) for j in range(members.shape[1])]
-        if world.together:
-            mine = _times(mine, *each)
-        else:
-            rest = _times(a, _plus(*each, (size - 1 - len(each), 0.0)))
-            mine = _scaled(1 / size, _plus(mine, rest))
-    other = np.arange(len(world.sizes)) != at
-    chance, odds = jnp.where(other, world.chance, 0.0), jnp.zeros_like(world.chance)
-    less, rest = tuple(jnp.zeros_like(part) for part in turn), 0.0
-    if few is not None:
-        none, odds, shifted = few
-        less = _scaled(-none, _times(shifted, a))
-        rest = less[0].sum() - none * odds[at] * _times(shifted, mine)[0].sum()
-        odds = jnp.where(other, odds, 0.0)
-    whole = _times(turn, _plus(_scaled(1 - p, a), _scaled(p, mine)))
-    return rest + _over_sets(
-        transform, world.together, world.value, points, padded[members], double(world.sizes), chance, odds, whole, less
-    )  # fmt: skip
+    constant = stop_gradient((i, points, s, weights, few))
+    few_c = few_c + jnp.zeros_like(c)
+    return _series(transform, world._replace(chance=None), *constant, gains, c, few_c, world.chance)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _over_sets(transform, together, law, points, gains, sizes, chance, odds, whole, few):
-    """`Re sum_s (whole prod_j (1 - p_j + p_j phi_j) + few sum_j odds_j phi_j)`, with `phi_j` of the active set j.
+def _series(transform, world, i, points, s, weights, few, gains, c, few_c, chance):
+    """M is a product over the sets, out of which each factor is divided for the gradient.
 
-    `gains` has a row for each set. For the gradient each factor is divided out of the product. That costs
-    no digits, since it is a factor as it was multiplied in; and one pass over the sets for the product and another
-    for the gradient store nothing. `points`, `odds` and the law itself count as constants.
-
-    Numbers are complex in here only: without x64 mode, JAX cannot transpose the real part of a complex one.
+    That costs no digits, since it is a factor as it was multiplied in; and one pass for the product and another for
+    the gradient store nothing.
     """
-    return _sums(transform, together, law, points, gains, sizes, chance, odds, whole, few)[0]
+    return _with_slopes(transform, world, i, points, s, weights, few, gains, c, few_c, chance, False)[0]
 
 
-def _sums(transform, together, law, points, gains, sizes, chance, odds, whole, few):
-    def step(sums, each):
-        g, size, p, odd = each
-        phi, _ = _of_set(lax.complex(*transform(law, g, points)), size, together)
-        return (sums[0] * _factor(p, phi), sums[1] + odd * phi), None
-
-    one = lax.complex(jnp.ones_like(whole[0]), jnp.zeros_like(whole[0]))
-    (every, some), _ = lax.scan(step, (one, 0 * one), (gains, sizes, chance, odds))
-    return (lax.complex(*whole) * every + lax.complex(*few) * some).real.sum(), every, some
+@partial(_series.defjvp, symbolic_zeros=True)
+def _series_jvp(transform, world, primals, tangents):
+    changes = tangents[-4:]
+    value, slopes = _with_slopes(transform, world, *primals, not isinstance(changes[-1], SymbolicZero))
+    pairs = zip(slopes, changes, strict=True)
+    change = sum((slope * change).sum() for slope, change in pairs if not isinstance(change, SymbolicZero))
+    return value, change
 
 
-@partial(_over_sets.defjvp, symbolic_zeros=True)
-def _over_sets_jvp(transform, together, primals, tangents):
-    law, points, gains, sizes, chance, odds, whole, few = primals
-    value, every, some = _sums(transform, together, *primals)
-    _, _, d_gains, _, d_chance, _, d_whole, d_few = tangents
-    by_chance = not isinstance(d_chance, SymbolicZero)
-    total, few = lax.complex(*whole) * every, lax.complex(*few)
+def _with_slopes(transform, world, i, points, s, weights, few, gains, c, few_c, chance, by_chance):
+    """The value, and its slopes by `gains`, `c`, `few_c` and, if asked for, `chance`.
+
+    Numbers are complex in here only: without x64 mode, JAX cannot transpose the real part of one.
+    """
+    members, sizes = jnp.asarray(world.members), double(world.sizes)
+    (a, b), (none, odds) = weights, few or (0.0, jnp.zeros_like(chance))
+    n, width = len(world.set_of), members.shape[1]
+    at = jnp.asarray(world.set_of)[i]
+    other = np.arange(len(sizes)) != at
+    padded = jnp.concatenate([gains, jnp.zeros_like(gains[:1])])
+    sets = padded[members], sizes, jnp.where(other, chance, 0.0), jnp.where(other, odds, 0.0)
+
+    def multiply(sums, each):
+        gains, size, p, odd = each
+        phi, _ = _of_set(lax.complex(*transform(world.value, gains, points)), size, world.together)
+        return (sums[0] * _factor(p, phi), sums[1] + odd * phi if few else sums[1]), None
+
+    one = jnp.ones_like(s)
+    (product, some), _ = lax.scan(multiply, (one, 0 * one), sets)
+
+    # What feature i itself, and then its set, makes of a and b.
+    mine = mine_slope = 0 * one
+    for share, sign, law in world.parts:
+        phi, slope, curve = _two_slopes(lambda g, law=law: transform(law, g, points), sign * gains[i])
+        mine = mine + share * (a * phi + b * slope / s)
+        mine_slope = mine_slope + share * sign * (a * slope + b * curve / s)
+    mates = jnp.where(members[at] == i, n, members[at])
+    if width > 1:
+        phi, slope, _ = _two_slopes(lambda g: transform(world.value, g, points), padded[mates])
+        if world.together:
+            phi = _apart_from_zero(phi)
+            whole = reduce(mul, phi)
+            mine, mine_slope, mates_slope = mine * whole, mine_slope * whole, mine * whole / phi * slope
+        else:
+            size = sizes[at]
+            mine = (mine + a * (phi.sum(0) - (width - size + 1))) / size
+            mine_slope, mates_slope = mine_slope / size, a * slope / size
+
+    p, odd = chance[at], odds[at]
+    turn, few_turn = _turn(s, c) * product, -none * _turn(s, few_c)
+    total = turn * ((1 - p) * a + p * mine)
+    without = few_turn * (a * (1 + some) + odd * mine)
+    by_mine = p * turn + odd * few_turn
 
     def slopes(_, each):
-        g, size, p, odd = each
-        at, slope = jax.jvp(lambda g: transform(law, g, points), (g,), (jnp.ones_like(g),))
-        phi, part = _of_set(lax.complex(*at), size, together)
+        gains, size, p, odd = each
+        at, slope = jax.jvp(lambda g: transform(world.value, g, points), (gains,), (jnp.ones_like(gains),))
+        phi, part = _of_set(lax.complex(*at), size, world.together)
         others = _divided(total, _factor(p, phi))
-        by_gain = ((p * others + odd * few) * part * lax.complex(*slope)).real.sum(-1)
-        return None, (by_gain, (others * (phi - 1)).real.sum() if by_chance else None)
+        by_phi = p * others + odd * few_turn * a
+        return None, (
+            (by_phi * part * lax.complex(*slope)).real.sum(-1),
+            (others * (phi - 1)).real.sum() if by_chance else None,
+        )
 
-    _, (by_gain, by_p) = lax.scan(slopes, None, (gains, sizes, chance, odds))
-    pairs = [(by_gain, d_gains), (by_p, d_chance)]
-    for sums, change in ((every, d_whole), (some, d_few)):
-        pairs += [(sums.real, change[0]), (-sums.imag, change[1])]
-    return value, sum((a * d).sum() for a, d in pairs if not isinstance(d, SymbolicZero))
+    _, (by_gain, by_p) = lax.scan(slopes, None, sets)
+    by_gain = jnp.zeros_like(padded).at[members].add(by_gain).at[i].add((by_mine * mine_slope).real.sum())
+    if width > 1:
+        by_gain = by_gain.at[mates].add((by_mine * mates_slope).real.sum(-1))
+    if by_chance:
+        by_p = jnp.where(other, by_p, (turn * (mine - a)).real.sum())
+    by_c, by_few_c = (s * total).real.sum(), (s * without).real.sum()
+    return (total + without).real.sum(), (by_gain[:n], by_c, by_few_c, by_p)
+
+
+def _two_slopes(f, x):
+    """A function's value, slope and curvature, as complex numbers."""
+    one = jnp.ones_like(x)
+    (at, slope), (_, curve) = jax.jvp(lambda x: jax.jvp(f, (x,), (one,)), (x,), (one,))
+    return tuple(lax.complex(*pair) for pair in (at, slope, curve))
+
+
+def _turn(s, c):
+    """`exp(s c)`."""
+    return jnp.exp(s.real * c) * lax.complex(*phases(c, s.imag))
 
 
 def _of_set(phi, size, together):
@@ -364,13 +370,13 @@ def _characteristic(world, i, gains, c, kink, harmonics):
     none, odds, shift = _few(world, i, gains, jnp.pi * harmonics / H, one)
     angle, odd, flat = jnp.pi / H, double(k), double(np.zeros(harmonics))
     # -Im M = Re i M.
+    # -Im M = Re i M.
     weights = (
-        (flat, kink[0] * 4 * H**2 / math.pi**3 * double(smooth / k**3.0)),
-        (-kink[1] * 4 * H / math.pi**2 * double(smooth / k**2.0), flat),
+        lax.complex(flat, kink[0] * 4 * H**2 / math.pi**3 * double(smooth / k**3.0)),
+        lax.complex(-kink[1] * 4 * H / math.pi**2 * double(smooth / k**2.0), flat),
     )
-    few = none, odds, phases(angle * (c + shift), odd)
-    turn, s = phases(angle * c, odd), (flat, angle * odd)
-    series = _spectral(world, i, gains, _harmonic, (angle, odd), s, weights, turn, few)
+    s = lax.complex(flat, angle * odd)
+    series = _sum(_harmonic, world, i, (angle, odd), s, weights, gains, c, (none, odds), c + shift)
     group = supports(world.sizes, world.together, tuple(range(1 + one)))
     weight = none * double(group.share) * jnp.where(group.sets, odds, 1.0).prod(-1)
     _, t, _, z, _ = _moments(world, i, gains, c)
@@ -422,15 +428,13 @@ def _contour(world, i, gains, c, kink, count):
     step = 36 / count
     v = step * np.arange(count)
     cosh, sinh = double(np.cosh(v)), double(np.sinh(v))
-    s = start + width * (cosh - 1) / 2, width * sinh
-    ds = width * sinh / 2, width * cosh
+    s = lax.complex(start + width * (cosh - 1) / 2, width * sinh)
+    ds = lax.complex(width * sinh / 2, width * cosh)
     # Im M = Re -i M.
-    weight = double(np.where(v == 0, 1.0, 2.0) * step / math.pi)
-    weight = _over(_times((double(0 * v), -weight), ds), _times(s, s))
-    weights = _scaled(kink[0] * flip, _over(weight, s)), _scaled(kink[1], weight)
-    turn = tuple(jnp.exp(c * s[0]) * part for part in (jnp.cos(c * s[1]), jnp.sin(c * s[1])))
+    weight = lax.complex(double(0 * v), double(np.where(v == 0, -1.0, -2.0) * step / math.pi)) * ds / s**2
+    weights = kink[0] * flip * weight / s, kink[1] * weight
     _, _, tz, _, zz = _moments(world, i, gains, c)
-    series = _spectral(world, i, gains, _along, s, s, weights, turn)
+    series = _sum(_along, world, i, s, s, weights, gains, c)
     return series - kink[0] * flip * zz / 2 - kink[1] * tz
 
 
@@ -494,10 +498,10 @@ def _smooth(world, i, gains, c, activation, harmonics):
     f = activations[activation](H * double(u))
     turns = np.pi / 2 * np.outer(u, k)
     cos, sin = double(np.cos(turns) / (4 * harmonics)), double(np.sin(turns) / (4 * harmonics))
-    weights = tuple(((g * window) @ cos, -(g * window) @ sin) for g in (f**2, -2 * f))
+    weights = tuple(lax.complex((g * window) @ cos, -(g * window) @ sin) for g in (f**2, -2 * f))
     angle, odd = jnp.pi / 2 / H, double(k)
-    turn, s = phases(angle * c, odd), (jnp.zeros_like(odd), angle * odd)
-    return _spectral(world, i, gains, _harmonic, (angle, odd), s, weights, turn)
+    s = lax.complex(jnp.zeros_like(odd), angle * odd)
+    return _sum(_harmonic, world, i, (angle, odd), s, weights, gains, c)
 
 
 def output_errors(
