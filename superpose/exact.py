@@ -20,7 +20,7 @@ from jax.lax import stop_gradient
 from jaxtyping import Array, Float
 
 from superpose.models import activations
-from superpose.values import Complex, double, phases, signed_square
+from superpose.values import Binary, double, signed_square
 
 METHODS = ("enumeration", "characteristic", "quadrature")
 # An error is a polynomial in moments, and so much of `E[z |z|] / 2` and of `E[t |z|]`.
@@ -87,7 +87,7 @@ def method(world: World, activation: str) -> str:
 def harmonics(world: World, method: str) -> int:
     """So many that the error is at most 1e-8 of the loss for up to 10 features and 1e-6 beyond."""
     few, law = sum(world.sizes) <= 10, world.value
-    if method == "characteristic" and not math.isfinite(law.bounds[1]) and not hasattr(law, "generating"):
+    if method == "characteristic" and not math.isfinite(law.bounds[1]) and not hasattr(law, "pole"):
         return 4096 if few else 512
     return 384 if not few and getattr(law, "corners", 1) > 1 else 512
 
@@ -269,22 +269,24 @@ def _with_slopes(transform, world, i, points, s, weights, few, gains, c, few_c, 
     mine = mine_slope = 0 * one
     for share, sign, law in world.parts:
         phi, slope, curve = _two_slopes(lambda g, law=law: transform(law, g, points), sign * gains[i])
-        mine = mine + share * (a * phi + b * slope / s)
-        mine_slope = mine_slope + share * sign * (a * slope + b * curve / s)
+        mine = mine + share * (a * phi + _divided(b * slope, s))
+        mine_slope = mine_slope + share * sign * (a * slope + _divided(b * curve, s))
     mates = jnp.where(members[at] == i, n, members[at])
     if width > 1:
         phi, slope, _ = _two_slopes(lambda g: transform(world.value, g, points), padded[mates])
         if world.together:
             phi = _apart_from_zero(phi)
             whole = reduce(mul, phi)
-            mine, mine_slope, mates_slope = mine * whole, mine_slope * whole, mine * whole / phi * slope
+            mine, mine_slope, mates_slope = mine * whole, mine_slope * whole, _divided(mine * whole, phi) * slope
         else:
             size = sizes[at]
             mine = (mine + a * (phi.sum(0) - (width - size + 1))) / size
             mine_slope, mates_slope = mine_slope / size, a * slope / size
 
     p, odd = chance[at], odds[at]
-    turn, few_turn = _turn(s, c) * product, -none * _turn(s, few_c)
+    # As c is the gain of a feature that is always 1.
+    turn, few_turn = (lax.complex(*transform(Binary(), gain, points)) for gain in (c, few_c))
+    turn, few_turn = turn * product, -none * few_turn
     total = turn * ((1 - p) * a + p * mine)
     without = few_turn * (a * (1 + some) + odd * mine)
     by_mine = p * turn + odd * few_turn
@@ -315,11 +317,6 @@ def _two_slopes(f, x):
     one = jnp.ones_like(x)
     (at, slope), (_, curve) = jax.jvp(lambda x: jax.jvp(f, (x,), (one,)), (x,), (one,))
     return tuple(lax.complex(*pair) for pair in (at, slope, curve))
-
-
-def _turn(s, c):
-    """`exp(s c)`."""
-    return jnp.exp(s.real * c) * lax.complex(*phases(c, s.imag))
 
 
 def _of_set(phi, size, together):
@@ -448,11 +445,8 @@ def _log_moment(world, gains, s):
         top = jax.ops.segment_max(cumulant.T, sets, len(sizes)).T
         inside = jnp.exp(cumulant - jnp.where(jnp.isfinite(top), top, 0.0)[:, sets])
         active = top + jnp.log(jax.ops.segment_sum(inside.T, sets, len(sizes)).T / sizes)
-    chance = stop_gradient(world.chance)
-    log = jnp.logaddexp(
-        jnp.log1p(-jnp.minimum(chance, 1 - 1e-16)), jnp.log(jnp.maximum(chance, 1e-300)) + active
-    )
-    return log.sum(-1)
+    p = jnp.minimum(stop_gradient(world.chance), 1 - 1e-16)
+    return jnp.where(active < 700, jnp.log1p(p * jnp.expm1(jnp.minimum(active, 700))), jnp.inf).sum(-1)
 
 
 def _range(world, gains, c, margin):
@@ -527,7 +521,7 @@ def output_errors(
         if method == "enumeration":
             bent = _closed(world, i, gains, c, group, weight, kink)
         else:
-            by = _contour if hasattr(world.value, "generating") else _characteristic
+            by = _contour if hasattr(world.value, "pole") else _characteristic
             bent = by(world, i, gains, c, kink, harmonics)
         return _error(activation, tt, tz, zz, bent)
 

@@ -147,6 +147,10 @@ class Binary(eqx.Module):
     def signed_square(self, c, gains, active, here, half):
         return signed_square(c + gains.sum(-1))
 
+    def generating(self, s):
+        size, (cos, sin) = jnp.exp(s[0]), _turned(s[1])
+        return size * cos, size * sin
+
 
 class Exponential(eqx.Module):
     """An active feature is exponential with mean `scale`."""
