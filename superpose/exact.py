@@ -555,9 +555,9 @@ def _error(activation, tt, tz, zz, bent):
 
 
 def _each_output(error: Callable, A, c):
-    # A few at a time: their numbers stay in cache. As many each time, so that all run one program.
+    # Some at a time: memory. As many each time, so that all run one program.
     n = len(c)
-    blocks = -(-n // 16)
+    blocks = -(-n // 64)
     width = -(-n // blocks)
     rows = np.minimum(np.arange(blocks * width, dtype=np.int32), n - 1).reshape(blocks, width)
     each = jax.vmap(error)
