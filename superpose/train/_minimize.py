@@ -141,7 +141,7 @@ def _search_all(starts, shared, own, onward, side, progress) -> dict[str, np.nda
     cores = (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1
     workers = min(-(-members // side), max(len(devices), cores))
     slots = side * max(1, min(4096 // side, -(-members // (side * workers))))
-    empty = _begin(jnp.zeros(starts.shape[1]))._replace(outcome=jnp.int8(0))
+    empty = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), jax.eval_shape(_begin, starts[0]))
     kept = ("x", "f", "g", "scale", "evaluations", "outcome")
     ends = {name: np.zeros((members, *(a := getattr(empty, name)).shape), a.dtype) for name in kept}
     lock, stopped, queue, finished = Lock(), Event(), iter(range(members)), 0
