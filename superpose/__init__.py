@@ -15,6 +15,7 @@ _modules = (
     "features",
     "losses",
     "measures",
+    "memory",
     "models",
     "notebook",
     "plot",

@@ -7,7 +7,7 @@ import superpose
 
 FOLDER = Path(superpose.__file__).parent
 ORDER = [
-    {"progress"}, {"values"}, {"features"}, {"models"}, {"exact"}, {"losses"}, {"train"}, {"polytopes"}, {"theory"},
+    {"progress", "memory"}, {"values"}, {"features"}, {"models"}, {"exact"}, {"losses"}, {"train"}, {"polytopes"}, {"theory"},
     {"measures"}, {"dictionaries", "notebook"}, {"sweep"}, {"store"}, {"claims"},
     {"plot"}, {"experiments"}, {"report"}, {"runs"}, {"cli"},
 ]  # fmt: skip

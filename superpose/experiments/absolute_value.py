@@ -59,6 +59,12 @@ class Config:
         sweep.check_shares(self, "decay")
 
     @property
+    def cost(self) -> sweep.Cost:
+        n, weights = self.n_features, 2 * self.n_features * self.n_hidden
+        models = len(DENSITIES) * self.members
+        return sweep.training(models, n, weights, self.steps, 512) + sweep.evaluating(models, 2**15 * n)
+
+    @property
     def importance(self) -> np.ndarray:
         return self.decay ** np.arange(self.n_features)
 

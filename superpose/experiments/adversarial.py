@@ -56,6 +56,12 @@ class Config:
             raise ValueError(f"budget must be positive, got {self.budget}")
         sweep.check_least(self, densities=3, budgets=3, members=1, steps=1, samples=1)
 
+    @property
+    def cost(self) -> sweep.Cost:
+        hardened = sweep.training(3 * self.budgets * self.members, HARDENED_N, 120, self.steps, 256)
+        attacked = sweep.evaluating(2 * N * self.densities, self.samples * N)
+        return sweep.training(self.densities * self.members, N, N * M, self.steps, 256) + hardened + attacked
+
 
 def run(config: Config) -> xr.Dataset:
     density = 20.0 ** -np.linspace(0, 1, config.densities)

@@ -37,6 +37,10 @@ class Config:
         sweep.check_least(self, members=1)
         sweep.check_shares(self, "densities")
 
+    @property
+    def cost(self) -> sweep.Cost:
+        return sweep.minimizing(len(self.densities) * self.members, weights=12)
+
 
 def run(config: Config) -> xr.Dataset:
     density, member = sweep.points(config.densities, range(config.members))

@@ -50,6 +50,10 @@ class Config:
     def __post_init__(self):
         sweep.check_least(self, members=1, steps=1)
 
+    @property
+    def cost(self) -> sweep.Cost:
+        return sweep.training(self.members, FEATURES, 2 * FEATURES * HIDDEN, self.steps, 256)
+
 
 def run(config: Config) -> xr.Dataset:
     key = jax.random.key(config.seed)

@@ -49,6 +49,12 @@ class Config:
         if not self.learning_rate > 0:
             raise ValueError(f"learning-rate must be positive, got {self.learning_rate}")
 
+    @property
+    def cost(self) -> sweep.Cost:
+        large = sweep.training(7 * self.members_80, 80, 1680, self.steps, self.batch)
+        linear = sweep.training(7, 80, 1680, self.linear_steps, 80)
+        return large + linear + sweep.training(7 * self.members, 20, 120, self.steps, self.batch)
+
 
 def run(config: Config) -> xr.Dataset:
     # ReLU models train on samples: with this many features the noise finds better minima than

@@ -39,6 +39,10 @@ class Config:
         sweep.check_least(self, cells=2, members=1)
         sweep.check_shares(self, "densities")
 
+    @property
+    def cost(self) -> sweep.Cost:
+        return sweep.minimizing((len(self.densities) + self.cells) * self.members, weights=18)
+
 
 def run(config: Config) -> xr.Dataset:
     densities = np.unique([*config.densities, *np.geomspace(0.02, 0.9, config.cells)])

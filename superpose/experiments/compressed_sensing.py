@@ -52,6 +52,12 @@ class Config:
             raise ValueError(f"dimensions must be within 1..{self.features}, got {self.dimensions}")
         sweep.check_least(self, steps=1, widths=5)
 
+    @property
+    def cost(self) -> sweep.Cost:
+        n, tries = self.features, len(self.densities)
+        trained = [sweep.training(tries, n, n * m, self.steps, 256) for m in self.dimensions]
+        return sum(trained, sweep.evaluating(self.widths * len(LEVELS), 300**2, held=100))
+
 
 def run(config: Config) -> xr.Dataset:
     learned, total = zip(*(_learned(m, config) for m in config.dimensions), strict=True)

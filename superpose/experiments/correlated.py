@@ -42,6 +42,11 @@ class Config:
         sweep.check_least(self, members=1, control=0)
         sweep.check_shares(self, "densities_2", "densities_3")
 
+    @property
+    def cost(self) -> sweep.Cost:
+        pairs, alone = len(self.densities_2) + len(self.densities_3), len(self.densities_3)
+        return sweep.minimizing(pairs * self.members + alone * self.control, weights=18)
+
 
 def run(config: Config) -> xr.Dataset:
     # Two pairs are three of which the last is never active and costs nothing: one program solves both.

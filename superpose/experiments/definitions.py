@@ -47,6 +47,12 @@ class Config:
         sweep.check_shares(self, "decay")
 
     @property
+    def cost(self) -> sweep.Cost:
+        exact = sweep.minimizing(4 * self.members, weights=3 * N)
+        rows = sweep.evaluating(2 * self.members * 100, self.rows * N)
+        return exact + rows + sweep.evaluating(len(DENSITIES) * self.turns, self.rows * N, held=100)
+
+    @property
     def importance(self) -> np.ndarray:
         return self.decay ** np.arange(N)
 

@@ -58,6 +58,12 @@ class Config:
                 "n-features must be at least twice n-hidden, so that pairs can fill all dimensions"
             )
 
+    @property
+    def cost(self) -> sweep.Cost:
+        n, weights = self.n_features, self.n_features * self.n_hidden
+        kept = sweep.evaluating(self.snapshots * self.members, 8192 * n, held=weights)
+        return sweep.training(self.members, n, weights, self.steps, self.batch) + kept
+
 
 def run(config: Config) -> xr.Dataset:
     key, last = jax.random.key(config.seed), config.steps // 5

@@ -41,6 +41,10 @@ class Config:
         sweep.check_shares(self, "densities", "decay")
 
     @property
+    def cost(self) -> sweep.Cost:
+        return sweep.minimizing((len(self.densities) + self.row) * self.members, weights=15)
+
+    @property
     def importance(self) -> np.ndarray:
         return self.decay ** np.arange(5)
 

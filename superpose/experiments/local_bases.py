@@ -50,6 +50,11 @@ class Config:
         if not 0 < self.early < self.steps:
             raise ValueError(f"early must be above 0 and below steps, {self.steps}, got {self.early}")
 
+    @property
+    def cost(self) -> sweep.Cost:
+        n = 2 * self.size
+        return sweep.training(self.members, n, n * self.size, self.steps, self.batch)
+
 
 def run(config: Config) -> xr.Dataset:
     n, key = 2 * config.size, jax.random.key(config.seed)

@@ -53,6 +53,12 @@ class Config:
         sweep.check_shares(self, "decay")
 
     @property
+    def cost(self) -> sweep.Cost:
+        sampled = sweep.evaluating(10 * self.densities, self.samples * N)
+        models = self.members * (1 + self.densities) + 3 * MOST * self.starts
+        return sweep.minimizing(models, weights=3 * MOST) + sampled
+
+    @property
     def importance(self) -> np.ndarray:
         return self.decay ** np.arange(N)
 

@@ -48,6 +48,10 @@ class Config:
                 f"baselines must be above 0 and at most 0.1, as one feature is 10 times as dense, got {self.baselines}"
             )
 
+    @property
+    def cost(self) -> sweep.Cost:
+        return sweep.minimizing(len(self.baselines) * self.ratios * self.members, weights=15)
+
 
 def run(config: Config) -> xr.Dataset:
     grid = {

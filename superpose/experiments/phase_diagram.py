@@ -49,6 +49,11 @@ class Config:
             raise ValueError("sizes must name one diagram or more, each once, such as --sizes 3-in-2")
         sweep.check_least(self, cells=2, members=1, members_3=1)
 
+    @property
+    def cost(self) -> sweep.Cost:
+        members = {"2-in-1": self.members, "3-in-2": 3 * self.members_3}
+        return sweep.minimizing(self.cells**2 * sum(members[size] for size in self.sizes), weights=9)
+
 
 def run(config: Config) -> xr.Dataset:
     members = {"2-in-1": config.members, "3-in-2": config.members_3}

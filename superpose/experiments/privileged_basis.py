@@ -64,6 +64,14 @@ class Config:
             )
         sweep.check_least(self, steps=1, longer=1, samples=1, others=1)
 
+    @property
+    def cost(self) -> sweep.Cost:
+        at, weights = len(DENSITIES), FEATURES * HIDDEN
+        first = sweep.training(at * self.members, FEATURES, weights, self.steps, 128)
+        second = sweep.training(at * self.semifinalists, FEATURES, weights, self.longer, 256)
+        last = sweep.evaluating(at * self.finalists * 250, 3 * self.samples * FEATURES)
+        return first + second + last + sweep.evaluating(1, self.others * 2**16 * FEATURES)
+
 
 class Drawn(eqx.Module):
     """The loss on the same samples every time, which `minimize` needs."""

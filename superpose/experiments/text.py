@@ -100,6 +100,14 @@ class Config:
                 "be no more than windows; give more text or a lower --n-words or --window"
             )
 
+    @property
+    def cost(self) -> sweep.Cost:
+        trained = [
+            sweep.training(2 * self.members, self.n_words, self.n_words * m, self.steps, self.batch)
+            for m in self.n_hidden
+        ]
+        return sum(trained, sweep.evaluating(2, self.n_words**2))
+
     @cached_property
     def windows(self) -> list[list[str]]:
         """The text in pieces of `window` words; what is left over at the end of a file or topic is dropped."""

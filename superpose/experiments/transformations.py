@@ -49,6 +49,11 @@ class Config:
         sweep.check_least(self, members=1, batch=1, steps=100, snapshots=2)
         sweep.check_shares(self, "density")
 
+    @property
+    def cost(self) -> sweep.Cost:
+        kept = sweep.evaluating(self.snapshots * self.members, 1000, held=24)
+        return sweep.training(self.members, 6, 24, self.steps, self.batch) + kept
+
 
 SIZES = (3, 3)
 

@@ -53,6 +53,11 @@ class Config:
                 f"got n_features={self.n_features} and n_hidden={self.n_hidden}"
             )
 
+    @property
+    def cost(self) -> sweep.Cost:
+        n, weights = self.n_features, self.n_features * self.n_hidden
+        return sweep.training(self.densities * self.members, n, weights, self.steps, self.batch)
+
 
 def run(config: Config) -> xr.Dataset:
     sparseness = np.geomspace(1, 10, config.densities)

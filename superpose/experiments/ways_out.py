@@ -74,6 +74,15 @@ class Config:
                 "densities and dictionary-penalties must name at least one, dictionary-penalties not negative"
             )
 
+    @property
+    def cost(self) -> sweep.Cost:
+        starts, n = 2 * self.members + 10, self.dictionary_features
+        penalized = sweep.training(len(self.penalties) * starts, 20, 220, self.steps, 512)
+        mixed = sweep.training(len(self.densities) * self.members, 60, 1200, self.steps, 512)
+        tries = len(self.dictionary_penalties) * self.members
+        latents = sweep.training(tries, 3 * n, 60 * n, self.dictionary_steps, 256)
+        return penalized + mixed + latents + sweep.training(self.members, n, 10 * n, self.steps, 512)
+
 
 PENALIZED = (20, 10, 0.05)  # features, hidden dimensions, density
 IMPORTANCE = 0.9 ** np.arange(20)
