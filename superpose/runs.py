@@ -24,7 +24,7 @@ def run(experiment: Experiment, config, folder: Path) -> report.Result:
     Raises OSError where that is not possible: before the work, if that can be known.
     """
     store.check_replaceable(folder)
-    _keep_compiled()
+    keep_compiled()
     began = time.monotonic()
     with _leaving_at_once():
         data = experiment.module().run(config)
@@ -55,7 +55,7 @@ def reproduce(
     """
     report.check_writable(folder)
     (folder / "results").mkdir(parents=True, exist_ok=True)
-    _keep_compiled()
+    keep_compiled()
     known = experiments()
     chosen = list(only) or list(known)
     configs = {name: _config(each, quick, seed) for name, each in known.items()}
@@ -78,7 +78,7 @@ def reproduce(
             _say(f"{name}: {results[name].told}")
             done += known[name].seconds
             advanced(done)
-            _forget_compiled()
+            forget_compiled()
     ordered = [results[name] for name in known if name in results]
     whole = report.Report(
         ordered, left_out=[name for name in known if name not in results], quick=quick, seed=seed
@@ -177,7 +177,7 @@ def _say(text: str) -> None:
     console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def _keep_compiled() -> None:
+def keep_compiled() -> None:
     """Keep what JAX compiles, so that a second run need not compile again."""
     import jax
 
@@ -189,7 +189,7 @@ def _keep_compiled() -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # many small ones add up
 
 
-def _forget_compiled() -> None:
+def forget_compiled() -> None:
     """Let an experiment's programs go: those of all together exhaust the memory maps of a process."""
     import jax
 
