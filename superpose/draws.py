@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key, UInt32
+from jaxtyping import Array, Float, Int, Key, UInt32
 
 __all__ = ["bits", "choice", "key_of", "normal", "stream", "uniform"]
 
@@ -108,6 +108,6 @@ def normal(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
     return math.sqrt(2) * jax.lax.erf_inv(within)
 
 
-def choice(key: Key[Array, ""], shape: tuple[int, ...], n) -> UInt32[Array, "..."]:
+def choice(key: Key[Array, ""], shape: tuple[int, ...], n) -> Int[Array, "..."]:
     """Each of `0, ..., n - 1` as likely, but for `n / 2^32` of its chance."""
-    return bits(key, shape) % jnp.asarray(n).astype(jnp.uint32)
+    return (bits(key, shape) % jnp.asarray(n).astype(jnp.uint32)).astype(jnp.int32)

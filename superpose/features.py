@@ -14,7 +14,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt32
+from jaxtyping import Array, Float, Int
 
 from superpose import draws
 from superpose.draws import AnyKey, key_of, stream
@@ -182,7 +182,7 @@ class Anticorrelated(_Sets):
         chosen = draws.choice(stream(key, "members"), (len(sizes), n), sizes[:, None])
         active = draws.uniform(stream(key, "sets"), (len(sizes), n)) <= density
         values = self.value.quantile(draws.uniform(stream(key, "values"), (len(sizes), n)))
-        here = active[set_of] & (chosen[set_of] == place[:, None].astype(np.uint32))
+        here = active[set_of] & (chosen[set_of] == place[:, None].astype(np.int32))
         return jnp.where(here, values[set_of], 0.0).T
 
 
@@ -266,7 +266,7 @@ class Empirical(eqx.Module):
         arrays = fill(self.index, n), fill(self.entry, 0.0)
         return eqx.tree_at(lambda law: (law.index, law.entry), self, arrays)
 
-    def rows(self, which: Int[Array, " sample"] | UInt32[Array, " sample"]) -> Float[Array, "sample feature"]:
+    def rows(self, which: Int[Array, " sample"]) -> Float[Array, "sample feature"]:
         """The rows of the data at these places, dense."""
         if self.dense is not None:
             return self.dense[which]
