@@ -11,8 +11,10 @@ __version__ = version("superpose")
 _modules = (
     "claims",
     "dictionaries",
+    "draws",
     "exact",
     "features",
+    "inputs",
     "losses",
     "measures",
     "memory",

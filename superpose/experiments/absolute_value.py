@@ -18,7 +18,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from superpose import measures, plot, sweep, theory
+from superpose import draws, measures, plot, sweep, theory
 from superpose.claims import Claim, at_least, at_most, between, exactly
 from superpose.features import Independent
 from superpose.losses import Sampled
@@ -83,7 +83,7 @@ def run(config: Config) -> xr.Dataset:
 
 def _trained(importance, n_hidden, densities, members, steps, seed) -> xr.Dataset:
     n = len(importance)
-    key = jax.random.key(seed)
+    key = draws.key_of(seed)
     density, place = sweep.points(densities, range(members))
 
     def init(key):
@@ -105,10 +105,10 @@ def _trained(importance, n_hidden, densities, members, steps, seed) -> xr.Datase
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(rate, weight_decay=0.03))
     models = ensemble(init, members=place, key=key)
     models = fit(
-        models, losses(512), steps=steps, key=jax.random.split(key, len(density)), own_loss=True,
+        models, losses(512), steps=steps, key=key, own_loss=True,
         optimizer=optimizer, window=steps,
     ).models  # fmt: skip
-    common = jax.random.key(2)
+    common = draws.stream(key, "evaluation")
     loss = jax.jit(
         lambda models, losses: jax.lax.map(lambda both: both[1](both[0], common), (models, losses))
     )

@@ -14,7 +14,7 @@ import optax
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import measures, plot, sweep, theory
+from superpose import draws, measures, plot, sweep, theory
 from superpose.claims import Claim, about, at_least, at_most
 from superpose.features import Independent
 from superpose.losses import Sampled
@@ -95,7 +95,7 @@ def run(config: Config) -> xr.Dataset:
 
 def _learned(m, config) -> tuple[np.ndarray, np.ndarray]:
     """For each density how many features have a norm above 1/2, and the sum of all squared norms."""
-    p, key = np.array(config.densities), jax.random.key(config.seed)
+    p, key = np.array(config.densities), draws.key_of(config.seed)
     models = ensemble(lambda key: ReluOutput.init(config.features, m, key=key), members=len(p), key=key)
     losses = sweep.each(lambda p: Sampled(Independent(p, n_features=config.features), 256), p)
     optimizer = optax.adam(optax.cosine_decay_schedule(0.01, config.steps))

@@ -17,7 +17,7 @@ import xarray as xr
 from jaxtyping import Array, Float
 from matplotlib.figure import Figure
 
-from superpose import plot, sweep, theory
+from superpose import draws, plot, sweep, theory
 from superpose.claims import Claim, about, at_least, at_most, between
 from superpose.features import Independent
 from superpose.losses import Active, Population
@@ -88,7 +88,7 @@ class Energy(eqx.Module):
 
 
 def run(config: Config) -> xr.Dataset:
-    key = jax.random.key(config.seed)
+    key = draws.key_of(config.seed)
     importance = jnp.asarray(config.importance, jnp.float64)
     init = ensemble(lambda key: Linear.init(N, M, key=key), members=config.members, key=key)
     linear = minimize(init.W, LinearLoss(importance))

@@ -17,7 +17,7 @@ from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from superpose import measures, plot, sweep, theory
+from superpose import draws, measures, plot, sweep, theory
 from superpose.claims import Claim, about, at_least, at_most, exactly
 from superpose.features import Independent
 from superpose.losses import Population
@@ -73,7 +73,7 @@ def _diagram(size, members, config) -> xr.Dataset:
         importance = jnp.ones(n, extra.dtype).at[-1].set(extra)
         return Population(Independent(density, importance))
 
-    key = jax.random.key(config.seed)
+    key = draws.key_of(config.seed)
     models = ensemble(lambda key: ReluOutput.init(n, m, key=key), members=members, key=key)
     losses = sweep.each(loss, density, extra)
     solved = minimize(models, losses, own_loss=True)

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from scipy import optimize, stats
 
-from superpose import measures, plot, sweep
+from superpose import draws, measures, plot, sweep
 from superpose.claims import Claim, about, at_least, at_most
 from superpose.features import Empirical
 from superpose.losses import Population, Sampled
@@ -208,7 +208,7 @@ def run(config: Config) -> xr.Dataset:
 
 
 def _trained(bags, config: Config) -> xr.Dataset:
-    key, world, n = jax.random.key(config.seed), Empirical(bags), config.n_words
+    key, world, n = draws.key_of(config.seed), Empirical(bags), config.n_words
     training = Sampled(world, config.batch)
     optimizer = optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.steps))
     sized = {}

@@ -14,7 +14,7 @@ import xarray as xr
 from matplotlib.animation import FuncAnimation
 from matplotlib.figure import Figure
 
-from superpose import measures, plot, sweep, theory
+from superpose import draws, measures, plot, sweep, theory
 from superpose.claims import Claim, about, at_least, at_most
 from superpose.features import Correlated
 from superpose.losses import Population, Sampled
@@ -59,7 +59,7 @@ SIZES = (3, 3)
 
 
 def run(config: Config) -> xr.Dataset:
-    key, world = jax.random.key(config.seed), Correlated(config.density, SIZES)
+    key, world = draws.key_of(config.seed), Correlated(config.density, SIZES)
     models = ensemble(
         lambda key: ReluOutput.init(6, 3, key=key, scale=config.scale), members=config.members, key=key
     )
