@@ -136,6 +136,7 @@ def relative(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     return sweep.best(data).loss.values / zero, apart / zero
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(12, 13)
     top, bottom = fig.subfigures(2, 1, height_ratios=[1, 4.3])

@@ -166,6 +166,7 @@ def removed(data: xr.Dataset) -> np.ndarray:
     return np.array(found)
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(11, 7.6)
     ((above, against), (below, hardened)) = fig.subplots(2, 2)

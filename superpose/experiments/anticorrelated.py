@@ -53,6 +53,7 @@ PERFECT = 1e-5
 """A loss below this is 0 but for rounding and where the search ends."""
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     best, n = sweep.best(data), data.sizes["density"]
     fig = plot.figure(1.75 * (n + 1), 2.65)

@@ -139,6 +139,7 @@ def _alone(data, place, which):
     return data.input.values, _outputs(W, W_out, bias, x), _outputs(W, without, bias, x), (a, b)
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(12, 7.6)
     top, bottom = fig.subfigures(2, 1)

@@ -82,6 +82,7 @@ def _trained(Model, size, members, loss, config, steps) -> xr.Dataset:
     return data.assign(importance=("feature", importance))
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(13, 10.4)
     parts: Any = fig.subfigures(2, 1)

@@ -67,6 +67,7 @@ def _collapsed(best) -> tuple[np.ndarray, np.ndarray]:
     return np.where(norms.min(axis=1, keepdims=True) > 0.3, collapsed, np.nan), norms
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     best = sweep.best(data)
     collapsed, norms = _collapsed(best)

@@ -103,6 +103,7 @@ def constant(data: xr.Dataset) -> xr.DataArray:
     return (data.total / bound).where((data.total < FULL * data.n_features) & (data.total > 0))
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(11, 8)
     (count, share), (over, compression) = fig.subplots(2, 2)

@@ -103,6 +103,7 @@ TOLD = {
 }
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     worlds = [str(world) for world in data.world.values]
     n = data.sizes["solution"]

@@ -142,6 +142,7 @@ BARS = {
 }
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(12, 5.2)
     above, below = fig.subplots(2, len(TITLES), height_ratios=[2.2, 1.5])

@@ -63,6 +63,7 @@ def run(config: Config) -> xr.Dataset:
     )
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     large, row = (data.isel(density=np.flatnonzero(data.large.values == shown)) for shown in (True, False))
     n_large, n_row = len(large.density), len(row.density)

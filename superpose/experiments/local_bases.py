@@ -80,6 +80,7 @@ def run(config: Config) -> xr.Dataset:
     )
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     best = sweep.best(data)
     size, steps, early = data.sizes["hidden"], int(data.step[-1]), int(data.early)

@@ -176,6 +176,7 @@ def _thomson(config) -> dict:
     }
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(11, 8)
     (linear, shares), (ratio, energy) = fig.subplots(2, 2)

@@ -133,6 +133,7 @@ def neighbor_angle(data: xr.Dataset) -> np.ndarray:
     return np.where(np.isfinite(pentagon.loss.values), angle, np.nan)
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(12, 7.4)
     axes = fig.subplot_mosaic(

@@ -170,6 +170,7 @@ def _nearest(W, n) -> np.ndarray:
     return np.argmin(distances, axis=0)
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     sizes = [str(size) for size in data["size"].values]
     fig = plot.figure(13, 6.4 * len(sizes))

@@ -160,6 +160,7 @@ def _best(weights, loss) -> np.ndarray:
     return np.degrees(np.arctan2(w[..., 1], w[..., 0]))
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(11.5, 8)
     above, below = fig.subfigures(2, 1, height_ratios=[1.2, 1])

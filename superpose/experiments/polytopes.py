@@ -92,6 +92,7 @@ def _of(stack, name) -> np.ndarray:
     return W[~np.isnan(W).all(axis=1)][:, ~np.isnan(W).all(axis=0)]
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(13, 9.6)
     table, below = fig.subfigures(2, 1, height_ratios=[5.6, 4])

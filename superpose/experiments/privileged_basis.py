@@ -184,6 +184,7 @@ def _arranged(W) -> np.ndarray:
     return W[np.lexsort((np.abs(W).argmax(axis=1), counts, ~mono))]
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(12.5, 8.2)
     top, bottom = fig.subfigures(2, 1, height_ratios=[1, 1.45])

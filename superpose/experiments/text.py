@@ -356,6 +356,7 @@ def notes(data: xr.Dataset) -> list[str]:
     ]
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     drawn = {m: best.W.values for m, best in _best(data, "text").items() if m in (2, 3)}
     if not drawn:

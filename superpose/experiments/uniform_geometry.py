@@ -90,6 +90,7 @@ SHOWN = (1.5, 3.0, 4.5, 5.5, 8.0)
 NAMED = ("dedicated", *RIVALS, "unnamed")
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     W = sweep.best(data).W
     n, m = data.sizes["feature"], data.sizes["hidden"]

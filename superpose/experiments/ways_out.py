@@ -260,6 +260,7 @@ def recovery(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     return cosines, np.array(agreement)
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(12.5, 8.2)
     top, bottom = fig.subfigures(2, 1, hspace=0.04)

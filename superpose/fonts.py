@@ -1,0 +1,172 @@
+"""Words of any language in figures: fonts of this machine for the letters that ours lacks.
+
+matplotlib draws a letter from the first of a text's font families that has it, and a box where none has. So each
+text is given families that have its letters, found among the fonts that are installed. A word that cannot be drawn
+as it should be is written as its number, and named beside the figure, where a browser has fonts.
+"""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+from matplotlib import font_manager, ft2font
+
+from superpose.progress import say
+
+OURS = "DejaVu Sans"
+"""The font of all figures, which matplotlib brings along: Latin, Greek, Cyrillic, Arabic, Hebrew and more."""
+
+WIDEST = 18
+"""Longer words are cut, in columns."""
+
+
+def labels(words: Sequence[str]) -> list[str]:
+    """What to write for each word: itself, or "#7" for number 7, from 0, if it cannot be drawn here.
+
+    Words wider than `WIDEST` are cut. One line tells which letters no font here has.
+
+    >>> labels(["word", "λόγος", "Donaudampfschifffahrt"])
+    ['word', 'λόγος', 'Donaudampfschifff…']
+    """
+    for line in lacking(words):
+        _say_once(line)
+    return [_cut(word) if drawable(word) else f"#{i}" for i, word in enumerate(words)]
+
+
+def families(text: str) -> list[str]:
+    """The font families to draw a text with: ours, and one for each script that it lacks, if there is one.
+
+    >>> families("word λόγος слово")
+    ['DejaVu Sans']
+    """
+    found = [_family(char) for char in _foreign(text)]
+    return [OURS, *dict.fromkeys(family for family in found if family)]
+
+
+def drawable(text: str) -> bool:
+    """Whether fonts here have all letters of a text, and matplotlib can put them together.
+
+    Before 3.11 it draws letters one by one from left to right: wrong for Arabic, Hebrew and the scripts of India.
+    """
+    together = hasattr(ft2font, "__libraqm_version__")
+    return all(map(_family, _foreign(text))) and (together or not any(map(_needs_others, text)))
+
+
+def lacking(texts: Iterable[str]) -> list[str]:
+    """A line for each script of these texts that no font here has: how to get one."""
+    scripts = {script(char) for text in texts for char in _foreign(text) if not _family(char)}
+    return [
+        f"no font here has {name}: words with it are numbers in figures; install one, such as "
+        f"{_PACKAGES.get(name, 'fonts-noto-core')} on Debian and Ubuntu, or one from fonts.google.com/noto"
+        for name in sorted(scripts)
+    ]
+
+
+def script(char: str) -> str:
+    """
+    >>> [script(char) for char in "한ひ漢สअ🚀"]
+    ['Hangul', 'Hiragana', 'Chinese characters', 'Thai', 'Devanagari', 'emoji']
+    """
+    if unicodedata.category(char)[0] == "S":
+        return "emoji"
+    name = unicodedata.name(char, "unnamed characters").split()[0]
+    return "Chinese characters" if name == "CJK" else name.capitalize()
+
+
+def columns(text: str) -> int:
+    """How wide a text is, in Latin letters, more or less.
+
+    >>> columns("word"), columns("단어"), columns("हिन्दी")
+    (4, 4, 3)
+    """
+    return sum(map(_columns, text))
+
+
+def _columns(char) -> int:
+    if unicodedata.category(char) in ("Mn", "Mc", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def _cut(text) -> str:
+    while columns(text) > WIDEST:
+        text = text.removesuffix("…")[:-1] + "…"
+    return text
+
+
+_PACKAGES = dict.fromkeys(["Chinese characters", "Hangul", "Hiragana", "Katakana", "Bopomofo"], "fonts-noto-cjk")
+_PACKAGES["emoji"] = "fonts-symbola"  # in outlines: matplotlib draws no pictures in color
+_REGIONS = {"Chinese characters": "SC", "Hangul": "KR", "Hiragana": "JP", "Katakana": "JP"}
+
+
+@cache
+def _say_once(line) -> None:
+    say(line)
+
+
+def _foreign(text) -> list[str]:
+    """The characters that need a font and that ours has not."""
+    return [char for char in text if not _is_invisible(char) and ord(char) not in _characters(OURS)]
+
+
+def _is_invisible(char) -> bool:
+    return char.isspace() or unicodedata.category(char) in ("Cc", "Cf") or "\ufe00" <= char <= "\ufe0f"
+
+
+def _needs_others(char) -> bool:
+    """Whether a letter is drawn according to those around it, or to the left of the one before it."""
+    right_to_left = unicodedata.bidirectional(char) in ("R", "AL")
+    return right_to_left or unicodedata.category(char) in ("Mn", "Mc")
+
+
+@cache
+def _family(char) -> str | None:
+    """The first family that has a character: upright, of normal weight and without serifs if there is one."""
+    region = _REGIONS.get(script(char), "")
+
+    def rank(family):
+        fancy = any(kind in family.lower() for kind in ("serif", "mono", "myeongjo", "batang", "ming"))
+        return not _installed()[family], fancy, "Noto Sans" not in family, region not in family, family
+
+    return next((family for family in sorted(_installed(), key=rank) if _draws(family, char)), None)
+
+
+@cache
+def _installed() -> dict[str, bool]:
+    """All families, and whether they have an upright face of normal weight.
+
+    Those too that were installed after matplotlib made its list of fonts.
+    """
+    manager, found = font_manager.fontManager, {}
+    for path in sorted({*font_manager.findSystemFonts()} - {entry.fname for entry in manager.ttflist}):
+        try:
+            manager.addfont(path)
+        except (OSError, RuntimeError, NotImplementedError):  # not one that matplotlib can draw
+            continue
+    for entry in manager.ttflist:
+        weight = font_manager.weight_dict.get(entry.weight, entry.weight)
+        plain = entry.style == "normal" and weight == 400
+        found[entry.name] = found.get(entry.name, False) or plain
+    return found
+
+
+def _draws(family, char) -> bool:
+    # Fonts of last resort have a box for each character, color fonts no outlines.
+    if "lastresort" in family.lower().replace(" ", "") or ord(char) not in _characters(family):
+        return False
+    font = _font(family)
+    font.load_char(ord(char), flags=ft2font.LoadFlags.NO_SCALE)
+    return len(font.get_path()[0]) > 0
+
+
+@cache
+def _characters(family) -> frozenset[int]:
+    try:
+        return frozenset(_font(family).get_charmap())
+    except (OSError, RuntimeError, ValueError):
+        return frozenset()
+
+
+def _font(family) -> ft2font.FT2Font:
+    found = font_manager.findfont(font_manager.FontProperties(family=[family]), fallback_to_default=False)
+    return font_manager.get_font(found)
