@@ -94,7 +94,9 @@ def _cut(text) -> str:
     return text
 
 
-_PACKAGES = dict.fromkeys(["Chinese characters", "Hangul", "Hiragana", "Katakana", "Bopomofo"], "fonts-noto-cjk")
+_PACKAGES = dict.fromkeys(
+    ["Chinese characters", "Hangul", "Hiragana", "Katakana", "Bopomofo"], "fonts-noto-cjk"
+)
 _PACKAGES["emoji"] = "fonts-symbola"  # in outlines: matplotlib draws no pictures in color
 _REGIONS = {"Chinese characters": "SC", "Hangul": "KR", "Hiragana": "JP", "Katakana": "JP"}
 

@@ -41,7 +41,9 @@ def progress_bar(
         with _in_notebook(bar, notebook):
             yield bar.advance
     else:
-        with _Terminal(_described(), BarColumn(), TaskProgressColumn(), _Left(), console=console, transient=True) as drawn:
+        with _Terminal(
+            _described(), BarColumn(), TaskProgressColumn(), _Left(), console=console, transient=True
+        ) as drawn:
             task = drawn.add_task(what, total=total, bar=bar)
 
             def advanced(done: float) -> None:

@@ -102,7 +102,7 @@ def _drawn_by() -> str:
 
 
 _NOT_COMPUTING = ("cli", "runs", "report", "store", "progress")
-_DRAWING = ("plot", "claims")
+_DRAWING = ("plot", "fonts", "claims")
 
 
 def _modules(drawing: bool) -> list[Path]:
@@ -143,10 +143,10 @@ def _redrawn(experiment, place) -> report.Result:
 
 def _draw(experiment, config, data, folder) -> None:
     from superpose import plot
-    from superpose.claims import checked
+    from superpose.claims import Claims
 
     module = experiment.module()
-    claims = checked(module.claims(data))
+    claims = Claims(module.claims(data))
     with plot.style():
         fig = module.figure(data)
         fig.savefig(folder / "figure.png")
@@ -155,7 +155,7 @@ def _draw(experiment, config, data, folder) -> None:
             module.animation(data).save(folder / "animation.gif", writer="pillow", dpi=80)
     quick = store.plain(experiment.quick)
     small = bool(quick) and quick.items() <= store.plain(config).items()
-    store.write_json([claim.as_dict(small) for claim in claims], folder / "claims.json")
+    store.write_json(claims.as_dicts(small), folder / "claims.json")
     store.write_json(module.notes(data), folder / "notes.json")
 
 

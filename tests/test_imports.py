@@ -9,7 +9,7 @@ FOLDER = Path(superpose.__file__).parent
 ORDER = [
     {"progress"}, {"values"}, {"features"}, {"models"}, {"exact"}, {"losses"}, {"train"}, {"polytopes"}, {"theory"},
     {"measures"}, {"dictionaries", "notebook"}, {"sweep"}, {"store"}, {"claims"},
-    {"plot"}, {"experiments"}, {"report"}, {"runs"}, {"cli"},
+    {"fonts"}, {"plot"}, {"experiments"}, {"report"}, {"runs"}, {"cli"},
 ]  # fmt: skip
 PLACE = {module: place for place, modules in enumerate(ORDER) for module in modules}
 

@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 from superpose import plot, store
-from superpose.claims import Claim, checked
+from superpose.claims import Claim, Claims
 from superpose.experiments import text
 from superpose.experiments.text import Config
 
@@ -101,7 +101,7 @@ def test_draws_whatever_the_sizes(n_hidden, tmp_path):
 
 def test_claims_are_statements_with_what_was_measured(data):
     claims = text.claims(data)
-    assert len(checked(claims)) == 10
+    assert len(Claims(claims)) == 10
     for claim in claims:
         assert type(claim.holds) is bool
         assert claim.place == "ours"

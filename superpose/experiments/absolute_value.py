@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from superpose import measures, plot, sweep, theory
-from superpose.claims import Claim, at_least, at_most, between, exactly
+from superpose.claims import Claim, as_claims, at_least, at_most, between, exactly
 from superpose.features import Independent
 from superpose.losses import Sampled
 from superpose.models import Untied
@@ -223,6 +223,7 @@ def _small(axes, data):
 CHECK = "the paper's figure, as read for our checklist"
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     best = sweep.best(data)
     models = [_rescaled(W, W_out) for W, W_out in zip(best.W.values, best.W_out.values, strict=True)]

@@ -18,7 +18,7 @@ from matplotlib.ticker import NullFormatter
 from scipy import stats
 
 from superpose import plot, sweep
-from superpose.claims import Claim, about, at_least, at_most
+from superpose.claims import Claim, about, as_claims, at_least, at_most
 from superpose.features import Independent
 from superpose.losses import Attacked, Sampled
 from superpose.models import ReluOutput
@@ -207,6 +207,7 @@ def figure(data: xr.Dataset) -> Figure:
     return fig
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     features, harm = per_dimension(data.W.values), vulnerability(data)
     model, sample = (harm.sel(choice=choice).values for choice in CHOICES)

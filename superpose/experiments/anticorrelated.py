@@ -13,7 +13,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from superpose import measures, plot, sweep, theory
-from superpose.claims import Claim, about, between
+from superpose.claims import Claim, about, as_claims, between
 from superpose.features import Anticorrelated
 from superpose.losses import Population
 from superpose.models import ReluOutput
@@ -75,6 +75,7 @@ def figure(data: xr.Dataset) -> Figure:
 EXACT = "the exact optimum, best of many starts"
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     best = sweep.best(data)
     norms = sweep.over_models(measures.norms, best.W, "feature")

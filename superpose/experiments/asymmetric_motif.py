@@ -17,7 +17,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from superpose import measures, plot, sweep, theory
-from superpose.claims import Claim, about, at_least, at_most
+from superpose.claims import Claim, about, as_claims, at_least, at_most
 from superpose.features import Independent
 from superpose.losses import Sampled
 from superpose.models import Untied
@@ -239,6 +239,7 @@ def _network(ax, data, place):
 CHECK = "the paper's drawing of the motif"
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     count = np.bincount(data.motif.sel(part="member").values, minlength=data.sizes["member"])
     harm = (data.loss_without / data.loss_with).values

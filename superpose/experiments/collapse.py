@@ -13,7 +13,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from superpose import measures, plot, sweep
-from superpose.claims import Bounds, Claim, about, at_least, at_most, exactly
+from superpose.claims import Bounds, Claim, about, as_claims, at_least, at_most, exactly
 from superpose.features import Correlated
 from superpose.losses import Population
 from superpose.models import ReluOutput
@@ -134,6 +134,7 @@ def figure(data: xr.Dataset) -> Figure:
 EXACT = "the exact optimum, best of many starts"
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     best = sweep.best(data)
     density = data.density.values

@@ -15,7 +15,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from superpose import measures, plot, sweep, theory
-from superpose.claims import Claim, about, at_least, at_most
+from superpose.claims import Claim, about, as_claims, at_least, at_most
 from superpose.features import Independent
 from superpose.losses import Sampled
 from superpose.models import ReluOutput
@@ -160,6 +160,7 @@ def figure(data: xr.Dataset) -> Figure:
     return fig
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     m, p = data.dimensions.values, data.density.values
     constants = constant(data).values

@@ -14,7 +14,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from superpose import measures, plot, sweep, theory
-from superpose.claims import Claim, about, at_least, at_most, exactly
+from superpose.claims import Claim, about, as_claims, at_least, at_most, exactly
 from superpose.features import Independent
 from superpose.losses import Sampled
 from superpose.models import ReluOutput
@@ -179,6 +179,7 @@ def animation(data: xr.Dataset) -> plot.Animation:
     return plot.Animation(fig, draw, frames=frames, interval=100)
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     one, m, n = _shown(data), int(data.n_hidden), data.sizes["feature"]
     step, D, loss = one.step.values, one.dimensionality.values, one.loss.values

@@ -16,7 +16,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from superpose import measures, plot, polytopes, sweep, theory
-from superpose.claims import Claim, about, at_least, at_most, between, exactly
+from superpose.claims import Claim, about, as_claims, at_least, at_most, between, exactly
 from superpose.features import Independent
 from superpose.losses import Population
 from superpose.models import ReluOutput
@@ -267,6 +267,7 @@ def _square_cost(p, p0):
 EXACT = "the exact optimum, best of many starts"
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     one = data.isel(baseline=0)
     ratio, p = one.ratio.values, float(one.baseline)

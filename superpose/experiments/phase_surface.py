@@ -19,7 +19,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from superpose import plot, sweep, theory
-from superpose.claims import Claim, about, at_least, at_most, between, exactly
+from superpose.claims import Claim, about, as_claims, at_least, at_most, between, exactly
 from superpose.features import Independent
 from superpose.losses import Population
 from superpose.models import ReluOutput
@@ -234,6 +234,7 @@ def _switch(data, r) -> float:
     return float(p + (q - p) * a / (a - b))
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     p = data.density.values
     same, opposite = data.loss.sel(kind=VALLEYS[0]), data.loss.sel(kind=VALLEYS[1])

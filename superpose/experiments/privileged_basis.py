@@ -18,7 +18,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from superpose import measures, plot, sweep, theory
-from superpose.claims import Claim, about, at_least, at_most, between, exactly
+from superpose.claims import Claim, about, as_claims, at_least, at_most, between, exactly
 from superpose.features import Independent
 from superpose.losses import Sampled
 from superpose.models import Network, ReluHidden, ReluOutput
@@ -258,6 +258,7 @@ CLEAR, CLOSE = [0, 1, 2, 4, 5], 3
 """The densities at which one code is best, and that at which three are nearly equal, by their places."""
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     best = sweep.best(data)
     W = best.W.values

@@ -23,7 +23,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from scipy import optimize, stats
 
 from superpose import measures, plot, sweep
-from superpose.claims import Claim, about, at_least, at_most
+from superpose.claims import Claim, about, as_claims, at_least, at_most
 from superpose.features import Empirical
 from superpose.losses import Population, Sampled
 from superpose.models import ReluOutput
@@ -279,6 +279,7 @@ def _ranked(values) -> np.ndarray:
     return rank / (rank.std() or 1.0)
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     text, control = (measured(data).sel(world=world) for world in ("text", "independent"))
     sizes, n_words = data.n_hidden.values, data.sizes["feature"]

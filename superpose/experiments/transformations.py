@@ -14,7 +14,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from superpose import measures, plot, sweep, theory
-from superpose.claims import Claim, about, at_least, at_most
+from superpose.claims import Claim, about, as_claims, at_least, at_most
 from superpose.features import Correlated
 from superpose.losses import Population, Sampled
 from superpose.models import ReluOutput
@@ -259,9 +259,7 @@ def animation(data: xr.Dataset) -> plot.Animation:
     curve = lower.subplots()
     curve.plot(step, loss, color=plot.INK, lw=1)
     (now,) = curve.plot([], [], "o", color=plot.RED, ms=5)
-    curve.set(
-        xscale="log", yscale="log", xlabel="training steps", ylabel="loss", xlim=(10, 1.3 * step[-1])
-    )
+    curve.set(xscale="log", yscale="log", xlabel="training steps", ylabel="loss", xlim=(10, 1.3 * step[-1]))
     shown = np.searchsorted(step, np.geomspace(12, step[-1], 52)).clip(max=len(step) - 1)
     frames = [*enumerate([*shown, *[shown[-1]] * 8])]
 
@@ -281,6 +279,7 @@ def animation(data: xr.Dataset) -> plot.Animation:
 THEORY = "theory: 2p, p/3, p^2"
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     one, shape = _shown(data)
     stage, step, loss = shape.stage.values, one.step.values, one.loss.values

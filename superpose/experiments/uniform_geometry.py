@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from superpose import measures, plot, polytopes, sweep, theory
-from superpose.claims import Claim, at_least, at_most, between
+from superpose.claims import Claim, as_claims, at_least, at_most, between
 from superpose.features import Independent
 from superpose.losses import Sampled
 from superpose.models import ReluOutput
@@ -210,6 +210,7 @@ def _kinds(ax, data, W, parts):
 CHECK = "a replication of the paper's figure"
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     W = sweep.best(data).W
     x, m = data.sparseness.values, data.sizes["hidden"]
