@@ -105,7 +105,7 @@ class Claim:
     """Whether the small version of the experiment is large enough for it; if not, it is "open" there."""
 
     def __repr__(self) -> str:
-        return f"{self.id} {self.status}: {self.statement}: {self.told} (expected {self.expected.text})"
+        return f"Claim({_line(self.as_dict())})"
 
     @property
     def values(self) -> np.ndarray:
@@ -187,13 +187,14 @@ class Score:
 
 
 class Claims(list[Claim]):
-    """An experiment's claims; in a notebook they show themselves as a table.
+    """An experiment's claims, or those of its `small` version; in a notebook they show themselves as a table.
 
     Raises ValueError where two have the same id, or `instead` names none of them.
     """
 
-    def __init__(self, claims: Iterable[Claim] = ()):
+    def __init__(self, claims: Iterable[Claim] = (), small: bool = False):
         super().__init__(claims)
+        self.small = small
         ids = [claim.id for claim in self]
         twice = {id for id in ids if ids.count(id) > 1}
         lost = {claim.instead for claim in self if claim.instead and claim.instead not in ids}
@@ -202,11 +203,12 @@ class Claims(list[Claim]):
                 f"claims: ids given twice {sorted(twice)}, `instead` without its claim {sorted(lost)}"
             )
 
-    def as_dicts(self, small: bool = False) -> list[dict[str, Any]]:
-        return [claim.as_dict(small) for claim in self]
+    def as_dicts(self) -> list[dict[str, Any]]:
+        """Plain values, as `Claim.as_dict` gives them."""
+        return [claim.as_dict(self.small) for claim in self]
 
     def __repr__(self) -> str:
-        return "\n".join([Score.of(self.as_dicts()).told, *map(repr, self)])
+        return "\n".join([Score.of(self.as_dicts()).told, *map(_line, self.as_dicts())])
 
     def _repr_html_(self) -> str:
         return html(self.as_dicts())
@@ -220,7 +222,7 @@ def as_claims(claims: Callable[..., Iterable[Claim]]) -> Callable[..., Claims]:
     ...     return [Claim("a", "x is 1", "here", about(1, 0.1), data, basis="theory")]
     >>> claims(1.05)
     1 of 1 claims hold
-    a holds: x is 1: 1.05 (expected 1 ± 0.1)
+    a holds: x is 1; expected 1 ± 0.1, measured 1.05
     """
 
     @wraps(claims)
@@ -275,6 +277,11 @@ def html(claims: Sequence[Mapping[str, Any]]) -> str:
         f'<table style="max-width: 60rem"><caption style="text-align: left">{Score.of(claims).told}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     )
+
+
+def _line(claim) -> str:
+    told = f"expected {_expected(claim)}, measured {claim['measured']}"
+    return f"{claim['id']} {claim['status']}: {claim['statement']}; {told}"
 
 
 def _expected(claim) -> str:

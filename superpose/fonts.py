@@ -139,15 +139,15 @@ def _installed() -> dict[str, bool]:
 
     Those too that were installed after matplotlib made its list of fonts.
     """
-    manager, found = font_manager.fontManager, {}
+    manager = font_manager.fontManager
     for path in sorted({*font_manager.findSystemFonts()} - {entry.fname for entry in manager.ttflist}):
         try:
             manager.addfont(path)
         except (OSError, RuntimeError, NotImplementedError):  # not one that matplotlib can draw
             continue
+    found: dict[str, bool] = {}
     for entry in manager.ttflist:
-        weight = font_manager.weight_dict.get(entry.weight, entry.weight)
-        plain = entry.style == "normal" and weight == 400
+        plain = entry.style == "normal" and entry.weight in (400, "normal", "regular", "book")
         found[entry.name] = found.get(entry.name, False) or plain
     return found
 

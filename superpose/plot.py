@@ -4,11 +4,13 @@ import base64
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import matplotlib
+import matplotlib.figure
 import matplotlib.style
 import numpy as np
 from jaxtyping import Float
@@ -16,7 +18,7 @@ from matplotlib.animation import FuncAnimation
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import LinearSegmentedColormap, Normalize
-from matplotlib.figure import Figure, FigureBase
+from matplotlib.figure import FigureBase
 
 from superpose import fonts, measures, polytopes
 
@@ -82,7 +84,7 @@ def style() -> Iterator[None]:
         yield
 
 
-class _Shown(Figure):
+class Figure(matplotlib.figure.Figure):
     """A figure that shows itself in a notebook, though pyplot does not know it."""
 
     def savefig(self, *args, **kwargs) -> None:
@@ -90,11 +92,7 @@ class _Shown(Figure):
             super().savefig(*args, **kwargs)
 
     def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
-        # As sharp as a file, and as wide as the figure says.
-        png = io.BytesIO()
-        self.savefig(png, format="png")
-        width, height = self.get_size_inches() * _style["figure.dpi"]
-        return png.getvalue(), {"width": round(width), "height": round(height)}
+        return _png(self)
 
 
 def figure(width: float, height: float) -> Any:
@@ -103,7 +101,7 @@ def figure(width: float, height: float) -> Any:
     As the last line of a notebook's cell it shows itself. (Its type is not given, because that of what
     `subplots` returns depends on the arguments.)
     """
-    return _Shown(figsize=(width, height), layout="constrained")
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 class Animation(FuncAnimation):
@@ -113,16 +111,26 @@ class Animation(FuncAnimation):
         with style(), TemporaryDirectory() as folder:
             path = Path(folder) / "animation.gif"
             self.save(path, writer="pillow", dpi=80)
-            return picture(path.read_bytes(), "image/gif")
+            return _image(path.read_bytes(), "image/gif")
 
 
-def picture(data: bytes, kind: str, **attributes: object) -> str:
-    """An image of some kind, such as "image/png", as HTML that needs no file.
+def html(fig: matplotlib.figure.Figure, alt: str) -> str:
+    """A figure as HTML that needs no file."""
+    png, size = _png(fig)
+    return _image(png, "image/png", alt=alt, width=size["width"])
 
-    >>> picture(b"GIF", "image/gif", width=100)
-    '<img src="data:image/gif;base64,R0lG" style="max-width: 100%; height: auto" width="100">'
-    """
-    more = "".join(f' {name}="{value}"' for name, value in attributes.items())
+
+def _png(fig) -> tuple[bytes, dict[str, int]]:
+    """As sharp as a file, and the size to show it at, which is the figure's own."""
+    png = io.BytesIO()
+    with style():
+        fig.savefig(png, format="png")
+    width, height = fig.get_size_inches() * _style["figure.dpi"]
+    return png.getvalue(), {"width": round(width), "height": round(height)}
+
+
+def _image(data, kind, **attributes) -> str:
+    more = "".join(f' {name}="{escape(str(value))}"' for name, value in attributes.items())
     text = base64.b64encode(data).decode()
     return f'<img src="data:{kind};base64,{text}" style="max-width: 100%; height: auto"{more}>'
 

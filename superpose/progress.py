@@ -175,7 +175,7 @@ class _Jupyter:
 
 
 def _jupyter() -> _Jupyter | None:
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    shell: Any = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if not hasattr(shell, "kernel"):
         return None
     return _Jupyter(shell.get_parent().get("header", {}).get("msg_id", ""))

@@ -14,7 +14,7 @@ import optax
 from jaxtyping import Array, Float, Int, Key
 
 from superpose.progress import progress_bar
-from superpose.train._ensemble import Tree, member, member_keys
+from superpose.train._ensemble import Tree, member, member_keys, told
 
 
 def _block(models) -> int:
@@ -37,6 +37,9 @@ class Fit(NamedTuple):
     steps: Int[np.ndarray, " step"]
     snapshots: Any
     """The models after each of the steps asked for, leading axes `(snapshot, member)`."""
+
+    def __repr__(self) -> str:
+        return f"Fit({told(self.models, self.history[..., -1])}, {jnp.max(self.steps)} steps)"
 
 
 def fit(
