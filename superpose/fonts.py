@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cache
 
+import matplotlib
 from matplotlib import font_manager, ft2font
 
 from superpose.progress import say
@@ -44,21 +45,23 @@ def families(text: str) -> list[str]:
 
 
 def drawable(text: str) -> bool:
-    """Whether fonts here have all letters of a text, and matplotlib can put them together.
-
-    Before 3.11 it draws letters one by one from left to right: wrong for Arabic, Hebrew and the scripts of India.
-    """
-    together = hasattr(ft2font, "__libraqm_version__")
-    return all(map(_family, _foreign(text))) and (together or not any(map(_needs_others, text)))
+    """Whether fonts here have all letters of a text, and matplotlib can put them together."""
+    return all(map(_family, _foreign(text))) and not _loose(text)
 
 
 def lacking(texts: Iterable[str]) -> list[str]:
-    """A line for each script of these texts that no font here has: how to get one."""
-    scripts = {script(char) for text in texts for char in _foreign(text) if not _family(char)}
+    """A line for each script of these texts that cannot be drawn here: what to do about it."""
+    texts = list(texts)
+    unknown = {script(char) for text in texts for char in _foreign(text) if not _family(char)}
+    loose = {script(char) for text in texts for char in _loose(text)} - unknown
     return [
         f"no font here has {name}: words with it are numbers in figures; install one, such as "
         f"{_PACKAGES.get(name, 'fonts-noto-core')} on Debian and Ubuntu, or one from fonts.google.com/noto"
-        for name in sorted(scripts)
+        for name in sorted(unknown)
+    ] + [
+        f"matplotlib {matplotlib.__version__} cannot put together the letters of {name}: words with it are numbers "
+        "in figures; install matplotlib 3.11 or newer"
+        for name in sorted(loose)
     ]
 
 
@@ -115,10 +118,18 @@ def _is_invisible(char) -> bool:
     return char.isspace() or unicodedata.category(char) in ("Cc", "Cf") or "\ufe00" <= char <= "\ufe0f"
 
 
-def _needs_others(char) -> bool:
-    """Whether a letter is drawn according to those around it, or to the left of the one before it."""
-    right_to_left = unicodedata.bidirectional(char) in ("R", "AL")
-    return right_to_left or unicodedata.category(char) in ("Mn", "Mc")
+def _loose(text) -> list[str]:
+    """The letters that matplotlib cannot put together: before 3.11 it draws one by one from left to right.
+
+    That is wrong where a letter is drawn to the left of the one before it, or on it.
+    """
+    if hasattr(ft2font, "__libraqm_version__"):
+        return []
+    return [
+        char
+        for char in unicodedata.normalize("NFC", text)
+        if unicodedata.bidirectional(char) in ("R", "AL") or unicodedata.category(char) in ("Mn", "Mc")
+    ]
 
 
 @cache
@@ -128,28 +139,31 @@ def _family(char) -> str | None:
 
     def rank(family):
         fancy = any(kind in family.lower() for kind in ("serif", "mono", "myeongjo", "batang", "ming"))
-        return not _installed()[family], fancy, "Noto Sans" not in family, region not in family, family
+        plain = _is_plain(_faces()[family])
+        return not plain, fancy, "Noto Sans" not in family, region not in family, family
 
-    return next((family for family in sorted(_installed(), key=rank) if _draws(family, char)), None)
+    return next((family for family in sorted(_faces(), key=rank) if _draws(family, char)), None)
 
 
 @cache
-def _installed() -> dict[str, bool]:
-    """All families, and whether they have an upright face of normal weight.
-
-    Those too that were installed after matplotlib made its list of fonts.
-    """
+def _faces() -> dict[str, font_manager.FontEntry]:
+    """A face of each family, also of those that were installed after matplotlib made its list of fonts."""
     manager = font_manager.fontManager
     for path in sorted({*font_manager.findSystemFonts()} - {entry.fname for entry in manager.ttflist}):
         try:
             manager.addfont(path)
         except (OSError, RuntimeError, NotImplementedError):  # not one that matplotlib can draw
             continue
-    found: dict[str, bool] = {}
+    found: dict[str, font_manager.FontEntry] = {}
     for entry in manager.ttflist:
-        plain = entry.style == "normal" and entry.weight in (400, "normal", "regular", "book")
-        found[entry.name] = found.get(entry.name, False) or plain
+        if entry.name not in found or (_is_plain(entry) and not _is_plain(found[entry.name])):
+            found[entry.name] = entry
     return found
+
+
+def _is_plain(entry) -> bool:
+    """Whether a face is upright and of normal weight."""
+    return entry.style == "normal" and entry.weight in (400, "normal", "regular", "book")
 
 
 def _draws(family, char) -> bool:
@@ -170,5 +184,7 @@ def _characters(family) -> frozenset[int]:
 
 
 def _font(family) -> ft2font.FT2Font:
-    found = font_manager.findfont(font_manager.FontProperties(family=[family]), fallback_to_default=False)
-    return font_manager.get_font(found)
+    entry = _faces()[family]
+    if hasattr(font_manager, "FontPath"):  # since matplotlib 3.11: one of several faces in a file
+        return font_manager.get_font(font_manager.FontPath(entry.fname, entry.index))
+    return font_manager.get_font(entry.fname)
