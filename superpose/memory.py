@@ -17,7 +17,9 @@ def free() -> int:
     except (OSError, StopIteration):
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 2**63
     try:
-        most, used = (int((_CGROUP / f"memory.{name}").read_text(encoding="ascii")) for name in ("max", "current"))
+        most, used = (
+            int((_CGROUP / f"memory.{name}").read_text(encoding="ascii")) for name in ("max", "current")
+        )
     except (OSError, ValueError):  # no container, or one without a limit
         return left
     return min(left, max(most - used, 0))
@@ -33,9 +35,7 @@ def check(needed: float, what: str, remedy: str) -> None:
     """
     left = free()
     if needed > left:
-        raise MemoryError(
-            f"{what} needs about {told(needed)} of memory, and {told(left)} are free; {remedy}"
-        )
+        raise MemoryError(f"{what} needs about {told(needed)} of memory, and {told(left)} are free; {remedy}")
 
 
 def told(size: float) -> str:

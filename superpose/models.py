@@ -4,6 +4,7 @@ The classes differ in their activations, in whether the output weights are tied 
 weights, and in whether all hidden units work on every sample; everything else is in `Network`.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import ClassVar
@@ -88,6 +89,23 @@ class Network(eqx.Module):
             activation=activation,
             hidden_activation=hidden_activation,
         )
+
+    def __repr__(self) -> str:
+        """Sizes, and what is not as usual for its kind; of an ensemble also how many models it has.
+
+        >>> ReluOutput.init(5, 2, key=jax.random.key(0), activation="gelu")
+        ReluOutput(5 features, 2 hidden, activation=gelu)
+        """
+        shape: tuple[int, ...] = getattr(self.W, "shape", ())
+        if len(shape) < 2:  # no weights but, say, axes to map over
+            return super().__repr__()
+        *lead, hidden, feature = shape
+        told = [f"{feature} features", f"{hidden} hidden"] + ["hidden bias"] * (self.hidden_bias is not None)
+        for field in dataclasses.fields(self):
+            value, usual = getattr(self, field.name), getattr(self, f"default_{field.name}", None)
+            if field.metadata.get("static") and value != usual:
+                told.append(f"{field.name}={getattr(value, '__name__', value)}")
+        return f"{''.join(f'{size} × ' for size in lead)}{type(self).__name__}({', '.join(told)})"
 
     @property
     def readout(self) -> Float[Array, "feature hidden"]:

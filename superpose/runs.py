@@ -29,13 +29,18 @@ def run(experiment: Experiment, config, folder: Path) -> report.Result:
     with _leaving_at_once():
         data = experiment.module().run(config)
     seconds = round(time.monotonic() - began, 1)
+    write(experiment, config, data, seconds, folder)
+    return report.read(experiment, folder)
+
+
+def write(experiment: Experiment, config, data, seconds: float, folder: Path) -> None:
+    """Put what an experiment gave at `folder`, with figure, claims and settings."""
     made_from = made(experiment, config)
     data = data.assign_attrs({name: json.dumps(value) for name, value in made_from.items()})
     with store.replaced(folder) as new:
         store.save(data, new / "data.zarr")
         _draw(experiment, made_from["config"], data, new)
         store.write_json(made_from | {"seconds": seconds, "drawn_by": _drawn_by()}, new / store.MARK)
-    return report.read(experiment, folder)
 
 
 def reproduce(
@@ -101,8 +106,8 @@ def _drawn_by() -> str:
     return _hash(*_modules(drawing=True))
 
 
-_NOT_COMPUTING = ("cli", "runs", "report", "store", "progress")
-_DRAWING = ("plot", "claims")
+_NOT_COMPUTING = ("cli", "interactive", "runs", "report", "store", "progress")
+_DRAWING = ("plot", "fonts", "claims")
 
 
 def _modules(drawing: bool) -> list[Path]:
@@ -143,20 +148,24 @@ def _redrawn(experiment, place) -> report.Result:
 
 def _draw(experiment, config, data, folder) -> None:
     from superpose import plot
-    from superpose.claims import checked
+    from superpose.claims import Claims
 
     module = experiment.module()
-    claims = checked(module.claims(data))
+    claims = Claims(module.claims(data), is_small(experiment, config))
     with plot.style():
         fig = module.figure(data)
         fig.savefig(folder / "figure.png")
         fig.savefig(folder / "figure.svg", metadata={"Date": None})
         if hasattr(module, "animation"):
             module.animation(data).save(folder / "animation.gif", writer="pillow", dpi=80)
-    quick = store.plain(experiment.quick)
-    small = bool(quick) and quick.items() <= store.plain(config).items()
-    store.write_json([claim.as_dict(small) for claim in claims], folder / "claims.json")
+    store.write_json(claims.as_dicts(), folder / "claims.json")
     store.write_json(module.notes(data), folder / "notes.json")
+
+
+def is_small(experiment: Experiment, config: dict[str, Any]) -> bool:
+    """Whether these settings are those of the experiment's small version."""
+    quick = store.plain(experiment.quick)
+    return bool(quick) and quick.items() <= store.plain(config).items()
 
 
 def _attempt(experiment, config, place) -> report.Result:

@@ -158,7 +158,9 @@ def training(models: float, features: float, weights: float, steps: float, batch
     From steps measured at 2 to 400 features, LOG.md.
     """
     step = 1e-6 + 0.5e-9 * batch * (0.2 * weights + 1.2 * features)
-    return Cost(models * steps * step, models * (8 * weights + steps / 50) + steps / 10 + 20 * batch * features)
+    return Cost(
+        models * steps * step, models * (8 * weights + steps / 50) + steps / 10 + 20 * batch * features
+    )
 
 
 def minimizing(models: float, weights: float) -> Cost:
@@ -182,7 +184,9 @@ def check_room(config) -> None:
         except ValueError:
             return needed
 
-    changed = [each.name for each in fields(config) if getattr(config, each.name) != _default(config, each.name)]
+    changed = [
+        each.name for each in fields(config) if getattr(config, each.name) != _default(config, each.name)
+    ]
     most = min(changed, key=less, default="")
     remedy = f"give a lower --{_option(most)}" if most else "use a machine with more memory"
     memory.check(needed, f"a run with {_option(most)} {_setting(config, most)}" if most else "a run", remedy)

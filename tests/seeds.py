@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import replace
 
 from superpose import runs
-from superpose.claims import checked
+from superpose.claims import Claims
 from superpose.experiments import Experiment, experiments
 
 
@@ -22,7 +22,7 @@ def tried(experiment: Experiment, seed: int, full: bool) -> list[str]:
     config = replace(module.Config(**({} if full else experiment.quick)), seed=seed)
     try:
         data = module.run(config)
-        claims = checked(module.claims(data))
+        claims = Claims(module.claims(data))
         module.figure(data)
         module.notes(data)
     except Exception as error:
@@ -41,7 +41,9 @@ def cheapest(count: int) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("seeds", type=int, help="how many")
-    parser.add_argument("names", nargs="*", help="experiments; all, or with --full the ten cheapest, unless given")
+    parser.add_argument(
+        "names", nargs="*", help="experiments; all, or with --full the ten cheapest, unless given"
+    )
     parser.add_argument("--first", type=int, default=1000, help="the first seed")
     parser.add_argument("--full", action="store_true", help="not the small versions")
     asked = parser.parse_args()

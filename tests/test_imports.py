@@ -10,7 +10,7 @@ ORDER = [
     {"progress", "memory"}, {"draws", "inputs"}, {"values"}, {"features"}, {"models"}, {"exact"}, {"losses"}, {"train"},
     {"polytopes"}, {"theory"},
     {"measures"}, {"dictionaries", "notebook"}, {"sweep"}, {"store"}, {"claims"},
-    {"plot"}, {"experiments"}, {"report"}, {"runs"}, {"cli"},
+    {"fonts"}, {"plot"}, {"experiments"}, {"report"}, {"runs"}, {"interactive"}, {"cli"},
 ]  # fmt: skip
 PLACE = {module: place for place, modules in enumerate(ORDER) for module in modules}
 
@@ -61,5 +61,6 @@ def test_the_command_answers_without_jax():
 
 
 def test_every_public_module_is_there():
-    for name in superpose.__all__:
+    for name in superpose._modules:
         assert getattr(superpose, name).__name__ == f"superpose.{name}"
+    assert {*superpose._modules, "run"} == {*superpose.__all__} <= {*dir(superpose)}

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from superpose import report, runs, store
-from superpose.claims import Claim, at_least, checked
+from superpose.claims import Claim, Claims, at_least
 from superpose.experiments import Experiment, experiments
 
 ALL = list(experiments())
@@ -265,7 +265,7 @@ def test_a_claim_that_is_contradicted_is_not_a_failure(claims, status):
     told = Claim(
         "paper", "so it is not", "there", at_least(3), 2, basis="the paper", instead="exact" * claims
     )
-    assert [claim.status for claim in checked([told, exact])] == [status, "holds"]
+    assert [claim.status for claim in Claims([told, exact])] == [status, "holds"]
 
 
 RUN = """

@@ -47,7 +47,9 @@ def test_more_models_take_more():
 def test_the_setting_that_takes_most_is_named(monkeypatch):
     monkeypatch.setattr(memory, "free", lambda: 10**9)
     Config = experiments()["intro"].module().Config
-    with pytest.raises(MemoryError, match="a run with members 10000000 needs about .* GB of memory, and 1.0 GB are free"):
+    with pytest.raises(
+        MemoryError, match=r"a run with members 10000000 needs about .* GB of memory, and 1.0 GB are free"
+    ):
         sweep.check_room(Config(members=10**7, row=20))
     with pytest.raises(MemoryError, match="give a lower --row"):
         sweep.check_room(Config(members=50, row=10**7))

@@ -10,6 +10,8 @@ Each file has
 - `figure(dataset) -> Figure`, `claims(dataset) -> list[Claim]`, and `notes(dataset) -> list[str]`: what
   was chosen where the paper is silent, and how much depends on it;
 - optionally `animation(dataset) -> Animation`.
+
+`@plot.style()` and `@as_claims` make figures and claims show themselves in notebooks as on the page.
 """
 
 import ast

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from superpose import draws, measures, plot, sweep, theory
-from superpose.claims import Claim, at_least, at_most, between, exactly
+from superpose.claims import Claim, as_claims, at_least, at_most, between, exactly
 from superpose.features import Independent
 from superpose.losses import Sampled
 from superpose.models import Untied
@@ -142,6 +142,7 @@ def relative(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     return sweep.best(data).loss.values / zero, apart / zero
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(12, 13)
     top, bottom = fig.subfigures(2, 1, height_ratios=[1, 4.3])
@@ -228,6 +229,7 @@ def _small(axes, data):
 CHECK = "the paper's figure, as read for our checklist"
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     best = sweep.best(data)
     models = [_rescaled(W, W_out) for W, W_out in zip(best.W.values, best.W_out.values, strict=True)]

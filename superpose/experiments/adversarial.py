@@ -18,7 +18,7 @@ from matplotlib.ticker import NullFormatter
 from scipy import stats
 
 from superpose import draws, plot, sweep
-from superpose.claims import Claim, about, at_least, at_most
+from superpose.claims import Claim, about, as_claims, at_least, at_most
 from superpose.features import Independent
 from superpose.losses import Attacked, Sampled
 from superpose.models import ReluOutput
@@ -172,6 +172,7 @@ def removed(data: xr.Dataset) -> np.ndarray:
     return np.array(found)
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(11, 7.6)
     ((above, against), (below, hardened)) = fig.subplots(2, 2)
@@ -212,6 +213,7 @@ def figure(data: xr.Dataset) -> Figure:
     return fig
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     features, harm = per_dimension(data.W.values), vulnerability(data)
     model, sample = (harm.sel(choice=choice).values for choice in CHOICES)

@@ -12,7 +12,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from superpose import draws, measures, plot, sweep, theory
-from superpose.claims import Claim, about, between
+from superpose.claims import Claim, about, as_claims, between
 from superpose.features import Anticorrelated
 from superpose.losses import Population
 from superpose.models import ReluOutput
@@ -56,6 +56,7 @@ PERFECT = 1e-5
 """A loss below this is 0 but for rounding and where the search ends."""
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     best, n = sweep.best(data), data.sizes["density"]
     fig = plot.figure(1.75 * (n + 1), 2.65)
@@ -77,6 +78,7 @@ def figure(data: xr.Dataset) -> Figure:
 EXACT = "the exact optimum, best of many starts"
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     best = sweep.best(data)
     norms = sweep.over_models(measures.norms, best.W, "feature")

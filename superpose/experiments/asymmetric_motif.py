@@ -17,7 +17,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from superpose import draws, measures, plot, sweep, theory
-from superpose.claims import Claim, about, at_least, at_most
+from superpose.claims import Claim, about, as_claims, at_least, at_most
 from superpose.features import Independent
 from superpose.losses import Sampled
 from superpose.models import Untied
@@ -144,6 +144,7 @@ def _alone(data, place, which):
     return data.input.values, _outputs(W, W_out, bias, x), _outputs(W, without, bias, x), (a, b)
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(12, 7.6)
     top, bottom = fig.subfigures(2, 1)
@@ -243,6 +244,7 @@ def _network(ax, data, place):
 CHECK = "the paper's drawing of the motif"
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     count = np.bincount(data.motif.sel(part="member").values, minlength=data.sizes["member"])
     harm = (data.loss_without / data.loss_with).values

@@ -15,7 +15,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from superpose import draws, measures, plot, sweep, theory
-from superpose.claims import Claim, about, at_least, at_most, exactly
+from superpose.claims import Claim, about, as_claims, at_least, at_most, exactly
 from superpose.features import Independent
 from superpose.losses import Population, Sampled
 from superpose.models import Linear, ReluOutput
@@ -88,6 +88,7 @@ def _trained(Model, size, members, loss, config, steps) -> xr.Dataset:
     return data.assign(importance=("feature", importance))
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(13, 10.4)
     parts: Any = fig.subfigures(2, 1)
@@ -124,6 +125,7 @@ def _count(W, length) -> int:
     return int(measures.n_represented(W, length))
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     counts = {"20 in 5": ((5, 7, 9, 10, 11, 12, 12), 1), "80 in 20": ((20, 26, 32, 41, 49), 3)}
     found = []

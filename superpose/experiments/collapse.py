@@ -12,7 +12,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from superpose import draws, measures, plot, sweep
-from superpose.claims import Bounds, Claim, about, at_least, at_most, exactly
+from superpose.claims import Bounds, Claim, about, as_claims, at_least, at_most, exactly
 from superpose.features import Correlated
 from superpose.losses import Population
 from superpose.models import ReluOutput
@@ -70,6 +70,7 @@ def _collapsed(best) -> tuple[np.ndarray, np.ndarray]:
     return np.where(norms.min(axis=1, keepdims=True) > 0.3, collapsed, np.nan), norms
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     best = sweep.best(data)
     collapsed, norms = _collapsed(best)
@@ -136,6 +137,7 @@ def figure(data: xr.Dataset) -> Figure:
 EXACT = "the exact optimum, best of many starts"
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     best = sweep.best(data)
     density = data.density.values

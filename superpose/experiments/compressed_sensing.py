@@ -15,7 +15,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from superpose import draws, measures, plot, sweep, theory
-from superpose.claims import Claim, about, at_least, at_most
+from superpose.claims import Claim, about, as_claims, at_least, at_most
 from superpose.features import Independent
 from superpose.losses import Sampled
 from superpose.models import ReluOutput
@@ -109,6 +109,7 @@ def constant(data: xr.Dataset) -> xr.DataArray:
     return (data.total / bound).where((data.total < FULL * data.n_features) & (data.total > 0))
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(11, 8)
     (count, share), (over, compression) = fig.subplots(2, 2)
@@ -165,6 +166,7 @@ def figure(data: xr.Dataset) -> Figure:
     return fig
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     m, p = data.dimensions.values, data.density.values
     constants = constant(data).values

@@ -13,7 +13,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from superpose import draws, measures, plot, sweep
-from superpose.claims import Claim, about, at_least, at_most, between, exactly
+from superpose.claims import Claim, about, as_claims, at_least, at_most, between, exactly
 from superpose.features import Correlated, Independent
 from superpose.losses import Population
 from superpose.models import ReluOutput
@@ -107,6 +107,7 @@ TOLD = {
 }
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     worlds = [str(world) for world in data.world.values]
     n = data.sizes["solution"]
@@ -149,6 +150,7 @@ HEXAGON = 0.07
 """Up to this density three pairs form a hexagon; then they begin to collapse."""
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     found = [*_two(_best(data, "2 pairs")), *_three(_best(data, "3 pairs"))]
     return found + (_control(_best(data, "independent")) if "independent" in data.world else [])

@@ -15,7 +15,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from superpose import draws, measures, plot, sweep
-from superpose.claims import Claim, about, at_least, at_most, exactly
+from superpose.claims import Claim, about, as_claims, at_least, at_most, exactly
 from superpose.features import Empirical, Independent
 from superpose.losses import Population
 from superpose.models import Network, ReluHidden, ReluOutput
@@ -147,6 +147,7 @@ BARS = {
 }
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(12, 5.2)
     above, below = fig.subplots(2, len(TITLES), height_ratios=[2.2, 1.5])
@@ -176,6 +177,7 @@ def figure(data: xr.Dataset) -> Figure:
     return fig
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     one = {name: data.sel(model=name) for name in TITLES}
     linear = data.sel(model=["dense", "turned", "sparse"])

@@ -11,7 +11,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from superpose import draws, measures, plot, sweep
-from superpose.claims import Claim, about, at_least, at_most, between
+from superpose.claims import Claim, about, as_claims, at_least, at_most, between
 from superpose.features import Independent
 from superpose.losses import Population
 from superpose.models import ReluOutput
@@ -66,6 +66,7 @@ def run(config: Config) -> xr.Dataset:
     )
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     large, row = (data.isel(density=np.flatnonzero(data.large.values == shown)) for shown in (True, False))
     n_large, n_row = len(large.density), len(row.density)
@@ -109,6 +110,7 @@ def _panel(ax, at_density, data, small=False):
         ax.set_xlabel(f"loss {float(best.loss):.5f}, reached by {share:.0%} of models")
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     found = []
     for density, what in ((1.0, _orthogonal), (0.2, _pairs), (0.1, _pentagon)):

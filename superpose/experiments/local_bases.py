@@ -14,7 +14,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from superpose import draws, measures, plot, sweep, theory
-from superpose.claims import Claim, about, at_least, at_most
+from superpose.claims import Claim, about, as_claims, at_least, at_most
 from superpose.features import Correlated
 from superpose.losses import Sampled
 from superpose.models import ReluOutput
@@ -86,6 +86,7 @@ def run(config: Config) -> xr.Dataset:
     )
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     best = sweep.best(data)
     size, steps, early = data.sizes["hidden"], int(data.step[-1]), int(data.early)
@@ -137,6 +138,7 @@ def _best_loss(data) -> float:
 BASIS = "within a set interference would cost p, across sets only p^2"
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     best = sweep.best(data)
     size = data.sizes["hidden"]

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 from matplotlib.figure import Figure
 
 from superpose import draws, plot, sweep, theory
-from superpose.claims import Claim, about, at_least, at_most, between
+from superpose.claims import Claim, about, as_claims, at_least, at_most, between
 from superpose.features import Independent
 from superpose.losses import Active, Population
 from superpose.models import Linear, ReluOutput
@@ -182,6 +182,7 @@ def _thomson(config) -> dict:
     }
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(11, 8)
     (linear, shares), (ratio, energy) = fig.subplots(2, 2)
@@ -259,6 +260,7 @@ def _polygon(n) -> float:
     return float(theory.thomson_energy(np.array([np.cos(angle), np.sin(angle)])))
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     importance, p = data.importance.values, data.density.values
     every = np.concatenate([data.linear_W.values[None], data.W.values])

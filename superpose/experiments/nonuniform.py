@@ -15,7 +15,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from superpose import draws, measures, plot, polytopes, sweep, theory
-from superpose.claims import Claim, about, at_least, at_most, between, exactly
+from superpose.claims import Claim, about, as_claims, at_least, at_most, between, exactly
 from superpose.features import Independent
 from superpose.losses import Population
 from superpose.models import ReluOutput
@@ -136,6 +136,7 @@ def neighbor_angle(data: xr.Dataset) -> np.ndarray:
     return np.where(np.isfinite(pentagon.loss.values), angle, np.nan)
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(12, 7.4)
     axes = fig.subplot_mosaic(
@@ -269,6 +270,7 @@ def _square_cost(p, p0):
 EXACT = "the exact optimum, best of many starts"
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     one = data.isel(baseline=0)
     ratio, p = one.ratio.values, float(one.baseline)

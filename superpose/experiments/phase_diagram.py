@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from superpose import draws, measures, plot, sweep, theory
-from superpose.claims import Claim, about, at_least, at_most, exactly
+from superpose.claims import Claim, about, as_claims, at_least, at_most, exactly
 from superpose.features import Independent
 from superpose.losses import Population
 from superpose.models import ReluOutput
@@ -175,6 +175,7 @@ def _nearest(W, n) -> np.ndarray:
     return np.argmin(distances, axis=0)
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     sizes = [str(size) for size in data["size"].values]
     fig = plot.figure(13, 6.4 * len(sizes))
@@ -264,6 +265,7 @@ def _map(fig, ax, edges, values, percent=False, **colors) -> Colorbar:
     return bar
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     return [claim for size in data["size"].values for claim in _claims(data, str(size))]
 

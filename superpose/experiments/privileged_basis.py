@@ -18,7 +18,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from superpose import draws, measures, plot, sweep, theory
-from superpose.claims import Claim, about, at_least, at_most, between, exactly
+from superpose.claims import Claim, about, as_claims, at_least, at_most, between, exactly
 from superpose.features import Independent
 from superpose.losses import Sampled
 from superpose.models import Network, ReluHidden, ReluOutput
@@ -195,6 +195,7 @@ def _arranged(W) -> np.ndarray:
     return W[np.lexsort((np.abs(W).argmax(axis=1), counts, ~mono))]
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(12.5, 8.2)
     top, bottom = fig.subfigures(2, 1, height_ratios=[1, 1.45])
@@ -268,6 +269,7 @@ CLEAR, CLOSE = [0, 1, 2, 4, 5], 3
 """The densities at which one code is best, and that at which three are nearly equal, by their places."""
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     best = sweep.best(data)
     W = best.W.values

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from superpose import draws, measures, plot, polytopes, sweep, theory
-from superpose.claims import Claim, at_least, at_most, between
+from superpose.claims import Claim, as_claims, at_least, at_most, between
 from superpose.features import Independent
 from superpose.losses import Sampled
 from superpose.models import ReluOutput
@@ -94,6 +94,7 @@ SHOWN = (1.5, 3.0, 4.5, 5.5, 8.0)
 NAMED = ("dedicated", *RIVALS, "unnamed")
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     W = sweep.best(data).W
     n, m = data.sizes["feature"], data.sizes["hidden"]
@@ -213,6 +214,7 @@ def _kinds(ax, data, W, parts):
 CHECK = "a replication of the paper's figure"
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     W = sweep.best(data).W
     x, m = data.sparseness.values, data.sizes["hidden"]

@@ -16,7 +16,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from superpose import dictionaries, draws, measures, plot, sweep, theory
-from superpose.claims import Claim, about, at_least, at_most, between, exactly
+from superpose.claims import Claim, about, as_claims, at_least, at_most, between, exactly
 from superpose.dictionaries import Reconstruction, SparseAutoencoder
 from superpose.features import Independent
 from superpose.losses import Population, Sampled, mean_activation
@@ -270,6 +270,7 @@ def recovery(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     return cosines, np.array(agreement)
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(12.5, 8.2)
     top, bottom = fig.subfigures(2, 1, hspace=0.04)
@@ -390,6 +391,7 @@ def _draw_dictionaries(ax, data) -> None:
     ax.set_title("{} features found in {} hidden units".format(*sizes))
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     return [*_penalty_claims(data), *_mixture_claims(data), *_dictionary_claims(data)]
 

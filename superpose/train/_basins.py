@@ -35,6 +35,18 @@ class Basins(NamedTuple):
     converged: Float[np.ndarray, "*group"]
     """The share of starts that converged; the others count as no minimum."""
 
+    def __repr__(self) -> str:
+        *groups, starts = np.shape(self.label)
+        if groups:
+            many = " × ".join(map(str, groups))
+            minima = "–".join(map(str, np.unique([np.min(self.distinct), np.max(self.distinct)])))
+            found = f"{many} groups of {starts} starts, minima in each: {minima}"
+        else:
+            gap = f", the next {self.gap:.2%} above" if np.isfinite(self.gap) else ""
+            found = f"{starts} starts, minima: {self.distinct}, the best {self.best:.4g}{gap}"
+        reached, missed = np.mean(self.reached), np.max(self.missed)
+        return f"Basins({found}, reached by {reached:.0%}, a better one missed if its chance < {missed:.2g})"
+
 
 def basins(solved: Minimum, features: Features | None = None, *, starts: int | None = None) -> Basins:
     """Sort the solutions of many starts into different minima, for each group of `starts` in a row.

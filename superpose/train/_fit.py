@@ -17,7 +17,17 @@ from jaxtyping import Array, Float, Int
 from superpose.draws import AnyKey, key_of, stream
 from superpose.inputs import whole
 from superpose.progress import progress_bar
-from superpose.train._ensemble import DRAWS, Tree, called, count, member, member_keys, number, parameters
+from superpose.train._ensemble import (
+    DRAWS,
+    Tree,
+    called,
+    count,
+    member,
+    member_keys,
+    number,
+    parameters,
+    told,
+)
 
 
 def _block(models) -> int:
@@ -40,6 +50,9 @@ class Fit(NamedTuple):
     steps: Int[np.ndarray, " step"]
     snapshots: Any
     """The models after each of the steps asked for, leading axes `(snapshot, member)`."""
+
+    def __repr__(self) -> str:
+        return f"Fit({told(self.models, self.history[..., -1])}, {jnp.max(self.steps)} steps)"
 
 
 def fit(

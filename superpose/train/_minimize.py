@@ -16,7 +16,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int
 
 from superpose.progress import progress_bar
-from superpose.train._ensemble import Tree, member
+from superpose.train._ensemble import Tree, member, told
 
 OUTCOMES = (
     "converged",
@@ -44,6 +44,9 @@ class Minimum(NamedTuple):
     @property
     def converged(self) -> Bool[np.ndarray, " member"]:
         return self.outcome == 0
+
+    def __repr__(self) -> str:
+        return f"Minimum({told(self.models, self.loss)}, {np.mean(self.converged):.0%} converged)"
 
 
 class _Search(NamedTuple):
