@@ -23,19 +23,16 @@ def run(experiment: Experiment, config, folder: Path) -> report.Result:
 
     Raises OSError where that is not possible: before the work, if that can be known.
     """
-    store.check_replaceable(folder)
-    _keep_compiled()
-    began = time.monotonic()
-    with _leaving_at_once():
-        data = experiment.module().run(config)
-    seconds = round(time.monotonic() - began, 1)
-    made_from = made(experiment, config)
-    data = data.assign_attrs({name: json.dumps(value) for name, value in made_from.items()})
     with store.replaced(folder) as new:
-        store.save(data, new / "data.zarr")
-        _draw(experiment, made_from["config"], data, new)
-        store.write_json(made_from | {"seconds": seconds, "drawn_by": _drawn_by()}, new / store.MARK)
-    return report.read(experiment, folder)
+        _keep_compiled()
+        began = time.monotonic()
+        with _leaving_at_once(new):
+            data = experiment.module().run(config)
+        seconds = round(time.monotonic() - began, 1)
+        made_from = made(experiment, config)
+        data = data.assign_attrs({name: json.dumps(value) for name, value in made_from.items()})
+        result = _written(experiment, made_from | {"seconds": seconds}, data, new)
+    return replace(result, folder=folder)
 
 
 def reproduce(
@@ -53,32 +50,38 @@ def reproduce(
 
     Raises OSError where `folder` cannot be written to.
     """
-    report.check_writable(folder)
-    (folder / "results").mkdir(parents=True, exist_ok=True)
-    _keep_compiled()
     known = experiments()
+    places = {name: folder / "results" / name for name in known}
+    for each in (folder, folder / "results"):
+        store.recover(each)
+    report.check_writable(folder)
     chosen = list(only) or list(known)
     configs = {name: _config(each, quick, seed) for name, each in known.items()}
-    places = {name: folder / "results" / name for name in known}
-    again = chosen if force else []
-    kept = [
-        name
-        for name, each in known.items()
-        if name not in again and _is_kept(each, configs[name], places[name])
-    ]
-    results = {name: _redrawn(known[name], places[name]) for name in kept}
-    todo = [name for name in chosen if name not in kept]
-    n = len(chosen)
-    _say(f"{n} experiment{'s' * (n != 1)}: {n - len(todo)} kept, {len(todo)} to run")
-    with progress_bar("reproducing", sum(known[name].seconds for name in todo), after=0) as advanced:
+    states = {name: _state(each, configs[name], places[name]) for name, each in known.items()}
+    if force:
+        states |= dict.fromkeys(chosen, "to run")
+    todo = [name for name in known if states[name] == "to draw again"]
+    todo += [name for name in chosen if states[name] == "to run"]
+    for name in todo:
+        store.check_replaceable(places[name])
+    report.start(folder)
+    _keep_compiled()
+    results = {name: report.read(known[name], places[name]) for name in known if states[name] == "kept"}
+    counts = [(sum(states[name] == state for name in chosen), state) for state in _STATES]
+    told = ", ".join(f"{n} {state}" for n, state in counts if n or state != "to draw again")
+    _say(f"{len(chosen)} experiment{'s' * (len(chosen) != 1)}: {told}")
+    times = {name: known[name].seconds if states[name] == "to run" else 1 for name in todo}
+    with progress_bar("reproducing", sum(times.values()), after=0) as advanced:
         done = 0
         advanced(done)
         for name in todo:
-            results[name] = _attempt(known[name], configs[name], places[name])
-            _say(f"{name}: {results[name].told}")
-            done += known[name].seconds
+            make = run if states[name] == "to run" else _redrawn
+            results[name] = _attempt(make, known[name], configs[name], places[name])
+            if make is run:
+                _say(f"{name}: {results[name].told}")
+                _forget_compiled()
+            done += times[name]
             advanced(done)
-            _forget_compiled()
     ordered = [results[name] for name in known if name in results]
     whole = report.Report(
         ordered, left_out=[name for name in known if name not in results], quick=quick, seed=seed
@@ -122,30 +125,52 @@ def _hash(*paths: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _is_kept(experiment, config, place) -> bool:
-    """Whether a result of just these settings, code and versions is at `place`."""
-    found = store.read_json(place / store.MARK)
-    made_from = store.plain(made(experiment, config))
-    return isinstance(found, dict) and made_from.items() <= found.items()
+_STATES = ("kept", "to draw again", "to run")
+"""What becomes of a result: it is whole, or only its data are, or not even those."""
 
 
-def _redrawn(experiment, place) -> report.Result:
-    """The result at `place`, with its figure and claims made again if what makes them has changed."""
-    mark = store.read_json(place / store.MARK)
-    if mark.get("drawn_by") != _drawn_by():
-        data = store.load(place)
-        with store.replaced(place) as new:
-            store.save(data, new / "data.zarr")
-            _draw(experiment, mark["config"], data, new)
-            store.write_json(mark | {"drawn_by": _drawn_by()}, new / store.MARK)
-    return report.read(experiment, place)
+def _state(experiment: Experiment, config, place: Path) -> str:
+    """What becomes of what is at `place`: to be kept it must be of just these settings, code and versions."""
+    if not place.exists():
+        return "to run"
+    found = store.faults(place)
+    whole_data = not any(name.startswith("data.zarr") for name in found)
+    same = whole_data and store.plain(made(experiment, config)).items() <= _made_from(place, found).items()
+    drawn = same and store.listed(place) is not None and _made_from(place, found)["drawn_by"] == _drawn_by()
+    state = "kept" if drawn and not found else "to draw again" if same else "to run"
+    if found and store.listed(place) is not None:
+        _say(f"{experiment.name}: {store.told_faults(place, found)}; {state}")
+    return state
 
 
-def _draw(experiment, config, data, folder) -> None:
+def _made_from(place: Path, found) -> dict[str, Any]:
+    """What the result at `place`, which has these faults, was made from; the data say most of it too."""
+    if store.CONFIG not in found:
+        return {"drawn_by": ""} | store.read_json(place / store.CONFIG)
+    said = {
+        name: json.loads(value)
+        for name, value in store.load(place / "data.zarr").attrs.items()
+        if name in ("config", "versions", "code")
+    }
+    return {"drawn_by": "", "seconds": 0.0} | said
+
+
+def _redrawn(experiment, config, place) -> report.Result:
+    """The result at `place` with its figure and claims made again, from its data."""
+    made_from = _made_from(place, store.faults(place))
+    data = store.load(place / "data.zarr")
+    with store.replaced(place) as new:
+        result = _written(experiment, made_from, data, new)
+    return replace(result, folder=place)
+
+
+def _written(experiment, made_from, data, folder) -> report.Result:
+    """Data, settings, and what is drawn and claimed of them, as files of a folder; the result that they are."""
     from superpose import plot
     from superpose.claims import checked
 
-    module = experiment.module()
+    store.save(data, folder / "data.zarr")
+    module, config = experiment.module(), store.plain(made_from["config"])
     claims = checked(module.claims(data))
     with plot.style():
         fig = module.figure(data)
@@ -154,15 +179,21 @@ def _draw(experiment, config, data, folder) -> None:
         if hasattr(module, "animation"):
             module.animation(data).save(folder / "animation.gif", writer="pillow", dpi=80)
     quick = store.plain(experiment.quick)
-    small = bool(quick) and quick.items() <= store.plain(config).items()
-    store.write_json([claim.as_dict(small) for claim in claims], folder / "claims.json")
-    store.write_json(module.notes(data), folder / "notes.json")
+    small = bool(quick) and quick.items() <= config.items()
+    told = [claim.as_dict(small) for claim in claims]
+    notes = module.notes(data)
+    store.write_json(told, folder / "claims.json")
+    store.write_json(notes, folder / "notes.json")
+    store.write_json(made_from | {"drawn_by": _drawn_by()}, folder / store.CONFIG)
+    return report.Result(
+        experiment, config, made_from["versions"], made_from["seconds"], store.plain(told), notes, folder
+    )
 
 
-def _attempt(experiment, config, place) -> report.Result:
-    """The result of an experiment, or why there is none."""
+def _attempt(make, experiment, config, place) -> report.Result:
+    """The result of an experiment that `make` runs or draws, or why there is none."""
     try:
-        return run(experiment, config, place)
+        return make(experiment, config, place)
     except OSError:
         raise
     except Exception as error:
@@ -183,7 +214,10 @@ def _keep_compiled() -> None:
 
     # A cache that cannot be read or written only costs time.
     warnings.filterwarnings("ignore", message=".*persistent compilation cache.*")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "superpose"
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "superpose"
+    except RuntimeError:  # a user without a home
+        return
     if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
         jax.config.update("jax_compilation_cache_dir", str(cache))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # many small ones add up
@@ -196,7 +230,7 @@ def _forget_compiled() -> None:
     jax.clear_caches()
 
 
-def interrupted(*_) -> None:
+def interrupted() -> None:
     """End the process at once: XLA may still be computing, and does not survive an orderly end."""
     cursor = "\x1b[?25h" if sys.stderr.isatty() else ""  # progress bars hide it
     print(f"{cursor}superpose: interrupted; nothing half-done was written", file=sys.stderr)
@@ -205,9 +239,14 @@ def interrupted(*_) -> None:
 
 
 @contextmanager
-def _leaving_at_once() -> Iterator[None]:
+def _leaving_at_once(new: Path) -> Iterator[None]:
     """Ctrl-C ends the process on the spot: as an exception it can get lost in JAX's callbacks."""
-    before = signal.signal(signal.SIGINT, interrupted)
+
+    def leave(*_) -> None:
+        store.abandon(new)
+        interrupted()
+
+    before = signal.signal(signal.SIGINT, leave)
     try:
         yield
     finally:

@@ -24,7 +24,7 @@ def _names(folder):
 
 def _put(folder, text):
     with store.replaced(folder) as new:
-        (new / store.MARK).write_text("{}")
+        (new / store.CONFIG).write_text("{}")
         (new / "result").write_text(text)
 
 
@@ -68,14 +68,14 @@ def test_a_result_replaces_the_one_before_it_whole(tmp_path):
     (tmp_path / "r" / "extra").touch()
     _put(tmp_path / "r", "second")
     assert _names(tmp_path) == ["r"]
-    assert _names(tmp_path / "r") == [store.MARK, "result"]
+    assert _names(tmp_path / "r") == [store.CONFIG, "result"]
     assert (tmp_path / "r" / "result").read_text() == "second"
 
 
 def test_the_old_result_stays_until_the_new_one_is_whole(tmp_path):
     _put(tmp_path / "r", "first")
     with store.replaced(tmp_path / "r") as new:
-        (new / store.MARK).write_text("{}")
+        (new / store.CONFIG).write_text("{}")
         assert new.parent == tmp_path
         assert (tmp_path / "r" / "result").read_text() == "first"
 
