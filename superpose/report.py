@@ -51,9 +51,9 @@ class Result:
         return shlex.join(words)
 
     def picture(self, name: str) -> str:
-        """A file of the result as text that a page can hold, or nothing where there is no such file."""
+        """A file of the result as text that a page can hold, or nothing where it has no such file."""
         kinds = {".svg": "image/svg+xml", ".gif": "image/gif", ".png": "image/png"}
-        if self.folder is None or not (self.folder / name).is_file():
+        if self.folder is None or name not in (store.listed(self.folder) or {}):
             return ""
         data = base64.b64encode((self.folder / name).read_bytes()).decode()
         return f"data:{kinds[Path(name).suffix]};base64,{data}"

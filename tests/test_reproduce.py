@@ -33,7 +33,7 @@ def folder(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def told(folder):
-    return json.loads((folder / "report.json").read_text())
+    return json.loads((folder / "report.json").read_text(encoding="utf-8"))
 
 
 def _data(folder, name):
@@ -116,7 +116,7 @@ class _Page(HTMLParser):
 
 
 def test_the_page_needs_no_other_file_and_its_links_lead_somewhere(folder, told):
-    text = (folder / "index.html").read_text()
+    text = (folder / "index.html").read_text(encoding="utf-8")
     page = _Page(text)
     assert len(set(page.ids)) == len(page.ids)
     assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
@@ -186,7 +186,7 @@ def three(tmp_path, monkeypatch):
         _experiment(tmp_path, monkeypatch, "last_made", "pass"),
     ]
     monkeypatch.setattr(runs, "experiments", lambda: {each.name: each for each in made})
-    return lambda: (tmp_path / "ran").read_text().split()
+    return lambda: (tmp_path / "ran").read_text(encoding="utf-8").split()
 
 
 def test_one_that_fails_does_not_stop_the_others(three, tmp_path):
@@ -196,7 +196,7 @@ def test_one_that_fails_does_not_stop_the_others(three, tmp_path):
     (broken,) = made.failed
     assert broken.error.startswith("ValueError: no <such> thing")
     assert broken.command == "superpose run broken_made"
-    page = (tmp_path / "report" / "index.html").read_text()
+    page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
     assert "no &lt;such&gt; thing" in page
     assert "superpose run broken_made" in page
 
@@ -222,7 +222,7 @@ def test_other_settings_and_force_run_again(three, tmp_path):
 def test_changed_code_runs_again(three, tmp_path, monkeypatch):
     runs.reproduce(tmp_path / "report", only=["first_made"])
     (each,) = [each for name, each in runs.experiments().items() if name == "first_made"]
-    each.path.write_text(each.path.read_text() + "\n# changed\n")
+    each.path.write_text(each.path.read_text(encoding="utf-8") + "\n# changed\n")
     runs.reproduce(tmp_path / "report", only=["first_made"])
     assert three() == ["first_made"] * 2
 
@@ -251,7 +251,9 @@ def test_a_half_written_page_never_takes_the_place_of_a_whole_one(three, tmp_pat
 
 def test_what_the_small_version_cannot_tell_is_open(three, tmp_path):
     def changed(path):
-        path.write_text(path.read_text().replace('basis="this test"', 'basis="this test", quick=False'))
+        path.write_text(
+            path.read_text(encoding="utf-8").replace('basis="this test"', 'basis="this test", quick=False')
+        )
 
     changed(runs.experiments()["last_made"].path)
     only = ["first_made", "last_made"]

@@ -40,7 +40,7 @@ def experiments() -> dict[str, Experiment]:
     """The experiments by name, in the order of the paper."""
     found = []
     for path in Path(__file__).parent.glob("[a-z]*.py"):
-        tree = ast.parse(path.read_text())
+        tree = ast.parse(path.read_bytes())
         said = {
             node.targets[0].id: ast.literal_eval(node.value)
             for node in tree.body

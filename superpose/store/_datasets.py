@@ -15,8 +15,8 @@ from superpose.store._manifest import CONFIG, MANIFEST, is_hash_of, listed
 DATA = "data.zarr"
 """The dataset of a result."""
 ROOT = "zarr.json"
-MARK = "superpose:"
-"""What stands before the hash in a store's root: stores that lack it were written without checksums."""
+SEAL, MARK = "superpose_sha256", "superpose:"
+"""The name of the hash in a store's root, and how it begins: a store with neither was written without."""
 
 
 class DamagedError(ValueError):
@@ -123,7 +123,7 @@ def _seal(store: Path) -> None:
     root = read_json(store / ROOT)
     metadata = {path.parent.name: read_json(path) for path in sorted(store.glob(f"*/{ROOT}"))}
     inline = {"kind": "inline", "must_understand": False, "metadata": metadata}
-    text = as_json(root | {"consolidated_metadata": inline | {"sha256": MARK}})
+    text = as_json(root | {"consolidated_metadata": inline | {SEAL: MARK}})
     write_text(text.replace(f'"{MARK}"', f'"{MARK}{_hash(text)}"'), store / ROOT)
 
 
@@ -137,7 +137,7 @@ def is_sealed(store: Path) -> bool:
         raw = (store / ROOT).read_bytes()
     except OSError:
         return False
-    return b'"sha256"' in raw or f'"{MARK}'.encode() in raw
+    return any(f'"{mark}'.encode() in raw for mark in (SEAL, MARK))
 
 
 def store_faults(store: Path) -> dict[str, str]:
@@ -153,8 +153,8 @@ def store_faults(store: Path) -> dict[str, str]:
     try:
         inline = root["consolidated_metadata"]
         text = (store / ROOT).read_bytes().decode()
-        unsealed = text.replace(inline["sha256"], MARK)
-        if inline["sha256"] != MARK + _hash(unsealed):
+        unsealed = text.replace(inline[SEAL], MARK)
+        if inline[SEAL] != MARK + _hash(unsealed):
             return {ROOT: "damaged"}
     except (KeyError, TypeError, ValueError):
         return {ROOT: "damaged"}

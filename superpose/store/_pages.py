@@ -8,7 +8,7 @@ from pathlib import Path
 
 from superpose.store._files import as_bytes, as_json, is_file
 from superpose.store._manifest import MANIFEST, is_as_listed, listed, manifest
-from superpose.store._replace import COMMIT, UNLINKABLE, check_folder, free, locked, workshop
+from superpose.store._replace import COMMIT, UNLINKABLE, check_folder, locked, set_aside, workshop
 
 
 def _nothing(path: Path) -> bool:
@@ -72,9 +72,7 @@ def _put(new: Path, place: Path, before: Mapping[str, str]) -> Path | None:
         return None
     kept = None
     if not is_as_listed(place, place.parent, before):
-        aside = free(place.parent)
-        aside.mkdir()
-        kept = aside / place.name
+        kept = set_aside(place.parent, place.name)
         place.rename(kept)
     new.replace(place)
     return kept

@@ -238,20 +238,25 @@ def _carry(place: Path, new: Path) -> dict[str, str]:
     for name in names:
         if name not in taken:
             _link(place / name, new / name)
-    room = free(new)
     for name in names:
         if name in taken:
-            room.mkdir(exist_ok=True)
-            _link(place / name, room / name)
-            aside[name] = room.name
+            kept = set_aside(new, name)
+            _link(place / name, kept)
+            aside[name] = kept.parent.name
     shutil.copymode(place, new)
     return aside
 
 
-def free(folder: Path) -> Path:
-    """A name for what is set aside in a folder that nothing there has."""
-    names = (ASIDE if i == 1 else f"{ASIDE}-{i}" for i in range(1, sys.maxsize))
-    return next(folder / name for name in names if not os.path.lexists(folder / name))
+def set_aside(folder: Path, name: str) -> Path:
+    """Where in a folder to put what has to give way to something of the same name."""
+    rooms = (folder / (ASIDE if i == 1 else f"{ASIDE}-{i}") for i in range(1, sys.maxsize))
+    room = next(each for each in rooms if not os.path.lexists(each) or _has_room(each, name))
+    room.mkdir(exist_ok=True)
+    return room / name
+
+
+def _has_room(folder: Path, name: str) -> bool:
+    return folder.is_dir() and not folder.is_symlink() and not os.path.lexists(folder / name)
 
 
 UNLINKABLE = (errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
@@ -326,25 +331,27 @@ def _sweep(left: Path, place: Path) -> None:
     """Remove what is left of a folder that was replaced, and bring what is the user's back to its place."""
     ours = own(left)
     there = {(at.st_dev, at.st_ino) for path in files_below(place) if (at := path.lstat())}
+    written = {name.split("/")[0] for name in listed(place) or {}}
     for name in sorted(os.listdir(left), key=lambda name: name == MANIFEST):  # which proves the rest
-        path = left / name
-        for file in files_below(path) if path.is_dir() and not path.is_symlink() else [path]:
+        path, to = left / name, None
+        is_folder = path.is_dir() and not path.is_symlink()
+        for file in files_below(path) if is_folder else [path]:
             at = file.lstat()
+            _writable(file.parent)
             if name in ours or (at.st_dev, at.st_ino) in there:
-                _writable(file.parent)
                 file.unlink()
             else:
-                _bring(file, left, place)
-        if path.is_dir() and not path.is_symlink():
+                to = to or (set_aside(place, name) if name in written else place / name)
+                _bring(file, to / file.relative_to(path), place)
+        if is_folder:
             _remove_folders(path)
     left.rmdir()
 
 
-def _bring(file: Path, left: Path, place: Path) -> None:
-    to = place / file.relative_to(left)
+def _bring(file: Path, to: Path, place: Path) -> None:
+    """Move a file to where nothing is, if need be to another place."""
     if os.path.lexists(to) or not _makes_way(to.parent):
-        to = free(place) / file.relative_to(left)
-        to.parent.mkdir(parents=True)
+        to = set_aside(place, to.name)
     file.rename(to)
 
 
@@ -394,17 +401,28 @@ def _found(path: Path) -> _Shop | None:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Alone among the processes that use this lock; the file is gone afterwards."""
-    while True:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-        _lock(lock)
-        with suppress(FileNotFoundError):
-            if os.fstat(lock).st_ino == path.stat().st_ino:  # not one that was removed meanwhile
-                break
-        os.close(lock)
+    lock = _alone(path)
     try:
         yield
     finally:
-        path.unlink()
+        try:
+            path.unlink()
+        finally:
+            os.close(lock)
+
+
+def _alone(path: Path) -> int:
+    while True:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        try:
+            _lock(lock)
+            if os.fstat(lock).st_ino == path.stat().st_ino:  # not one that was removed meanwhile
+                return lock
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            os.close(lock)
+            raise
         os.close(lock)
 
 
