@@ -139,7 +139,7 @@ def _state(experiment: Experiment, config, place: Path) -> str:
     drawn = same and store.listed(place) is not None and _made_from(place, found)["drawn_by"] == _drawn_by()
     state = "kept" if drawn and not found else "to draw again" if same else "to run"
     if found and store.listed(place) is not None:
-        _say(f"{experiment.name}: {store.told_faults(place, found)}; {state}")
+        _say(f"{experiment.name}: {store.told_faults(place, found)}; {state}{' again' * (state == 'to run')}")
     return state
 
 

@@ -175,7 +175,7 @@ def test_an_out_that_cannot_be_used_is_refused_before_the_work(capsys, tmp_path,
     assert _names(tmp_path) == ["file", "link", "mine"]
 
 
-@pytest.mark.parametrize("out", ["x[/]", "run[old]", "~", "line\nline", "\udcff"])
+@pytest.mark.parametrize("out", ["x[/]", "line\nline[red]", "\udcff"])
 def test_an_out_of_any_name_is_told_as_it_is(ran, capsys, tmp_path, monkeypatch, out):
     data = store.load(ran[0])
     monkeypatch.setattr(experiments()["intro"].module(), "run", lambda config: data.copy())
@@ -185,7 +185,7 @@ def test_an_out_of_any_name_is_told_as_it_is(ran, capsys, tmp_path, monkeypatch,
         f"picture: {out.encode(errors='backslashreplace').decode()}/intro/figure.png\n"
         in capsys.readouterr().out
     )
-    assert os.listdir() == [out]
+    assert os.listdir() == [Path(out).parts[0]]
     store.load(Path(out) / "intro")
 
 
