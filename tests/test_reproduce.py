@@ -258,7 +258,7 @@ def _cut(path):
         (Path.unlink, "data.zarr/x/c/0", "missing; to run again"),
         (Path.unlink, "data.zarr/zarr.json", "missing; to run again"),
         (_cut, "data.zarr/x/zarr.json", "damaged; to run again"),
-        (shutil.rmtree, "data.zarr", "more; to run again"),
+        (shutil.rmtree, "data.zarr", "missing; to run again"),
         (shutil.rmtree, "", ""),
     ],
 )

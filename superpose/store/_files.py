@@ -38,10 +38,10 @@ def as_bytes(text: str) -> bytes:
 
 
 def read_json(path: Path) -> Any:
-    """What the JSON file holds; None where there is no such file, or it is not JSON."""
+    """What the JSON file holds; None where there is no such file, or it cannot be read, or is not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 
@@ -60,8 +60,7 @@ def sha256(path: Path) -> str:
 
 def files_below(folder: Path) -> list[Path]:
     """Everything in a folder and in those below that is no folder itself, in order; links are not followed."""
-    found: list[Path] = []
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        path = folder / entry.name
-        found += files_below(path) if entry.is_dir(follow_symlinks=False) else [path]
-    return found
+    with os.scandir(folder) as entries:
+        is_folder = {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
+    below = [(folder / name, is_folder[name]) for name in sorted(is_folder)]
+    return [file for path, has_more in below for file in (files_below(path) if has_more else [path])]

@@ -78,5 +78,11 @@ def is_as_listed(path: Path, folder: Path, files: Mapping[str, str]) -> bool:
 
 
 def is_hash_of(path: Path, hashes: str) -> bool:
-    """Whether the file has this hash, or one of these: while files are replaced, old and new ones are right."""
-    return sha256(path) in hashes.split()
+    """Whether the file has this hash, or one of these: while files are replaced, old and new ones are right.
+
+    What cannot be read has not.
+    """
+    try:
+        return sha256(path) in hashes.split()
+    except OSError:
+        return False

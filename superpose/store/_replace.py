@@ -182,7 +182,9 @@ def _opened(place: Path) -> _Shop:
                 _close(shop)
             os.close(lock)
         if isinstance(error, OSError) and error.errno is not None:
-            raise OSError(error.errno, os.strerror(error.errno), str(place)) from error
+            inside = str(error.filename).startswith(f"{place}{os.sep}")
+            told = str(error.filename if inside else place)  # not the hidden folder
+            raise OSError(error.errno, os.strerror(error.errno), told) from error
         raise
     return shop
 
@@ -225,9 +227,10 @@ def _check_same_device(folder: Path, device: int) -> None:
     """Raise OSError where a folder cannot be read, or something else is mounted in it."""
     if folder.stat().st_dev != device:
         raise OSError(f"another file system is mounted at {folder}; choose another --out")
-    for entry in os.scandir(folder):
-        if entry.is_dir(follow_symlinks=False):
-            _check_same_device(folder / entry.name, device)
+    with os.scandir(folder) as entries:
+        below = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    for name in below:
+        _check_same_device(folder / name, device)
 
 
 def _carry(place: Path, new: Path) -> dict[str, str]:
