@@ -144,15 +144,19 @@ def _state(experiment: Experiment, config, place: Path) -> str:
 
 
 def _made_from(place: Path, found) -> dict[str, Any]:
-    """What the result at `place`, which has these faults, was made from; the data say most of it too."""
-    if store.CONFIG not in found:
-        return {"drawn_by": ""} | store.read_json(place / store.CONFIG)
-    said = {
-        name: json.loads(value)
-        for name, value in store.load(place / "data.zarr").attrs.items()
-        if name in ("config", "versions", "code")
-    }
-    return {"drawn_by": "", "seconds": 0.0} | said
+    """What the result at `place`, which has these faults, was made from; its data say most of it too."""
+    said = store.read_json(place / store.CONFIG)
+    if store.CONFIG in found or not isinstance(said, dict):
+        attrs = store.load(place / "data.zarr").attrs
+        said = {"seconds": 0.0} | {name: _parsed(attrs.get(name)) for name in ("config", "versions", "code")}
+    return {"drawn_by": ""} | said
+
+
+def _parsed(text: Any) -> Any:
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError):
+        return None
 
 
 def _redrawn(experiment, config, place) -> report.Result:
@@ -205,7 +209,7 @@ def _attempt(make, experiment, config, place) -> report.Result:
 
 
 def _say(text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def _keep_compiled() -> None:

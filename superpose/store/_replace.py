@@ -20,12 +20,18 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 from superpose.store._files import files_below, read_json
 from superpose.store._manifest import MANIFEST, is_old, listed, own, seal
 
 SHOP, COMMIT = ".superpose-", ".superpose.lock"
 ASIDE = "set-aside"
 """Where a user's file goes whose name the new result needs."""
+NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 PROBE = 1 << 16
 """The bytes that must fit on the disk for the work to begin."""
 
@@ -99,11 +105,10 @@ def recover(folder: Path) -> None:
 
 
 def _recover(path: Path) -> None:
-    with suppress(OSError):
-        path.rmdir()  # it died before there was anything, or the next line fails
     try:
-        lock = os.open(path / "lock", os.O_RDWR | os.O_NOFOLLOW)
-    except OSError:
+        lock = os.open(path / "lock", os.O_RDWR | NOFOLLOW)
+    except FileNotFoundError:
+        path.rmdir()  # it died before there was anything; a living one makes another
         return
     try:
         if not _lock(lock, wait=False):
@@ -131,7 +136,8 @@ class _Shop:
     """Of the new folder: after the exchange another one is there."""
     made: int
     """How many of the folders above were made for it."""
-    lock: int | None
+    lock: int
+    """Its open file, in the process that made it."""
 
     @property
     def new(self) -> Path:
@@ -149,11 +155,13 @@ def workshop(place: Path) -> Iterator[_Shop]:
     try:
         yield shop
     finally:
+        if fcntl is None:
+            os.close(shop.lock)  # where an open file cannot be removed
         with suppress(OSError):  # what is left is put right at the next start
             with locked(place.parent / COMMIT):
                 _settle(shop)
             _close(shop)
-        if shop.lock is not None:
+        if fcntl is not None:
             os.close(shop.lock)
 
 
@@ -162,31 +170,32 @@ def _opened(place: Path) -> _Shop:
     parent = place.parent
     recover(parent)
     made = sum(not above.exists() for above in place.parents)
-    shop = None
+    path, lock = None, None
     try:
         parent.mkdir(parents=True, exist_ok=True)
         path, lock = _lockable(parent)
-        shop = _Shop(path, place, (0, 0), made, lock)
-        shop.new.mkdir()
-        at = shop.new.stat()
-        shop = _Shop(path, place, (at.st_dev, at.st_ino), made, lock)
-        note = {"place": place.name, "inode": shop.inode, "made": made}
-        os.write(lock, json.dumps(note).encode())
+        new = path / "new"
+        new.mkdir()
+        shop = _Shop(path, place, _inode(new), made, lock)
+        os.write(lock, json.dumps({"place": place.name, "inode": shop.inode, "made": made}).encode())
         _try(shop)
     except BaseException as error:
-        if shop is None:
-            _remove_empty(parent, made)
-        else:
-            with suppress(OSError):
-                _settle(shop)
-                _close(shop)
+        if path is not None:
+            shutil.rmtree(path, ignore_errors=True)
+        if lock is not None:
             os.close(lock)
+        _remove_empty(parent, made)
         if isinstance(error, OSError) and error.errno is not None:
             inside = str(error.filename).startswith(f"{place}{os.sep}")
             told = str(error.filename if inside else place)  # not the hidden folder
             raise OSError(error.errno, os.strerror(error.errno), told) from error
         raise
     return shop
+
+
+def _inode(path: Path) -> tuple[int, int]:
+    at = path.lstat()
+    return at.st_dev, at.st_ino
 
 
 def _lockable(parent: Path) -> tuple[Path, int]:
@@ -321,8 +330,7 @@ def _settle(shop: _Shop) -> None:
     for left in (shop.old, shop.new):
         if not left.is_dir():
             continue
-        at = left.stat()
-        if (at.st_dev, at.st_ino) == shop.inode:
+        if _inode(left) == shop.inode:
             shutil.rmtree(left)  # it never was at the place: all that is the user's is there
         elif os.path.lexists(shop.place):
             _sweep(left, shop.place)
@@ -333,15 +341,14 @@ def _settle(shop: _Shop) -> None:
 def _sweep(left: Path, place: Path) -> None:
     """Remove what is left of a folder that was replaced, and bring what is the user's back to its place."""
     ours = own(left)
-    there = {(at.st_dev, at.st_ino) for path in files_below(place) if (at := path.lstat())}
+    there = set(map(_inode, files_below(place)))
     written = {name.split("/")[0] for name in listed(place) or {}}
     for name in sorted(os.listdir(left), key=lambda name: name == MANIFEST):  # which proves the rest
         path, to = left / name, None
         is_folder = path.is_dir() and not path.is_symlink()
         for file in files_below(path) if is_folder else [path]:
-            at = file.lstat()
             _writable(file.parent)
-            if name in ours or (at.st_dev, at.st_ino) in there:
+            if name in ours or _inode(file) in there:
                 file.unlink()
             else:
                 to = to or (set_aside(place, name) if name in written else place / name)
@@ -398,12 +405,15 @@ def _found(path: Path) -> _Shop | None:
     note = read_json(path / "lock")
     if not (isinstance(note, dict) and set(note) == {"place", "inode", "made"}):
         return None
-    return _Shop(path, path.parent / note["place"], tuple(note["inode"]), note["made"], None)
+    return _Shop(path, path.parent / note["place"], tuple(note["inode"]), note["made"], -1)
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Alone among the processes that use this lock; the file is gone afterwards."""
+    if fcntl is None:
+        yield
+        return
     lock = _alone(path)
     try:
         yield
@@ -416,7 +426,7 @@ def locked(path: Path) -> Iterator[None]:
 
 def _alone(path: Path) -> int:
     while True:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | NOFOLLOW, 0o666)
         try:
             _lock(lock)
             if os.fstat(lock).st_ino == path.stat().st_ino:  # not one that was removed meanwhile
@@ -432,11 +442,10 @@ def _alone(path: Path) -> int:
 def _lock(lock: int, wait: bool = True) -> bool:
     """Whether this process has the lock now, which the kernel takes back when it ends, however it ends."""
     try:
-        import fcntl
-    except ImportError:  # Windows; there nobody can tell a dead process, and what it left stays
-        return wait
-    try:
         fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError:  # another's, or a disk without locks
+    except (
+        OSError,
+        AttributeError,
+    ):  # another's, or a system or disk without locks: there what is left stays
         return wait
     return True
