@@ -199,16 +199,21 @@ def _inode(path: Path) -> tuple[int, int]:
 
 
 def _lockable(parent: Path) -> tuple[Path, int]:
-    """A new folder and the lock in it. Another process may take it for a dead one's before it is locked."""
+    """A new folder and the lock in it."""
     while True:
         path = parent / f"{SHOP}{secrets.token_hex(4)}"
         path.mkdir(mode=0o700)
-        with suppress(FileNotFoundError):
+        try:
             lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
             _lock(lock)
             if (path / "lock").exists():
                 return path, lock
             os.close(lock)
+        except FileNotFoundError:
+            continue  # another process took it for what a dead one left
+        except BaseException:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
 
 
 def _try(shop: _Shop) -> None:
