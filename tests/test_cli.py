@@ -198,7 +198,7 @@ def test_what_is_set_aside_is_told_in_one_line(ran, capsys, tmp_path, monkeypatc
         warnings.simplefilter("default")
         assert main(["run", "intro", "--quick", "--out", str(tmp_path)]) == 0
     assert capsys.readouterr().err == (
-        f"superpose: figure.png in {tmp_path / 'intro'} is not as superpose wrote it, so it is kept, in "
+        f"superpose: figure.png in {tmp_path / 'intro'} is not known to be as superpose wrote it, so it is kept, in "
         f"{tmp_path / 'intro' / 'set-aside'}\n"
     )
 

@@ -319,7 +319,10 @@ def test_a_page_that_was_edited_is_kept_and_one_that_appears_meanwhile_stays(thr
     runs.reproduce(folder, only=["first_made"])
     (folder / "index.html").write_text("edited")
     (folder / "mine.html").write_text("mine")
-    with pytest.warns(UserWarning, match=r"index.html in .* changed, so it is kept, at .*set-aside"):
+    with pytest.warns(
+        UserWarning,
+        match=r"index.html in .* is not known to be as superpose wrote it, so it is kept, at .*set-aside",
+    ):
         runs.reproduce(folder, only=["first_made"])
     assert (folder / "set-aside" / "index.html").read_text(encoding="utf-8") == "edited"
     assert (folder / "mine.html").read_text(encoding="utf-8") == "mine"

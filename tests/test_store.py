@@ -180,7 +180,8 @@ def test_what_was_changed_since_is_set_aside_and_said(tmp_path, harm):
     harm(tmp_path / "r" / "result")
     kept = tmp_path / "r" / "set-aside" / "result"
     with pytest.warns(
-        UserWarning, match=r"result in .* is not as superpose wrote it, so it is kept, in .*set-aside"
+        UserWarning,
+        match=r"result in .* is not known to be as superpose wrote it, so it is kept, in .*set-aside",
     ):
         _put(tmp_path / "r", "second")
     assert (tmp_path / "r" / "result").read_text() == "second"

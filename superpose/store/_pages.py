@@ -52,7 +52,10 @@ def put(texts: Mapping[str, str], folder: Path, is_ours: Callable[[Path], bool] 
             aside = [_put(shop.new / name, folder / name, before) for name in texts]
             _put_manifest(before | hashes, shop.new, folder)
     for path in filter(None, aside):
-        warnings.warn(f"{path.name} in {folder} changed, so it is kept, at {path}", stacklevel=2)
+        warnings.warn(
+            f"{path.name} in {folder} is not known to be as superpose wrote it, so it is kept, at {path}",
+            stacklevel=2,
+        )
 
 
 def _put_manifest(files: Mapping[str, str], new: Path, folder: Path) -> None:

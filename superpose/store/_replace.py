@@ -76,7 +76,7 @@ def replaced(path: Path) -> Iterator[Path]:
             _exchange(shop)
     if aside:
         warnings.warn(
-            f"{', '.join(aside)} in {path} is not as superpose wrote it, so it is kept, in "
+            f"{', '.join(aside)} in {path} is not known to be as superpose wrote it, so it is kept, in "
             f"{path / next(iter(aside.values()))}",
             stacklevel=3,
         )
