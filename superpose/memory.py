@@ -38,6 +38,21 @@ def check(needed: float, what: str, remedy: str) -> None:
         raise MemoryError(f"{what} needs about {told(needed)} of memory, and {told(left)} are free; {remedy}")
 
 
+def exhausted(error: Exception) -> bool:
+    """Whether an error says that there was no memory: Python's, NumPy's or JAX's."""
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
+
+
+def why(error: Exception) -> str:
+    """Such an error in one line.
+
+    >>> why(MemoryError("Unable to allocate 8.00 TiB for an array"))
+    'not enough memory: Unable to allocate 8.00 TiB for an array; give smaller sizes'
+    """
+    line = str(error).partition("\n")[0] or type(error).__name__
+    return line if "are free; " in line else f"not enough memory: {line}; give smaller sizes"
+
+
 def told(size: float) -> str:
     """So many bytes in words.
 

@@ -25,7 +25,7 @@ console = Console(stderr=True)
 
 def say(text: str) -> None:
     """A line for whoever looks, above the bars; nothing in it is markup."""
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 @contextmanager
