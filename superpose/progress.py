@@ -30,7 +30,7 @@ def say(text: str) -> None:
 
 @contextmanager
 def progress_bar(
-    what: str, total: int, shown: bool = True, after: float = 2.0
+    what: str, total: float, shown: bool = True, after: float = 2.0
 ) -> Iterator[Callable[[float], None]]:
     """A bar that appears after so many seconds; call what it yields, from any thread, with how much is done."""
     bar = _Bar(what, total, after)

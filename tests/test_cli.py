@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -197,7 +198,9 @@ def test_what_is_set_aside_is_told_in_one_line(ran, capsys, tmp_path, monkeypatc
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         assert main(["run", "intro", "--quick", "--out", str(tmp_path)]) == 0
-    assert capsys.readouterr().err == (
+    about, said = capsys.readouterr().err.splitlines(keepends=True)
+    assert re.fullmatch(r"intro: about \d+ s on two cores\n", about)
+    assert said == (
         f"superpose: figure.png in {tmp_path / 'intro'} is not known to be as superpose wrote it, so it is kept, in "
         f"{tmp_path / 'intro' / 'set-aside'}\n"
     )
@@ -238,7 +241,7 @@ def test_a_terminal_that_knows_ascii_only_is_no_error(tmp_path):
 def test_without_a_home_nothing_compiled_is_kept_and_all_else_works(monkeypatch):
     monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    runs._keep_compiled()
+    runs.keep_compiled()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
@@ -282,7 +285,8 @@ def test_a_full_disk_is_told_in_one_line_and_nothing_is_left(tmp_path):
 def test_ctrl_c_leaves_nothing(tmp_path):
     args = ["run", "intro", "--members", "500", "--out", str(tmp_path / "out")]  # half a minute
     running = subprocess.Popen([*COMMAND, *args], stderr=subprocess.PIPE, text=True)
-    time.sleep(6)
+    assert running.stderr.readline().startswith("intro: about ")  # the work begins
+    time.sleep(1)
     assert running.poll() is None, "it ended before it was interrupted"
     running.send_signal(signal.SIGINT)
     _, said = running.communicate(timeout=240)  # it may be compiling

@@ -238,7 +238,7 @@ def claims(data: xr.Dataset) -> list[Claim]:
         Claim(
             "neurons-aligned", "A ReLU hidden layer singles its neurons out: dense features become neurons", PLACE,
             at_least(0.98), spread("neurons"), what="least alignment in each model of the least loss",
-            basis="ours: within 2% of one neuron for each feature",
+            basis="ours: within 2% of one neuron for each feature", quick=False,
         ),
         Claim(
             "neurons-two", "They are as many as the neurons", PLACE, exactly([2, 0]),
