@@ -4,9 +4,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
-from superpose import measures
+from superpose import draws, measures
+from superpose.draws import AnyKey, key_of, stream
 from superpose.features import Empirical, Features
 from superpose.models import Network
 
@@ -35,7 +36,7 @@ class SparseAutoencoder(eqx.Module):
     b_dec: Float[Array, " hidden"]
 
     @classmethod
-    def init(cls, n_hidden: int, n_latents: int, *, key: Key[Array, ""]) -> "SparseAutoencoder":
+    def init(cls, n_hidden: int, n_latents: int, *, key: AnyKey) -> "SparseAutoencoder":
         """Random directions, each latent reading along the one that it writes; biases of 0.
 
         Raises ValueError for sizes below 1.
@@ -45,9 +46,10 @@ class SparseAutoencoder(eqx.Module):
                 "an autoencoder needs at least one hidden dimension and one latent, "
                 f"got {n_hidden=}, {n_latents=}"
             )
-        D = jax.random.normal(key, (n_hidden, n_latents))
+        D = draws.normal(stream(key, "W_dec"), (n_hidden, n_latents))
         D = D / jnp.linalg.norm(D, axis=0)
-        return cls(W_enc=D.T, b_enc=jnp.zeros(n_latents), W_dec=D, b_dec=jnp.zeros(n_hidden))
+        none = jnp.zeros(n_latents, D.dtype), jnp.zeros(n_hidden, D.dtype)
+        return cls(W_enc=D.T, b_enc=none[0], W_dec=D, b_dec=none[1])
 
     @property
     def directions(self) -> Float[Array, "hidden latent"]:
@@ -91,15 +93,16 @@ class Reconstruction(eqx.Module):
         if not isinstance(self.penalty, jax.core.Tracer) and not float(self.penalty) >= 0:
             raise ValueError(f"penalty must be 0 or more, got {float(self.penalty):g}")
 
-    def activations(self, key: Key[Array, ""], n: int) -> Float[Array, "sample hidden"]:
+    def activations(self, key: AnyKey, n: int) -> Float[Array, "sample hidden"]:
         """What the model computes from `n` samples."""
+        key = key_of(key)
         if isinstance(self.features, Empirical):
             x = self.features.sample(key, n)
         else:
             x = self.features.sample_active(key, n)
         return jax.vmap(self.model.encode)(x)
 
-    def __call__(self, sae: SparseAutoencoder, key: Key[Array, ""]) -> Float[Array, ""]:
+    def __call__(self, sae: SparseAutoencoder, key: AnyKey) -> Float[Array, ""]:
         # The sample is the last, contiguous axis, as in `losses.mean_error`, for speed.
         h = self.activations(key, self.batch).T
         z = jax.nn.relu(sae.W_enc @ (h - sae.b_dec[:, None]) + sae.b_enc[:, None])

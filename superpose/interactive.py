@@ -1,11 +1,9 @@
 """Experiments from Python: run one, and look at what it gave."""
 
 import difflib
-import json
 import operator
 import os
 import reprlib
-import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -62,8 +60,8 @@ def run(name: str, *, quick: bool = False, out: str | Path | None = None, **sett
     The settings are those of the command, with `_` for `-`; `quick` starts from those of the small version. Nothing
     is written, unless `out` is given: then the result also goes to `out`/`name`, as from `superpose run`.
 
-    Raises ValueError for an unknown experiment or setting, for a value that a setting cannot have, and OSError
-    where `out` cannot be written to.
+    Raises ValueError for an unknown experiment or setting, for a value that a setting cannot have, MemoryError for
+    settings that take more memory than there is, and OSError where `out` cannot be written to.
     """
     known = experiments()
     name = name.replace("_", "-")
@@ -71,14 +69,13 @@ def run(name: str, *, quick: bool = False, out: str | Path | None = None, **sett
         raise ValueError(f"there is no experiment {name!r}; {_like(name, known)}")
     experiment = known[name]
     config = _config(experiment, (experiment.quick if quick else {}) | settings)
-    if out is not None:
-        store.check_replaceable(Path(out) / name)
-    began = time.monotonic()
-    data = experiment.module().run(config)
-    made_from = {name: json.dumps(value) for name, value in runs.made(experiment, config).items()}
-    if out is not None:
-        runs.write(experiment, config, data, time.monotonic() - began, Path(out) / name)
-    return Run(experiment, config, data.assign_attrs(made_from))
+    if out is None:
+        data, _ = runs.computed(experiment, config)
+    else:
+        with store.replaced(Path(out) / name) as new:
+            data, seconds = runs.computed(experiment, config)
+            runs.write(experiment, runs.made(experiment, config) | {"seconds": seconds}, data, new)
+    return Run(experiment, config, data)
 
 
 def _config(experiment, settings):

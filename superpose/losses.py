@@ -10,9 +10,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
-from superpose import exact
+from superpose import draws, exact
+from superpose.draws import AnyKey, key_of, stream
 from superpose.features import Anticorrelated, Correlated, Empirical, Features, Independent
 from superpose.models import Network, activations
 from superpose.values import double
@@ -121,8 +122,9 @@ class Sampled(eqx.Module):
         if self.stratified and (isinstance(self.features, Empirical) or self.weight is not None):
             raise ValueError("stratified needs features with densities, not Empirical, and no weight")
 
-    def __call__(self, model: Network, key: Key[Array, ""]) -> Float[Array, ""]:
+    def __call__(self, model: Network, key: AnyKey) -> Float[Array, ""]:
         _same_length(model, self.features)
+        key = key_of(key)
         if self.stratified and not isinstance(self.features, Empirical):
             x = self.features.sample_active(key, self.batch)
             importance = self.features.importance.astype(x.dtype)
@@ -192,7 +194,7 @@ class Population(eqx.Module):
         if self.harmonics is not None and self.harmonics < 32:
             raise ValueError(f"harmonics must be at least 32, got {self.harmonics}")
 
-    def __call__(self, model: Network, key: Key[Array, ""] | None = None) -> Float[Array, ""]:
+    def __call__(self, model: Network, key: AnyKey | None = None) -> Float[Array, ""]:
         return self._value(model, 1)
 
     def with_error(self, model: Network) -> tuple[Float[Array, ""], Float[Array, ""]]:
@@ -281,8 +283,9 @@ class Attacked(eqx.Module):
         if not isinstance(self.budget, jax.core.Tracer) and self.budget < 0:
             raise ValueError(f"budget must not be negative, got {float(self.budget)}")
 
-    def __call__(self, model: Network, key: Key[Array, ""]) -> Float[Array, ""]:
+    def __call__(self, model: Network, key: AnyKey) -> Float[Array, ""]:
         _same_length(model, self.features)
+        key = key_of(key)
         A, c = model.preactivation()
         x = self.features.sample(key, self.batch).T
         importance = self.features.importance.astype(x.dtype)
@@ -295,7 +298,7 @@ class Attacked(eqx.Module):
             return importance @ (x - activations[model.activation](z + move)) ** 2
 
         if self.choice == "random":
-            chosen = jax.random.randint(jax.random.fold_in(key, 1), (self.batch,), 0, len(moves))
+            chosen = draws.choice(stream(key, "attacks"), (self.batch,), len(moves))
             return harmed(moves[chosen].T).mean()
 
         def worse(worst, move):
@@ -357,7 +360,7 @@ class Active(eqx.Module):
         """The chance that exactly `count` features are active."""
         return _chance(self.features.set_density, self.count)
 
-    def __call__(self, model: Network, key: Key[Array, ""] | None = None) -> Float[Array, ""]:
+    def __call__(self, model: Network, key: AnyKey | None = None) -> Float[Array, ""]:
         _same_length(model, self.features)
         A, c = jax.tree.map(double, model).preactivation()
         world = _world(self.features, self.target)
@@ -427,11 +430,15 @@ def _same_length(model, features):
 
 def _mean_over_rows(model, features, target, block=4096):
     def block_sum(start):
-        rows = start + jnp.arange(block)
+        rows = start + jnp.arange(block, dtype=jnp.int32)
         x = features.rows(jnp.minimum(rows, features.n_rows - 1)).astype(jnp.float64)
         here = (rows < features.n_rows).astype(jnp.float64)
-        return mean_error(model, x, features.importance, here, target) * here.sum()
+        count = here.sum()
+        weight = jnp.where(count > 0, here, 1.0)  # a block of rows that only fill up counts 0 times
+        return mean_error(model, x, features.importance, weight, target) * count
 
-    block = min(block, features.n_rows)
-    starts = jnp.arange(0, features.n_rows, block)
-    return jax.lax.map(jax.checkpoint(block_sum), starts).sum() / features.n_rows
+    n_rows, _ = features.size
+    block = min(block, n_rows)
+    starts = jnp.arange(0, n_rows, block, dtype=jnp.int32)
+    total = jax.lax.map(jax.checkpoint(block_sum), starts).sum()
+    return total / features.n_rows.astype(jnp.float64)

@@ -12,7 +12,10 @@ from typing import ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
+
+from superpose import draws
+from superpose.draws import AnyKey, stream
 
 activations: dict[str, Callable] = {
     "identity": lambda z: z,
@@ -52,7 +55,7 @@ class Network(eqx.Module):
         n_features: int,
         n_hidden: int,
         *,
-        key: Key[Array, ""],
+        key: AnyKey,
         hidden_bias: bool = False,
         activation: str | None = None,
         hidden_activation: str | None = None,
@@ -77,13 +80,12 @@ class Network(eqx.Module):
                 f"{n_hidden} linear hidden dimensions for {n_features} features leave nothing to "
                 "superpose; give n_hidden <= n_features, or a hidden_activation"
             )
-        key_in, key_out = jax.random.split(key)
         std = scale * math.sqrt(2 / (n_features + n_hidden))
         return cls(
-            W=std * jax.random.normal(key_in, (n_hidden, n_features)),
-            b=jnp.zeros(n_features),
-            W_out=None if cls.tied else std * jax.random.normal(key_out, (n_features, n_hidden)),
-            hidden_bias=jnp.zeros(n_hidden) if hidden_bias else None,
+            W=std * draws.normal(stream(key, "W"), (n_hidden, n_features)),
+            b=jnp.zeros(n_features, jnp.float32),
+            W_out=None if cls.tied else std * draws.normal(stream(key, "W_out"), (n_features, n_hidden)),
+            hidden_bias=jnp.zeros(n_hidden, jnp.float32) if hidden_bias else None,
             activation=activation,
             hidden_activation=hidden_activation,
         )
@@ -204,7 +206,7 @@ class Mixture(Network):
         *,
         experts: int,
         active: int = 1,
-        key: Key[Array, ""],
+        key: AnyKey,
         scale: float = 1.0,
     ) -> "Mixture":
         """A model in which `n_hidden` units work on each sample, out of `n_hidden * experts / active`.
@@ -220,8 +222,8 @@ class Mixture(Network):
             )
         std = scale * math.sqrt(2 / (n_features + n_hidden))
         return cls(
-            W=std * jax.random.normal(key, (n_hidden // active * experts, n_features)),
-            b=jnp.zeros(n_features),
+            W=std * draws.normal(stream(key, "W"), (n_hidden // active * experts, n_features)),
+            b=jnp.zeros(n_features, jnp.float32),
             W_out=None,
             hidden_bias=None,
             activation=cls.default_activation,

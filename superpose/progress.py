@@ -25,12 +25,12 @@ console = Console(stderr=True)
 
 def say(text: str) -> None:
     """A line for whoever looks, above the bars; nothing in it is markup."""
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 @contextmanager
 def progress_bar(
-    what: str, total: int, shown: bool = True, after: float = 2.0
+    what: str, total: float, shown: bool = True, after: float = 2.0
 ) -> Iterator[Callable[[float], None]]:
     """A bar that appears after so many seconds; call what it yields, from any thread, with how much is done."""
     bar = _Bar(what, total, after)

@@ -7,12 +7,11 @@ dimensions are reconstructed perfectly: no other arrangement can do that.
 
 from dataclasses import dataclass
 
-import jax
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import measures, plot, sweep, theory
+from superpose import draws, measures, plot, sweep, theory
 from superpose.claims import Claim, about, as_claims, between
 from superpose.features import Anticorrelated
 from superpose.losses import Population
@@ -37,10 +36,14 @@ class Config:
         sweep.check_least(self, members=1)
         sweep.check_shares(self, "densities")
 
+    @property
+    def cost(self) -> sweep.Cost:
+        return sweep.minimizing(len(self.densities) * self.members, weights=12)
+
 
 def run(config: Config) -> xr.Dataset:
     density, member = sweep.points(config.densities, range(config.members))
-    key = jax.random.key(config.seed)
+    key = draws.key_of(config.seed)
     models = ensemble(lambda key: ReluOutput.init(4, 2, key=key), members=member, key=key)
     losses = sweep.each(lambda density: Population(Anticorrelated(density, (2, 2))), density)
     found = minimize(models, losses, own_loss=True)

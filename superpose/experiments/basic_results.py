@@ -14,7 +14,7 @@ import optax
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import measures, plot, sweep, theory
+from superpose import draws, measures, plot, sweep, theory
 from superpose.claims import Claim, about, as_claims, at_least, at_most, exactly
 from superpose.features import Independent
 from superpose.losses import Population, Sampled
@@ -49,6 +49,12 @@ class Config:
         if not self.learning_rate > 0:
             raise ValueError(f"learning-rate must be positive, got {self.learning_rate}")
 
+    @property
+    def cost(self) -> sweep.Cost:
+        large = sweep.training(7 * self.members_80, 80, 1680, self.steps, self.batch)
+        linear = sweep.training(7, 80, 1680, self.linear_steps, 80)
+        return large + linear + sweep.training(7 * self.members, 20, 120, self.steps, self.batch)
+
 
 def run(config: Config) -> xr.Dataset:
     # ReLU models train on samples: with this many features the noise finds better minima than
@@ -67,12 +73,12 @@ def _trained(Model, size, members, loss, config, steps) -> xr.Dataset:
     importance = decay ** np.arange(n_features)
     grid = {"density": np.array(DENSITIES), "member": range(members)}
     density, member = sweep.points(*grid.values())
-    key = jax.random.key(config.seed)
+    key = draws.key_of(config.seed)
     trained = fit(
         ensemble(lambda key: Model.init(n_features, n_hidden, key=key), members=member, key=key),
         sweep.each(lambda density: loss(Independent(density, importance)), density),
         steps=steps,
-        key=jax.random.fold_in(key, 1),
+        key=key,
         own_loss=True,
         optimizer=optax.adam(optax.linear_schedule(config.learning_rate, 0.0, steps)),
     ).models

@@ -7,12 +7,11 @@ analysis, and both get the same direction, with length 1/sqrt(2).
 
 from dataclasses import dataclass
 
-import jax
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import measures, plot, sweep
+from superpose import draws, measures, plot, sweep
 from superpose.claims import Bounds, Claim, about, as_claims, at_least, at_most, exactly
 from superpose.features import Correlated
 from superpose.losses import Population
@@ -39,11 +38,15 @@ class Config:
         sweep.check_least(self, cells=2, members=1)
         sweep.check_shares(self, "densities")
 
+    @property
+    def cost(self) -> sweep.Cost:
+        return sweep.minimizing((len(self.densities) + self.cells) * self.members, weights=18)
+
 
 def run(config: Config) -> xr.Dataset:
     densities = np.unique([*config.densities, *np.geomspace(0.02, 0.9, config.cells)])
     density, member = sweep.points(densities, range(config.members))
-    key = jax.random.key(config.seed)
+    key = draws.key_of(config.seed)
     models = ensemble(lambda key: ReluOutput.init(6, 2, key=key), members=member, key=key)
     losses = sweep.each(lambda density: Population(Correlated(density, (2, 2, 2))), density)
     found = minimize(models, losses, own_loss=True)

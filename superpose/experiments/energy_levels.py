@@ -13,7 +13,7 @@ import optax
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import measures, plot, sweep, theory
+from superpose import draws, measures, plot, sweep, theory
 from superpose.claims import Claim, about, as_claims, at_least, at_most, exactly
 from superpose.features import Independent
 from superpose.losses import Sampled
@@ -57,9 +57,15 @@ class Config:
                 "n-features must be at least twice n-hidden, so that pairs can fill all dimensions"
             )
 
+    @property
+    def cost(self) -> sweep.Cost:
+        n, weights = self.n_features, self.n_features * self.n_hidden
+        kept = sweep.evaluating(self.snapshots * self.members, 8192 * n, held=weights)
+        return sweep.training(self.members, n, weights, self.steps, self.batch) + kept
+
 
 def run(config: Config) -> xr.Dataset:
-    key, last = jax.random.key(config.seed), config.steps // 5
+    key, last = draws.key_of(config.seed), config.steps // 5
     world = Independent(config.density, n_features=config.n_features)
     models = ensemble(
         lambda key: ReluOutput.init(config.n_features, config.n_hidden, key=key, scale=config.scale),
@@ -76,8 +82,10 @@ def run(config: Config) -> xr.Dataset:
         snapshots=at.tolist(), window=config.steps,
     )  # fmt: skip
     # The same samples for all, so that they tell small changes of the loss.
-    test = Sampled(world, 8192)
-    loss = jax.lax.map(lambda models: jax.vmap(lambda model: test(model, key))(models), trained.snapshots)
+    test, evaluation = Sampled(world, 8192), draws.stream(key, "evaluation")
+    loss = jax.lax.map(
+        lambda models: jax.vmap(lambda model: test(model, evaluation))(models), trained.snapshots
+    )
     D = jax.vmap(jax.vmap(measures.dimensionality))(trained.snapshots.W)
     return xr.Dataset(
         {

@@ -6,12 +6,11 @@ antipodal pairs. Sparser still: all five, as a pentagon.
 
 from dataclasses import dataclass
 
-import jax
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import measures, plot, sweep
+from superpose import draws, measures, plot, sweep
 from superpose.claims import Claim, about, as_claims, at_least, at_most, between
 from superpose.features import Independent
 from superpose.losses import Population
@@ -41,6 +40,10 @@ class Config:
         sweep.check_shares(self, "densities", "decay")
 
     @property
+    def cost(self) -> sweep.Cost:
+        return sweep.minimizing((len(self.densities) + self.row) * self.members, weights=15)
+
+    @property
     def importance(self) -> np.ndarray:
         return self.decay ** np.arange(5)
 
@@ -51,7 +54,7 @@ class Config:
 
 def run(config: Config) -> xr.Dataset:
     densities, member = sweep.points(config.every_density, range(config.members))
-    key = jax.random.key(config.seed)
+    key = draws.key_of(config.seed)
     models = ensemble(lambda key: ReluOutput.init(5, 2, key=key), members=member, key=key)
     losses = sweep.each(lambda density: Population(Independent(density, config.importance)), densities)
     solved = minimize(models, losses, own_loss=True)

@@ -17,7 +17,7 @@ from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from superpose import measures, plot, sweep, theory
+from superpose import draws, measures, plot, sweep, theory
 from superpose.claims import Claim, about, as_claims, at_least, at_most, exactly
 from superpose.features import Independent
 from superpose.losses import Population
@@ -49,6 +49,11 @@ class Config:
             raise ValueError("sizes must name one diagram or more, each once, such as --sizes 3-in-2")
         sweep.check_least(self, cells=2, members=1, members_3=1)
 
+    @property
+    def cost(self) -> sweep.Cost:
+        members = {"2-in-1": self.members, "3-in-2": 3 * self.members_3}
+        return sweep.minimizing(self.cells**2 * sum(members[size] for size in self.sizes), weights=9)
+
 
 def run(config: Config) -> xr.Dataset:
     members = {"2-in-1": config.members, "3-in-2": config.members_3}
@@ -68,7 +73,7 @@ def _diagram(size, members, config) -> xr.Dataset:
         importance = jnp.ones(n, extra.dtype).at[-1].set(extra)
         return Population(Independent(density, importance))
 
-    key = jax.random.key(config.seed)
+    key = draws.key_of(config.seed)
     models = ensemble(lambda key: ReluOutput.init(n, m, key=key), members=members, key=key)
     losses = sweep.each(loss, density, extra)
     solved = minimize(models, losses, own_loss=True)

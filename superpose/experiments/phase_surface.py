@@ -50,6 +50,12 @@ class Config:
     def __post_init__(self):
         sweep.check_least(self, cells=11, points=5, samples=1000)
 
+    @property
+    def cost(self) -> sweep.Cost:
+        maps = sweep.evaluating(len(SETTINGS) * 1000, self.cells**2)
+        lines = sweep.minimizing(2 * self.points * (len(UNEQUAL) + len(SWEPT)), weights=2)
+        return maps + lines + sweep.evaluating(20, 10 * self.samples)
+
 
 class Surface(eqx.Module):
     """The loss as a function of the two weights."""

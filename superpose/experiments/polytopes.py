@@ -37,6 +37,10 @@ class Config:
     def __post_init__(self):
         sweep.check_least(self, points=2)
 
+    @property
+    def cost(self) -> sweep.Cost:
+        return sweep.minimizing(self.points * len(RIVALS), weights=10)
+
 
 def run(config: Config) -> xr.Dataset:
     sparseness = np.geomspace(1, 12, config.points)

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from scipy import optimize, stats
 
-from superpose import fonts, measures, plot, sweep
+from superpose import draws, fonts, measures, plot, sweep
 from superpose.claims import Claim, about, as_claims, at_least, at_most
 from superpose.features import Empirical
 from superpose.losses import Population, Sampled
@@ -102,6 +102,14 @@ class Config:
                 f"{source}: {len(self.windows)} windows say too little of {self.n_words} words, of which there may "
                 "be no more than windows; give more text or a lower --n-words or --window"
             )
+
+    @property
+    def cost(self) -> sweep.Cost:
+        trained = [
+            sweep.training(2 * self.members, self.n_words, self.n_words * m, self.steps, self.batch)
+            for m in self.n_hidden
+        ]
+        return sum(trained, sweep.evaluating(2, self.n_words**2))
 
     @cached_property
     def windows(self) -> list[list[str]]:
@@ -235,7 +243,7 @@ def run(config: Config) -> xr.Dataset:
 
 
 def _trained(bags, config: Config) -> xr.Dataset:
-    key, world, n = jax.random.key(config.seed), Empirical(bags), config.n_words
+    key, world, n = draws.key_of(config.seed), Empirical(bags), config.n_words
     training = Sampled(world, config.batch)
     optimizer = optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.steps))
     sized = {}

@@ -1,0 +1,84 @@
+"""What users bring, as what the package computes with: one line says what is wrong with the rest, and how to mend it.
+
+What is traced by JAX is taken as it is, so that no check gets in the way of `jit`, `vmap` and `grad`.
+"""
+
+import operator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+ArrayLike = Any
+"""Lists, and the arrays of NumPy, JAX, pandas, xarray, PyTorch and others: all that `numpy.asarray` takes."""
+
+__all__ = ["ArrayLike", "array", "weights", "whole"]
+
+
+def array(value: ArrayLike, name: str, *axes: str) -> Float[Array | np.ndarray, "..."]:
+    """Real numbers as an array with these axes: JAX's arrays as they are, all else as NumPy's.
+
+    Whole numbers become float64, floats keep their precision. Without `axes`, any shape will do. Raises TypeError for
+    what is no array of real numbers, and ValueError for other axes and where there is nothing along one.
+
+    >>> array([[1, 2]], "W", "hidden", "feature").tolist()
+    [[1.0, 2.0]]
+    """
+    told = getattr(value, "dims", None)
+    if not isinstance(value, jax.Array):
+        value = _numpy(value, name)
+    if not jnp.issubdtype(value.dtype, jnp.floating):
+        if not (jnp.issubdtype(value.dtype, jnp.integer) or value.dtype == bool):
+            raise TypeError(f"{name} must be real numbers, got {value.dtype}")
+        value = value.astype(jnp.float32 if isinstance(value, jax.Array) else np.float64)
+    if axes and value.ndim != len(axes):
+        raise ValueError(
+            f"{name} must have the shape ({', '.join(axes)}), got {value.shape}{_hint(value, axes)}"
+        )
+    if axes and told is not None and set(told) == set(axes) and tuple(told) != axes:
+        raise ValueError(
+            f"{name} must have the axes ({', '.join(axes)}), got ({', '.join(told)}); transpose it"
+        )
+    if axes and 0 in value.shape:
+        raise ValueError(
+            f"{name} must have at least one {axes[value.shape.index(0)]}, got shape {value.shape}"
+        )
+    return value
+
+
+def _numpy(value, name) -> np.ndarray:
+    try:
+        found = np.asarray(value)
+        return found.astype(np.float64) if found.dtype == object else found
+    except Exception as error:
+        why = str(error).partition("\n")[0]
+        raise TypeError(f"{name} must be an array of numbers, got {type(value).__name__}: {why}") from None
+
+
+def _hint(value, axes) -> str:
+    if value.ndim == len(axes) - 1 and axes[:1] == ("hidden",):
+        return "; give one hidden dimension as [[...]]"
+    if value.ndim == len(axes) + 1:
+        return "; for an ensemble use jax.vmap"
+    return ""
+
+
+def weights(W: ArrayLike, name: str = "W") -> Float[Array | np.ndarray, "hidden feature"]:
+    """The weights of one model: column `W[:, i]` is the direction of feature `i`."""
+    return array(W, name, "hidden", "feature")
+
+
+def whole(value, name: str) -> int:
+    """A whole number, of any type.
+
+    >>> whole(np.int8(3), "steps")
+    3
+    """
+    try:
+        if isinstance(value, bool | np.bool_):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {value!r:.40}") from None
