@@ -171,8 +171,12 @@ def _draws(family, char) -> bool:
     if "lastresort" in family.lower().replace(" ", "") or ord(char) not in _characters(family):
         return False
     font = _font(family)
-    font.load_char(ord(char), flags=ft2font.LoadFlags.NO_SCALE)
-    return len(font.get_path()[0]) > 0
+    try:
+        font.set_size(12, 72)
+        font.load_char(ord(char))
+        return len(font.get_path()[0]) > 0
+    except RuntimeError:
+        return False
 
 
 @cache

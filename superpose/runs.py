@@ -88,7 +88,7 @@ def reproduce(
     told += [f"about {report.duration(sum(times.values()))} on two cores"] * bool(todo)
     say(f"{len(chosen)} experiment{'s' * (len(chosen) != 1)}: {', '.join(told)}")
     with progress_bar("reproducing", sum(times.values()), after=0) as advanced:
-        done = 0
+        done = 0.0
         advanced(done)
         for name in todo:
             make = run if states[name] == "to run" else _redrawn

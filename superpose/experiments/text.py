@@ -408,8 +408,9 @@ def _words_drawn(data) -> list[str]:
     if not words:
         return []
     # Isolated, so that words from right to left do not carry along the commas and numbers beside them.
-    told = [f"#{i} " * (not fonts.drawable(word)) + f"\u2068{word}\u2069" for i, word in words.items()]
-    return [f"The words in the figure: {', '.join(told)}.", *fonts.lacking(words.values())]
+    told = [f"#{i}\xa0" * (not fonts.drawable(word)) + f"\u2068{word}\u2069" for i, word in words.items()]
+    why = [f"{line[0].upper()}{line[1:]}." for line in fonts.lacking(words.values())]
+    return [f"The words in the figure: {', '.join(told)}.", *why]
 
 
 @plot.style()
