@@ -291,5 +291,5 @@ def test_ctrl_c_leaves_nothing(tmp_path):
     running.send_signal(signal.SIGINT)
     _, said = running.communicate(timeout=240)  # it may be compiling
     assert running.returncode == 130, said
-    assert said == "superpose: interrupted; nothing half-done was written\n"
+    assert said.endswith("superpose: interrupted; nothing half-done was written\n")
     assert _names(tmp_path) == []
