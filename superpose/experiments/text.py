@@ -395,7 +395,8 @@ def claims(data: xr.Dataset) -> list[Claim]:
             np.sum, basis="ours: clearly more", number="{:.0f}", quick=False,
         ),
     ]  # fmt: skip
-    return [claim for claim in made if claim.values.size]  # none where words are too few to say anything
+    # A user's few words may be too few at all sizes to say anything.
+    return [claim for claim in made if n_words > 40 or claim.values.size]
 
 
 def notes(data: xr.Dataset) -> list[str]:
