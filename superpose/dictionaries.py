@@ -3,17 +3,15 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from superpose import draws, measures
 from superpose.draws import AnyKey, key_of, stream
 from superpose.features import Empirical, Features
+from superpose.inputs import ArrayLike, array, weights
 from superpose.models import Network
 
 __all__ = ["Reconstruction", "SparseAutoencoder", "firing", "recovered"]
-
-Directions = Float[Array | np.ndarray, "hidden latent"]
 
 
 class SparseAutoencoder(eqx.Module):
@@ -110,17 +108,18 @@ class Reconstruction(eqx.Module):
         return (error + self.penalty.astype(h.dtype) * z.sum(axis=0)).mean()
 
 
-def firing(sae: SparseAutoencoder, h: Float[Array | np.ndarray, "sample hidden"]) -> Float[Array, " latent"]:
+def firing(sae: SparseAutoencoder, h: ArrayLike) -> Float[Array, " latent"]:
     """The share of samples on which each latent is above 0; a latent at 0 is dead.
 
     >>> sae = SparseAutoencoder(jnp.array([[1.0], [-1.0]]), jnp.zeros(2), jnp.array([[1.0, -1.0]]), jnp.zeros(1))
     >>> firing(sae, jnp.array([[2.0], [1.0], [-3.0], [0.5]])).tolist()
     [0.75, 0.25]
     """
-    return (jax.vmap(sae.encode)(jnp.asarray(h)) > 0).mean(axis=0)
+    z = jax.vmap(sae.encode)(jnp.asarray(array(h, "h", "sample", "hidden")))
+    return jnp.where(jnp.isnan(z).any(axis=0), jnp.nan, (z > 0).mean(axis=0))
 
 
-def recovered(W: measures.Weights, directions: Directions) -> Float[Array, " feature"]:
+def recovered(W: ArrayLike, directions: ArrayLike) -> Float[Array, " feature"]:
     """For each feature, the largest cosine between its direction and a column of a dictionary.
 
     From -1 to 1: 1 where some column points exactly along `W_i`. It is 0 for a feature that `W` ignores
@@ -130,5 +129,8 @@ def recovered(W: measures.Weights, directions: Directions) -> Float[Array, " fea
     >>> recovered(jnp.array([[2.0, 0.0], [0.0, 1.0]]), jnp.array([[1.0, 0.0], [0.0, -1.0]])).tolist()
     [1.0, 0.0]
     """
+    W, directions = weights(W), array(directions, "directions", "hidden", "latent")
     n = W.shape[1]
+    if not directions.shape[1] or len(directions) != len(W):
+        raise ValueError(f"directions must be columns of {len(W)} numbers, as W has, got {directions.shape}")
     return measures.cosines(jnp.concatenate([W, directions], axis=1))[:n, n:].max(axis=1)

@@ -14,14 +14,14 @@ from jaxtyping import Array, Float
 ArrayLike = Any
 """Lists, and the arrays of NumPy, JAX, pandas, xarray, PyTorch and others: all that `numpy.asarray` takes."""
 
-__all__ = ["ArrayLike", "array", "weights", "whole"]
+__all__ = ["ArrayLike", "array", "finite", "weights", "whole"]
 
 
 def array(value: ArrayLike, name: str, *axes: str) -> Float[Array | np.ndarray, "..."]:
     """Real numbers as an array with these axes: JAX's arrays as they are, all else as NumPy's.
 
     Whole numbers become float64, floats keep their precision. Without `axes`, any shape will do. Raises TypeError for
-    what is no array of real numbers, and ValueError for other axes and where there is nothing along one.
+    what is no array of real numbers, and ValueError for other axes.
 
     >>> array([[1, 2]], "W", "hidden", "feature").tolist()
     [[1.0, 2.0]]
@@ -40,10 +40,6 @@ def array(value: ArrayLike, name: str, *axes: str) -> Float[Array | np.ndarray, 
     if axes and told is not None and set(told) == set(axes) and tuple(told) != axes:
         raise ValueError(
             f"{name} must have the axes ({', '.join(axes)}), got ({', '.join(told)}); transpose it"
-        )
-    if axes and 0 in value.shape:
-        raise ValueError(
-            f"{name} must have at least one {axes[value.shape.index(0)]}, got shape {value.shape}"
         )
     return value
 
@@ -68,6 +64,14 @@ def _hint(value, axes) -> str:
 def weights(W: ArrayLike, name: str = "W") -> Float[Array | np.ndarray, "hidden feature"]:
     """The weights of one model: column `W[:, i]` is the direction of feature `i`."""
     return array(W, name, "hidden", "feature")
+
+
+def finite(value: ArrayLike, name: str, *axes: str) -> Float[np.ndarray, "..."]:
+    """The same as NumPy's, for what has no answer that is NaN: raises ValueError for NaN and infinity."""
+    found = np.asarray(array(value, name, *axes))
+    if not np.isfinite(found).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity")
+    return found
 
 
 def whole(value, name: str) -> int:
