@@ -416,7 +416,7 @@ class _Corner(eqx.Module):
     def __call__(self, free):
         length, bias, height = free
         k = self.shape.directions.shape[1]
-        A, c = self.shape.model(length, jnp.full(k, bias), height).preactivation()
+        A, c = map(jnp.asarray, self.shape.model(length, jnp.full(k, bias), height).preactivation())
         world = World(jnp.full(k, self.density), Uniform(), (1,) * k, True, "x")
         return output_errors(A[:1], c[:1], world, "relu", "characteristic", 128)[0]
 
