@@ -4,6 +4,7 @@ What is traced by JAX is taken as it is, so that no check gets in the way of `ji
 """
 
 import operator
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -14,7 +15,7 @@ from jaxtyping import Array, Float
 ArrayLike = Any
 """Lists, and the arrays of NumPy, JAX, pandas, xarray, PyTorch and others: all that `numpy.asarray` takes."""
 
-__all__ = ["ArrayLike", "array", "finite", "weights", "whole"]
+__all__ = ["ArrayLike", "array", "finite", "numbers", "weights", "whole"]
 
 
 def array(value: ArrayLike, name: str, *axes: str) -> Float[Array | np.ndarray, "..."]:
@@ -57,7 +58,7 @@ def _hint(value, axes) -> str:
     if value.ndim == len(axes) - 1 and axes[:1] == ("hidden",):
         return "; give one hidden dimension as [[...]]"
     if value.ndim == len(axes) + 1:
-        return "; for an ensemble use jax.vmap"
+        return "; for several at once use jax.vmap"
     return ""
 
 
@@ -72,6 +73,12 @@ def finite(value: ArrayLike, name: str, *axes: str) -> Float[np.ndarray, "..."]:
     if not np.isfinite(found).all():
         raise ValueError(f"{name} must be finite, got NaN or infinity")
     return found
+
+
+def numbers(**named: ArrayLike) -> Iterator[Any]:
+    """Arguments of a formula, by name: numbers stay as they are, all else becomes an array."""
+    for name, value in named.items():
+        yield value if isinstance(value, int | float | np.floating) else array(value, name)
 
 
 def whole(value, name: str) -> int:
