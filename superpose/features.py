@@ -72,6 +72,7 @@ class Independent(_Sets):
     value: Any
 
     def __init__(self, density, importance=1.0, value: Any = Uniform(), *, n_features=None):
+        density, importance = array(density, "density"), array(importance, "importance")
         n = _length(n_features, density=density, importance=importance)
         self.density = _probability(density, n)
         self.importance = _importance(importance, n)

@@ -5,6 +5,7 @@ What is traced by JAX is taken as it is, so that no check gets in the way of `ji
 
 import operator
 from collections.abc import Iterator
+from numbers import Real
 from typing import Any
 
 import jax
@@ -48,7 +49,11 @@ def array(value: ArrayLike, name: str, *axes: str) -> Float[Array | np.ndarray, 
 def _numpy(value, name) -> np.ndarray:
     try:
         found = np.asarray(value)
-        return found.astype(np.float64) if found.dtype == object else found
+        if found.dtype != object:
+            return found
+        if not all(isinstance(each, Real) for each in found.flat):
+            raise TypeError("not all of it is numbers")
+        return found.astype(np.float64)
     except Exception as error:
         why = str(error).partition("\n")[0]
         raise TypeError(f"{name} must be an array of numbers, got {type(value).__name__}: {why}") from None

@@ -58,9 +58,9 @@ def told(activation: Activation) -> str:
     return activation if isinstance(activation, str) else getattr(activation, "__name__", repr(activation))
 
 
-def _weights(name) -> Callable:
+def _weights(name, optional=False) -> Callable:
     # Arrays of one model, or of many side by side: of whatever shape.
-    return lambda value: None if value is None else array(value, name)
+    return lambda value: None if optional and value is None else array(value, name)
 
 
 class Network(eqx.Module):
@@ -77,8 +77,12 @@ class Network(eqx.Module):
 
     W: Float[Array | np.ndarray, "hidden feature"] = eqx.field(converter=_weights("W"))
     b: Float[Array | np.ndarray, " feature"] = eqx.field(converter=_weights("b"))
-    W_out: Float[Array | np.ndarray, "feature hidden"] | None = eqx.field(converter=_weights("W_out"))
-    hidden_bias: Float[Array | np.ndarray, " hidden"] | None = eqx.field(converter=_weights("hidden_bias"))
+    W_out: Float[Array | np.ndarray, "feature hidden"] | None = eqx.field(
+        converter=_weights("W_out", optional=True)
+    )
+    hidden_bias: Float[Array | np.ndarray, " hidden"] | None = eqx.field(
+        converter=_weights("hidden_bias", optional=True)
+    )
     activation: Activation = eqx.field(static=True, converter=_known)
     hidden_activation: Activation = eqx.field(static=True, converter=_known)
 

@@ -69,7 +69,8 @@ def linear_loss(density: Numbers, importance: Numbers, n_hidden: int) -> float:
     """
     if (n_hidden := whole(n_hidden, "n_hidden")) < 0:
         raise ValueError(f"n_hidden must not be negative, got {n_hidden}")
-    return float(np.sort(np.atleast_1d(dropped_cost(density, importance)))[::-1][n_hidden:].sum())
+    cost = np.atleast_1d(dropped_cost(density, importance))
+    return float(np.where(np.isnan(cost).any(), np.nan, np.sort(cost)[::-1][n_hidden:].sum()))
 
 
 class LinearTerms(NamedTuple):

@@ -110,8 +110,10 @@ def stack(models: Sequence[Tree]) -> Tree:
     try:
         return jax.tree.map(one, *models, is_leaf=lambda part: isinstance(part, Empirical))
     except ValueError as error:
+        kinds = ", ".join(dict.fromkeys(type(model).__name__ for model in models))
         raise ValueError(
-            f"models, laws or losses must be of one kind and one size to stack: {error}"
+            f"models, laws or losses must be of one kind and one size to stack, got {kinds}: "
+            + str(error).partition("\n")[0]
         ) from None
 
 
