@@ -18,7 +18,8 @@ from jaxtyping import Array, Float, Int
 
 from superpose import draws
 from superpose.draws import AnyKey, key_of, stream
-from superpose.values import Uniform, Value
+from superpose.inputs import array, whole
+from superpose.values import Uniform, double
 
 
 class _Sets(eqx.Module):
@@ -31,7 +32,7 @@ class _Sets(eqx.Module):
         """Samples in which each set is active with its chance in `density`, one for all samples or for each."""
 
     def sample(self, key: AnyKey, n: int) -> Float[Array, "sample feature"]:
-        return self._drawn(key_of(key), n, _as_sampled(self.set_density))
+        return self._drawn(key_of(key), _size(n), _as_sampled(self.set_density))
 
     @property
     def any_active(self) -> Float[Array, ""]:
@@ -45,7 +46,7 @@ class _Sets(eqx.Module):
         >>> bool((rare.sample_active(jax.random.key(0), 100) > 0).any(axis=1).all())
         True
         """
-        key = key_of(key)
+        key, n = key_of(key), _size(n)
         return self._drawn(key, n, _density_given_any(key, self.set_density, n))
 
 
@@ -68,13 +69,14 @@ class Independent(_Sets):
 
     density: Float[Array, " feature"]
     importance: Float[Array, " feature"]
-    value: Value
+    value: Any
 
-    def __init__(self, density, importance=1.0, value: Value = Uniform(), *, n_features=None):
+    def __init__(self, density, importance=1.0, value: Any = Uniform(), *, n_features=None):
+        density, importance = array(density, "density"), array(importance, "importance")
         n = _length(n_features, density=density, importance=importance)
         self.density = _probability(density, n)
         self.importance = _importance(importance, n)
-        self.value = value
+        self.value = _law(value)
 
     @property
     def n_features(self) -> int:
@@ -117,14 +119,14 @@ class Correlated(_Sets):
 
     set_density: Float[Array, " set"]
     importance: Float[Array, " feature"]
-    value: Value
+    value: Any
     sizes: tuple[int, ...] = eqx.field(static=True)
 
-    def __init__(self, set_density, sizes: Sequence[int], importance=1.0, value: Value = Uniform()):
+    def __init__(self, set_density, sizes: Sequence[int], importance=1.0, value: Any = Uniform()):
         self.sizes = _sizes(sizes)
         self.set_density = _probability(set_density, len(self.sizes), "set_density", "sets")
         self.importance = _importance(importance, sum(self.sizes))
-        self.value = value
+        self.value = _law(value)
 
     @property
     def n_features(self) -> int:
@@ -159,14 +161,14 @@ class Anticorrelated(_Sets):
 
     set_density: Float[Array, " set"]
     importance: Float[Array, " feature"]
-    value: Value
+    value: Any
     sizes: tuple[int, ...] = eqx.field(static=True)
 
-    def __init__(self, set_density, sizes: Sequence[int], importance=1.0, value: Value = Uniform()):
+    def __init__(self, set_density, sizes: Sequence[int], importance=1.0, value: Any = Uniform()):
         self.sizes = _sizes(sizes)
         self.set_density = _probability(set_density, len(self.sizes), "set_density", "sets")
         self.importance = _importance(importance, sum(self.sizes))
-        self.value = value
+        self.value = _law(value)
 
     @property
     def n_features(self) -> int:
@@ -219,7 +221,7 @@ class Empirical(eqx.Module):
     def __init__(self, data, importance=1.0):
         sparse = hasattr(data, "tocoo")
         if not sparse:
-            data = np.asarray(data)
+            data = np.asarray(array(data, "data"))
         if data.ndim != 2 or 0 in data.shape:
             raise ValueError(
                 f"data must be a matrix (sample, feature) with rows and columns, got shape {data.shape}"
@@ -276,7 +278,7 @@ class Empirical(eqx.Module):
         return empty.at[sample, index].set(entry, mode="drop")
 
     def sample(self, key: AnyKey, n: int) -> Float[Array, "sample feature"]:
-        return self.rows(draws.choice(key_of(key), (n,), self.n_rows))
+        return self.rows(draws.choice(key_of(key), (_size(n),), self.n_rows))
 
 
 Features = Independent | Correlated | Anticorrelated | Empirical
@@ -329,12 +331,24 @@ def _density_given_any(key, density, n) -> Float[Array, "feature sample"]:
     return jnp.where(later, 0.0, jnp.where(reached, 1.0, _as_sampled(density)))
 
 
+def _size(n) -> int:
+    if whole(n, "n") < 0:
+        raise ValueError(f"n must be the number of samples, got {n}")
+    return int(n)
+
+
+def _law(value) -> Any:
+    if not hasattr(value, "quantile") or isinstance(value, type):
+        raise TypeError(f"value must be a law of values, such as Uniform(), got {value!r:.60}")
+    return value
+
+
 def _set_of(sizes) -> np.ndarray:
     return np.repeat(np.arange(len(sizes)), sizes)
 
 
 def _sizes(sizes) -> tuple[int, ...]:
-    sizes = tuple(int(size) for size in sizes)
+    sizes = tuple(whole(size, "sizes") for size in np.ravel(np.asarray(sizes)).tolist())
     if not sizes or min(sizes) < 1:
         raise ValueError(f"sizes must name at least one set, each of at least one feature, got {sizes}")
     return sizes
@@ -343,7 +357,7 @@ def _sizes(sizes) -> tuple[int, ...]:
 def _length(n_features, **values) -> int:
     lengths = {name: np.shape(value)[-1] for name, value in values.items() if np.ndim(value) > 0}
     if n_features is not None:
-        lengths["n_features"] = int(n_features)
+        lengths["n_features"] = whole(n_features, "n_features")
     if not lengths:
         raise ValueError("how many features? Give n_features, or an array with one entry a feature")
     if len(set(lengths.values())) > 1:
@@ -355,35 +369,37 @@ def _length(n_features, **values) -> int:
     return n
 
 
-def _array(value, n, name, unit) -> Float[Array, " feature"]:
+def _spread(value, n, name, unit) -> Float[Array, " feature"]:
+    numbers = double(array(value, name))
     try:
-        array = value if isinstance(value, jax.Array) else np.asarray(value, np.float64)
-        return jnp.broadcast_to(jnp.asarray(array, jnp.float64), (n,))
+        return jnp.broadcast_to(numbers, (n,))
     except ValueError:
         raise ValueError(
-            f"{name} must be a number or {n} numbers, one for each of the {unit}, got shape {np.shape(value)}"
+            f"{name} must be a number or {n} numbers, one for each of the {unit}, got shape {numbers.shape}"
         ) from None
 
 
-def _known(array) -> bool:
-    return not isinstance(array, jax.core.Tracer)
+def _known(numbers) -> bool:
+    return not isinstance(numbers, jax.core.Tracer)
 
 
 def _probability(value, n, name="density", unit="features") -> Float[Array, " feature"]:
-    array = _array(value, n, name, unit)
-    if _known(array) and not bool(((array >= 0) & (array <= 1)).all()):
-        raise ValueError(f"{name} must be within [0, 1], got {_first(array, (array >= 0) & (array <= 1))}")
-    return array
+    numbers = _spread(value, n, name, unit)
+    if _known(numbers) and not bool(((numbers >= 0) & (numbers <= 1)).all()):
+        raise ValueError(
+            f"{name} must be within [0, 1], got {_first(numbers, (numbers >= 0) & (numbers <= 1))}"
+        )
+    return numbers
 
 
 def _importance(value, n) -> Float[Array, " feature"]:
-    array = _array(value, n, "importance", "features")
-    right = (array >= 0) & jnp.isfinite(array)
-    if _known(array) and not bool(right.all()):
-        raise ValueError(f"importance must be finite and not negative, got {_first(array, right)}")
-    return array
+    numbers = _spread(value, n, "importance", "features")
+    right = (numbers >= 0) & jnp.isfinite(numbers)
+    if _known(numbers) and not bool(right.all()):
+        raise ValueError(f"importance must be finite and not negative, got {_first(numbers, right)}")
+    return numbers
 
 
-def _first(array, right) -> str:
+def _first(numbers, right) -> str:
     at = int(np.argmin(np.asarray(right)))
-    return f"{float(array[at]):g} at feature {at}"
+    return f"{float(numbers[at]):g} at feature {at}"

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 
 from superpose.draws import AnyKey
 from superpose.features import Features
+from superpose.inputs import whole
 from superpose.losses import Sampled
 from superpose.models import Network, ReluOutput
 from superpose.train import Fit, ensemble, fit
@@ -43,6 +44,10 @@ def std(n_features: int, n_hidden: int, n_instances: int) -> float:
     >>> round(std(5, 2, 10), 3), round(std(200, 20, 20), 3)
     (0.258, 0.021)
     """
+    sizes = {"n_features": n_features, "n_hidden": n_hidden, "n_instances": n_instances}
+    for name, size in sizes.items():
+        if whole(size, name) < 1:
+            raise ValueError(f"{name} must be at least 1, got {size}")
     return math.sqrt(2 / (n_hidden * (n_features + n_instances)))
 
 

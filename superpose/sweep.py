@@ -1,18 +1,20 @@
 """From models to one labeled dataset: the one place where JAX arrays become NumPy's."""
 
+import math
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
 import superpose
 from superpose import memory
+from superpose.inputs import array
 from superpose.models import Network
+from superpose.values import double
 
 
 def dataset(
@@ -30,11 +32,18 @@ def dataset(
     `W_out` and `hidden_bias`, and `loss` (...). `more` adds variables with
     one value a model.
     """
+    if not hasattr(models, "W"):
+        raise TypeError(f"models must be networks side by side, got {type(models).__name__}")
     dims = tuple(grid)
     shape = tuple(len(values) for values in grid.values())
 
     def on_grid(leaf, *axes):
         leaf = np.asarray(leaf)
+        if leaf.shape[:1] != (math.prod(shape),):
+            raise ValueError(
+                f"models, loss and more must have the {math.prod(shape)} points of the grid along their first axis, "
+                f"got shape {leaf.shape}"
+            )
         return (*dims, *axes), leaf.reshape(*shape, *leaf.shape[1:])
 
     variables = {
@@ -64,11 +73,18 @@ def each(make, *values):
 
     The values reach `make` in float64.
     """
-    return jax.vmap(make)(*(jnp.asarray(np.asarray(value), jnp.float64) for value in values))
+    numbers = [double(array(value, "values")) for value in values]
+    if len({len(value) if value.ndim else 0 for value in numbers}) != 1 or numbers[0].ndim == 0:
+        raise ValueError(
+            f"values must be arrays of one length, got the shapes {[value.shape for value in numbers]}"
+        )
+    return jax.vmap(make)(*numbers)
 
 
 def best(data: xr.Dataset) -> xr.Dataset:
     """The member of least loss at each point of the grid."""
+    if "loss" not in data or "member" not in data.loss.dims:
+        raise ValueError(f"data must have a loss along member, got {list(data)} along {list(data.dims)}")
     return data.isel(member=data.loss.argmin("member"))
 
 
@@ -97,6 +113,10 @@ def one(data: xr.Dataset, dim: str, label) -> xr.Dataset:
 
 def over_models(measure, W: xr.DataArray, *dims: str) -> xr.DataArray:
     """A measure of `W` for every model of a dataset; `dims` are those of one model's measure."""
+    if not isinstance(W, xr.DataArray) or W.ndim < 2:
+        raise TypeError(f"W must be a DataArray (..., hidden, feature), got {type(W).__name__}")
+    if {"hidden", "feature"} <= set(W.dims) and W.dims[-2:] != ("hidden", "feature"):
+        raise ValueError(f"W must have hidden and feature as its last axes, in this order, got {W.dims}")
     lead = W.dims[:-2]
     flat = W.values.reshape(-1, *W.shape[-2:])
     values = np.asarray(jax.vmap(measure)(flat))

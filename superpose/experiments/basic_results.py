@@ -108,7 +108,7 @@ def figure(data: xr.Dataset) -> Figure:
             W, b = model.W.values, model.b.values
             plot.gram(top, W, b)
             plot.norm_bars(bottom, W)
-            top.set_title(title + f"{_count(W, 0.5)} stored", fontsize=9)
+            top.set_title(title + f"{_count(W, 0.5):g} stored", fontsize=9)
             bottom.set_xlabel("$\\|W_i\\|$")
         grams[0].set_ylabel("$W^T W$ and $b$")
         bars[0].set_ylabel("features, the most\nimportant on top")
@@ -121,8 +121,8 @@ def figure(data: xr.Dataset) -> Figure:
     return fig
 
 
-def _count(W, length) -> int:
-    return int(measures.n_represented(W, length))
+def _count(W, length) -> float:
+    return float(measures.n_represented(W, length))
 
 
 @as_claims

@@ -506,7 +506,7 @@ def _dictionary_claims(data) -> list[Claim]:
     found_claims = [
         Claim(
             "dictionary-superposition", "The model that is looked into is in superposition", PLACE,
-            at_least(5), int(measures.excess_features(data.dictionary_W.values)),
+            at_least(5), float(measures.excess_features(data.dictionary_W.values)),
             what="features beyond the dimensions that they span", basis="0 without superposition",
         ),
         Claim(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +14,7 @@ from jaxtyping import Array, Float, Key
 
 from superpose.draws import AnyKey, key_of, stream
 from superpose.features import Empirical
-from superpose.inputs import array
+from superpose.inputs import ArrayLike, array
 
 Tree = TypeVar("Tree")
 
@@ -21,7 +22,7 @@ INIT, DRAWS = "initial weights", "draws of training"
 """The streams of a member's own key."""
 
 
-def member_keys(key: AnyKey, members: int | Sequence[int] | np.ndarray) -> Key[Array, " member"]:
+def member_keys(key: AnyKey, members: ArrayLike) -> Key[Array, " member"]:
     """The members' own keys: `fold_in(key, i)` for each of `members`, a number or places.
 
     >>> key = jax.random.key(0)
@@ -48,9 +49,7 @@ def _places(members) -> np.ndarray:
     return places
 
 
-def ensemble(
-    init: Callable[[Key[Array, ""]], Tree], *, members: int | Sequence[int] | np.ndarray, key: AnyKey
-) -> Tree:
+def ensemble(init: Callable[[Key[Array, ""]], Tree], *, members: ArrayLike, key: AnyKey) -> Tree:
     """`init(key)` for each member, stacked: every leaf gains a leading `member` axis.
 
     `init` gets the key `draws.stream(own_key, "initial weights")`. Training has other streams, so that it can be
@@ -61,11 +60,26 @@ def ensemble(
     >>> models.W.shape
     (7, 2, 5)
     """
+    if not callable(init):
+        raise TypeError(
+            "init must be a function of a key, such as lambda key: ReluOutput.init(5, 2, key=key), "
+            f"got {type(init).__name__}"
+        )
     return jax.vmap(lambda own: init(stream(own, INIT)))(member_keys(key, members))
 
 
 def member(models: Tree, place) -> Tree:
-    """The member at `place`, or the members at several places, of an ensemble or of its losses."""
+    """The member at `place`, or the members at several places, of an ensemble or of its losses.
+
+    Raises IndexError for a place that is not there, which JAX's arrays would take for the last.
+    """
+    if not isinstance(place, slice | jax.core.Tracer):
+        place = np.asarray(place)
+        if place.dtype.kind not in "iub":
+            raise TypeError(f"place must be the number of a member, or several, got {place.dtype}")
+        members = count(models)
+        if place.dtype != bool and place.size and not (-members <= place.min() and place.max() < members):
+            raise IndexError(f"place must be within 0..{members - 1}, got {place.tolist()}")
     return jax.tree.map(lambda leaf: leaf[place], models)
 
 
@@ -96,8 +110,10 @@ def stack(models: Sequence[Tree]) -> Tree:
     try:
         return jax.tree.map(one, *models, is_leaf=lambda part: isinstance(part, Empirical))
     except ValueError as error:
+        kinds = ", ".join(dict.fromkeys(type(model).__name__ for model in models))
         raise ValueError(
-            f"models, laws or losses must be of one kind and one size to stack: {error}"
+            f"models, laws or losses must be of one kind and one size to stack, got {kinds}: "
+            + str(error).partition("\n")[0]
         ) from None
 
 
@@ -127,6 +143,12 @@ def count(models, name: str = "models") -> int:
     if 0 in lengths:
         raise ValueError(f"{name} must have at least one member, got the shapes {told}")
     return lengths.pop()
+
+
+def check_own(losses, members) -> None:
+    """Raise ValueError unless there is a loss for each member."""
+    if (losses_of := count(eqx.filter(losses, eqx.is_array), "with own_loss, loss")) != members:
+        raise ValueError(f"own_loss needs one loss for each of the {members} members, got {losses_of}")
 
 
 def parameters(models: Tree, dtype=None) -> Tree:

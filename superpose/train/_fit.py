@@ -21,6 +21,7 @@ from superpose.train._ensemble import (
     DRAWS,
     Tree,
     called,
+    check_own,
     count,
     member,
     member_keys,
@@ -108,8 +109,8 @@ def fit(
     # Arrays are traced; what else the loss has, such as a function, is part of the program.
     arrays, rest = eqx.partition(loss, eqx.is_array)
     leaves, kind = jax.tree.flatten(rest)
-    if own_loss and count(arrays, "with own_loss, loss") != members:
-        raise ValueError(f"own_loss needs a loss for each of the {members} members, got {count(arrays)}")
+    if own_loss:
+        check_own(arrays, members)
     key = key_of(key)
     keys = member_keys(key, members) if key.ndim == 0 else key
     if keys.shape != (members,):
