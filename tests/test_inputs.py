@@ -367,7 +367,7 @@ def test_what_is_wrong_is_said_in_one_line(call, error, said):
 ELSEWHERE = {
     "draws.bits", "draws.uniform", "draws.normal", "draws.choice",  # take what `key_of` gives: test_draws
     "models.told", "theory.Family", "theory.assignments", "sweep.points", "sweep.stacked", "sweep.one", "sweep.check_least",
-    "sweep.check_shares", "sweep.settings", "notebook.MeanSquare", "notebook.optimize",
+    "sweep.check_shares", "sweep.settings", "sweep.check_room", "sweep.Cost", "sweep.training", "sweep.minimizing", "sweep.evaluating", "notebook.MeanSquare", "notebook.optimize",
 }  # fmt: skip
 RESULTS = {
     "measures.Polytope", "polytopes.Match", "theory.LinearTerms", "theory.Regular", "theory.Candidates", "train.Fit",

@@ -24,7 +24,7 @@ from superpose.train import ensemble, fit
 ORDER = 3
 PLACE = "Basic Results"
 TAKES = 35
-QUICK = {"members": 2, "members_80": 1, "steps": 600, "linear_steps": 5000, "batch": 256}
+QUICK = {"members": 2, "members_80": 1, "steps": 600, "linear_steps": 7000, "batch": 256}
 
 DENSITIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 SIZES = {"20 in 5": (20, 5, 0.7), "80 in 20": (80, 20, 0.9)}

@@ -349,7 +349,7 @@ def claims(data: xr.Dataset) -> list[Claim]:
         Claim(
             "better-codes", "These codes are better than one neuron a feature, the more so the sparser", PLACE,
             at_most(-0.02), np.append(relative[1] - 1, np.diff(relative[1:])), basis="theory's loss of that",
-            what="relative loss at density 0.35, less 1, and its changes from there",
+            what="relative loss at density 0.35, less 1, and its changes from there", quick=False,
         ),
         Claim(
             "bias-lifts", "Given a hidden bias, the model makes it positive, and the ReLU hardly acts", PLACE,

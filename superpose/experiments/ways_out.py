@@ -413,11 +413,11 @@ def _penalty_claims(data) -> list[Claim]:
         ),
         Claim(
             "penalty-gone", "A large enough penalty leaves no superposition", PLACE,
-            at_most(1), gone.per_dimension.values, what="features per dimension, |W|^2 / m", basis="at most a dimension for each",
+            at_most(1), gone.per_dimension.values, what="features per dimension, |W|^2 / m", basis="at most a dimension for each", quick=False,
         ),
         Claim(
             "penalty-diagonal", "and then no feature interferes with another", PLACE,
-            at_most(0.02), gone.off.values, what="largest entry of W^T W off its diagonal", basis="0 but for training",
+            at_most(0.02), gone.off.values, what="largest entry of W^T W off its diagonal", basis="0 but for training", quick=False,
         ),
         Claim(
             "penalty-axes", "It turns the features onto the hidden units, in models that did not start there", PLACE,
@@ -427,7 +427,7 @@ def _penalty_claims(data) -> list[Claim]:
         Claim(
             "penalty-price", "Getting rid of superposition has its price", PLACE,
             at_least(1), data.loss.values[free] / none,
-            what="loss, relative to the least of models without superposition", basis="closed form",
+            what="loss, relative to the least of models without superposition", basis="closed form", quick=False,
         ),
         Claim(
             "penalty-price-before", "which models with superposition do not pay", PLACE,
@@ -437,16 +437,16 @@ def _penalty_claims(data) -> list[Claim]:
         Claim(
             "penalty-least-important", "It drops the less important features first", PLACE,
             exactly(0), numbers.swaps.values.sum() if len(free) else np.nan,
-            what="pairs of which only the less important is stored", basis="all else is equal",
+            what="pairs of which only the less important is stored", basis="all else is equal", quick=False,
         ),
         Claim(
             "penalty-threshold", "Once there is no superposition, a feature is stored where it is worth a hidden unit", "ours",
-            about(rest.predicted.values, 1), rest["count"].values, what="features stored", basis="theory.penalty_limit",
+            about(rest.predicted.values, 1), rest["count"].values, what="features stored", basis="theory.penalty_limit", quick=False,
         ),
         Claim(
             "penalty-jump", "A feature is dropped at once: none is stored shorter than the square root of 1/3", "ours",
             between(3**-0.5, 1.02), gone.shortest.values, what="least norm of a stored feature",
-            basis="theory: shorter ones are at no minimum, and from the square root of 2/3 at none that is the best",
+            basis="theory: shorter ones are at no minimum, and from the square root of 2/3 at none that is the best", quick=False,
         ),
         Claim(
             "penalty-free", "The first bit of superposition is removed at no price to first order", PLACE + ", footnote",
