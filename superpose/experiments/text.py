@@ -395,8 +395,8 @@ def claims(data: xr.Dataset) -> list[Claim]:
             np.sum, basis="ours: clearly more", number="{:.0f}", quick=False,
         ),
     ]  # fmt: skip
-    # A user's few words may be too few at all sizes to say anything.
-    return [claim for claim in made if n_words > 40 or claim.values.size]
+    # In 2 and 3 dimensions alone there may be too few words to say anything.
+    return [claim for claim in made if sizes.max() > 3 or claim.values.size]
 
 
 def notes(data: xr.Dataset) -> list[str]:
