@@ -71,13 +71,15 @@ def fit(
     """Train each member on `loss` for `steps` steps, with fresh draws at each.
 
     `models` are any parameters: a pytree of arrays with a leading `member` axis, of which `loss` takes
-    one member: `loss(model, key)`, or `loss(model)` where nothing is drawn. It is any callable; one that is a pytree,
-    as those of `superpose.losses` are, is compiled once for all its arrays, and a function once.
+    one member: `loss(model, key)`, or `loss(model)` where nothing is drawn. It is any callable. One
+    that is a pytree, as those of `superpose.losses` are, is compiled once for all its arrays, and a
+    function once for each function.
     `optimizer` is `optax.adam(1e-3)` unless given; give it a schedule for a learning rate that
-    changes. With `own_loss`, the leaves of `loss` have a leading `member` axis, one loss for
-    each member; otherwise all share one. `key` is one key, from which member `i` gets
-    `fold_in(key, i)`, or an array of the members' own keys. At step `t` a member draws with
-    `fold_in(draws.stream(own_key, "draws of training"), t)` and nothing else; so it may be the key that `ensemble` had.
+    changes. It may need the loss itself, as L-BFGS does. With `own_loss`, the leaves of `loss` have a
+    leading `member` axis, one loss for each member; otherwise all share one. `key` is one key, from
+    which member `i` gets `fold_in(key, i)`, or an array of the members' own keys. At step `t` a member
+    draws with `fold_in(draws.stream(own_key, "draws of training"), t)` and nothing else; so it may be
+    the key that `ensemble` had.
 
     Raises ValueError for a number of steps or a window below 1, and for snapshots outside
     `0..steps`.

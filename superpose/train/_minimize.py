@@ -79,10 +79,12 @@ def minimize(
     """Take each member to a local minimum of an exact `loss`, in float64.
 
     `models` are any parameters: a pytree of arrays with a leading `member` axis, of which `loss`
-    takes one member; it is any callable of a model that does not need a key. `own_loss` is as for `fit`. Each member is a search of its own, by BFGS with
-    an Armijo line search; they are shared among `jax.devices()`, and the number of devices does
-    not change a bit of any. A member has converged where no slope exceeds `tolerance` times the
-    loss of its start. `OUTCOMES` lists why others stopped.
+    takes one member; it is any callable that needs no key. `own_loss` is as for `fit`. Each member is
+    a search of its own, by BFGS with an Armijo line search; they are shared among `jax.devices()`, and
+    the number of devices does not change a bit of any. A member has converged where no slope exceeds
+    `tolerance` times the loss of its start. `OUTCOMES` lists why others stopped.
+
+    Raises TypeError for a loss that draws with a key: use `fit`, or the same draw each time.
 
     With `eigenvalues=k`, also the `k` smallest eigenvalues of the Hessian. A negative one means a
     saddle. Rotations of `m` hidden dimensions cost nothing, so `m (m - 1) / 2` are 0, up to the
