@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from superpose.models import Mixture, ReluOutput
-from superpose.train import Basins, Fit, Minimum, member
+from superpose.train import Basins, Fit, Minimum
 
 CELLS = {
     "setup": """
@@ -178,7 +178,7 @@ def test_results_say_what_was_found():
     assert repr(solved).endswith("loss 0.1 at best, 0.15 in the middle, 67% converged)")
     assert "no finite loss" in repr(solved._replace(loss=loss * np.nan))
     assert repr(solved._replace(models={"W": np.zeros((3, 2))})).startswith("Minimum(3 models, ")
-    assert repr(member(fit, 0)).startswith("Fit")
+    assert repr(jax.tree.map(lambda leaf: leaf[0], fit)).startswith("Fit")
     numbers = {"best": 0.1, "reached": 0.5, "gap": np.nan, "missed": 0.3, "converged": 1.0}
     found = Basins(np.array([0, 0]), distinct=np.int64(1), **{k: np.float64(v) for k, v in numbers.items()})
     assert repr(found) == (
