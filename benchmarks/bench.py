@@ -17,7 +17,7 @@ SCRIPTS = ("diagrams", "sampled", "dstar", "scaling")
 def processor() -> str:
     told = Path("/proc/cpuinfo")
     names = (
-        [line for line in told.read_text().splitlines() if line.startswith("model name")]
+        [line for line in told.read_text(encoding="utf-8").splitlines() if line.startswith("model name")]
         if told.exists()
         else []
     )
@@ -41,7 +41,7 @@ def main() -> None:
         ).stdout
         print(told, flush=True)
         sections.append(told)
-    (FOLDER / "README.md").write_text("\n".join(sections))
+    (FOLDER / "README.md").write_text("\n".join(sections), encoding="utf-8")
 
 
 if __name__ == "__main__":

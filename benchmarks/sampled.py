@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from peers import LAYOUTS, SIZES, recipe
 
-from superpose import sweep
-from superpose.features import Independent, _bits
+from superpose import draws, sweep
+from superpose.features import Independent
 from superpose.losses import Sampled
 from superpose.models import ReluOutput
 from superpose.train import ensemble, fit
@@ -62,7 +62,7 @@ def limits(n=3000, words=1 << 26):
         lambda key: jax.lax.fori_loop(
             0,
             words // 2**14,
-            lambda t, acc: acc ^ _bits(jax.random.fold_in(key, t), (2**14,)),
+            lambda t, acc: acc ^ draws.bits(jax.random.fold_in(key, t), (2**14,)),
             jnp.zeros(2**14, jnp.uint32),
         ),
         compiler_options={"xla_cpu_multi_thread_eigen": False},

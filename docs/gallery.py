@@ -20,7 +20,7 @@ SHOWN = (
 
 
 def main(report: Path) -> None:
-    told = json.loads((report / "report.json").read_text())
+    told = json.loads((report / "report.json").read_text(encoding="utf-8"))
     score = told["score"]
     lines = [
         "# Gallery",
@@ -49,7 +49,9 @@ def main(report: Path) -> None:
             for claim in each["claims"]
             if claim["status"] != "holds"
         ] + [""]
-    (DOCS / "gallery.md").write_text(re.sub(r"\n{3,}", "\n\n", "\n".join(lines).rstrip()) + "\n")
+    (DOCS / "gallery.md").write_text(
+        re.sub(r"\n{3,}", "\n\n", "\n".join(lines).rstrip()) + "\n", encoding="utf-8"
+    )
     cells = [
         f'<a href="docs/gallery.md#{name}"><img src="docs/images/{name}.webp" alt="{name}" width="270"></a>'
         for name in SHOWN
@@ -57,9 +59,9 @@ def main(report: Path) -> None:
     rows = ["| " + " | ".join(cells[at : at + 3]) + " |" for at in range(0, len(cells), 3)]
     table = "\n".join(["| | | |", "|---|---|---|", *rows])
     readme = DOCS.parent / "README.md"
-    text = readme.read_text()
+    text = readme.read_text(encoding="utf-8")
     between = re.compile("(<!-- gallery -->\n).*(<!-- end -->)", re.DOTALL)
-    readme.write_text(between.sub(lambda found: found[1] + table + "\n" + found[2], text))
+    readme.write_text(between.sub(lambda found: found[1] + table + "\n" + found[2], text), encoding="utf-8")
 
 
 def shrunk(picture: Path, to: Path, width: int = 1200) -> None:

@@ -1,6 +1,7 @@
 """The laboratory for superposition: toy models, exact losses, and the paper's claims, checked.
 
-Modules load when they are first used, so that the command answers at once.
+`superpose.run("intro")` runs an experiment, and as the last line of a notebook's cell shows what it gave. Modules load
+when they are first used, so that the command answers at once.
 """
 
 from importlib import import_module
@@ -11,10 +12,15 @@ __version__ = version("superpose")
 _modules = (
     "claims",
     "dictionaries",
+    "draws",
     "exact",
     "features",
+    "fonts",
+    "inputs",
+    "interactive",
     "losses",
     "measures",
+    "memory",
     "models",
     "notebook",
     "plot",
@@ -28,10 +34,16 @@ _modules = (
     "train",
     "values",
 )
-__all__ = list(_modules)
+__all__ = [*_modules, "run"]
 
 
 def __getattr__(name: str):
+    if name == "run":
+        return import_module("superpose.interactive").run
     if name in _modules:
         return import_module(f"superpose.{name}")
     raise AttributeError(f"module 'superpose' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

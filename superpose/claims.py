@@ -1,7 +1,9 @@
 """A statement of a paper, what was measured, and whether it holds."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -102,6 +104,9 @@ class Claim:
     quick: bool = field(kw_only=True, default=True)
     """Whether the small version of the experiment is large enough for it; if not, it is "open" there."""
 
+    def __repr__(self) -> str:
+        return f"Claim({_line(self.as_dict())})"
+
     @property
     def values(self) -> np.ndarray:
         return np.asarray(self.measured, float)
@@ -181,27 +186,57 @@ class Score:
         return f"{self.holds} of {self.all} claims hold" + (f", {self.open} open" if self.open else "")
 
 
-def checked(claims: Iterable[Claim]) -> list[Claim]:
-    """The claims, once it is sure that their ids differ and that `instead` names one of them.
+class Claims(list[Claim]):
+    """An experiment's claims, or those of its `small` version; in a notebook they show themselves as a table.
 
-    Raises ValueError otherwise.
+    Raises ValueError where two have the same id, or `instead` names none of them.
     """
-    claims = list(claims)
-    ids = [claim.id for claim in claims]
-    twice = {id for id in ids if ids.count(id) > 1}
-    lost = {claim.instead for claim in claims if claim.instead and claim.instead not in ids}
-    if twice or lost:
-        raise ValueError(
-            f"claims: ids given twice {sorted(twice)}, `instead` without its claim {sorted(lost)}"
-        )
-    return claims
+
+    def __init__(self, claims: Iterable[Claim] = (), small: bool = False):
+        super().__init__(claims)
+        self.small = small
+        ids = [claim.id for claim in self]
+        twice = {id for id in ids if ids.count(id) > 1}
+        lost = {claim.instead for claim in self if claim.instead and claim.instead not in ids}
+        if twice or lost:
+            raise ValueError(
+                f"claims: ids given twice {sorted(twice)}, `instead` without its claim {sorted(lost)}"
+            )
+
+    def as_dicts(self) -> list[dict[str, Any]]:
+        """Plain values, as `Claim.as_dict` gives them."""
+        return [claim.as_dict(self.small) for claim in self]
+
+    def __repr__(self) -> str:
+        return "\n".join([Score.of(self.as_dicts()).told, *map(_line, self.as_dicts())])
+
+    def _repr_html_(self) -> str:
+        return html(self.as_dicts())
+
+
+def as_claims(claims: Callable[..., Iterable[Claim]]) -> Callable[..., Claims]:
+    """Makes `Claims` of the claims that a function returns.
+
+    >>> @as_claims
+    ... def claims(data):
+    ...     return [Claim("a", "x is 1", "here", about(1, 0.1), data, basis="theory")]
+    >>> claims(1.05)
+    1 of 1 claims hold
+    a holds: x is 1; expected 1 ± 0.1, measured 1.05
+    """
+
+    @wraps(claims)
+    def made(*data) -> Claims:
+        return Claims(claims(*data))
+
+    return made
 
 
 def table(claims: Sequence[Mapping[str, Any]]):
     """Claims, as `Claim.as_dict` gives them, as a table for the terminal (a `rich.table.Table`)."""
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     color = {"holds": "green", "differs": "yellow", "fails": "red", "open": "dim"}
     told = Table(box=box.SIMPLE_HEAD, title=Score.of(claims).told, title_justify="left")
@@ -210,8 +245,44 @@ def table(claims: Sequence[Mapping[str, Any]]):
     told.add_column("expected", ratio=2)
     told.add_column("measured", ratio=2)
     for claim in claims:
-        mark = f"[{color[claim['status']]}]{claim['status']}[/]"
-        said = f"{escape(claim['statement'])}\n[dim]{escape(claim['place'])}[/]"
-        expected = f"{claim['what']}: {claim['expected']}" if claim["what"] else claim["expected"]
-        told.add_row(mark, said, escape(expected), escape(claim["measured"]))
+        told.add_row(
+            Text(claim["status"], color[claim["status"]]),
+            Text.assemble(claim["statement"], "\n", (claim["place"], "dim")),
+            Text(_expected(claim)),
+            Text(claim["measured"]),
+        )
     return told
+
+
+def html(claims: Sequence[Mapping[str, Any]]) -> str:
+    """The same as HTML, for notebooks: in colors that can be read on black and on white."""
+    color = {"holds": "#2e9e6b", "differs": "#c77d00", "fails": "#e0503f", "open": "#888888"}
+    rows = [
+        f'<tr><td style="color: {color[claim["status"]]}"><b>{claim["status"]}</b></td>'
+        + "".join(
+            f'<td style="text-align: left; white-space: normal; overflow-wrap: anywhere">{cell}</td>'
+            for cell in (
+                f"{escape(claim['statement'])}<br><small>{escape(claim['place'])}</small>",
+                escape(_expected(claim)),
+                escape(claim["measured"]),
+            )
+        )
+        + "</tr>"
+        for claim in claims
+    ]
+    head = "".join(
+        f'<th style="text-align: left">{name}</th>' for name in ("", "claim", "expected", "measured")
+    )
+    return (
+        f'<table style="max-width: 60rem"><caption style="text-align: left">{Score.of(claims).told}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    )
+
+
+def _line(claim) -> str:
+    told = f"expected {_expected(claim)}, measured {claim['measured']}"
+    return f"{claim['id']} {claim['status']}: {claim['statement']}; {told}"
+
+
+def _expected(claim) -> str:
+    return f"{claim['what']}: {claim['expected']}" if claim["what"] else claim["expected"]

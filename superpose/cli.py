@@ -1,11 +1,14 @@
-"""The command line: `superpose list`, `superpose run NAME` and `superpose reproduce`, made from Configs.
+"""The command line: `superpose list`, `run NAME`, `reproduce` and `verify FOLDER`, made from Configs.
 
 Only what an answer needs is imported, so that `superpose --help` comes at once.
 """
 
+import difflib
+import io
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ usage:
   superpose run NAME --help    its settings
   superpose reproduce          run all; one page with every figure and claim goes to report/
   superpose reproduce --help   how to run some of them, or small versions
+  superpose verify FOLDER      whether every file of a result, of results or of a report is as it was written
   superpose --version
 
 examples:
@@ -28,11 +32,24 @@ examples:
   superpose run phase-diagram --quick
   superpose reproduce --quick
   superpose reproduce --only intro phase-diagram
+  superpose verify results
 
 exit status: 0 no claim fails (of the paper's claims, some differ from what is so; another
 claim then says that instead); 1 it ran, but a claim fails, or an experiment did; 2 bad input
 or an unusable output folder
 """
+
+VERIFY = """\
+usage: superpose verify FOLDER
+
+Compares every file of a result, of a folder of results, of a report or of a data.zarr with the hash of what was
+written. A line for each file that is missing or damaged; `superpose reproduce` makes them again. Your own files
+beside them do not matter, and nothing is changed.
+
+exit status: 0 all is whole; 1 something is missing or damaged; 2 there is nothing to verify
+"""
+
+COMMANDS = ("list", "run", "reproduce", "verify")
 
 
 class InputError(Exception):
@@ -42,37 +59,81 @@ class InputError(Exception):
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     args = list(sys.argv[1:] if args is None else args)
+    _write_anything()
     try:
-        match args:
-            case [] | ["-h" | "--help"]:
-                print(HELP, end="")
-            case ["--version"]:
-                from importlib.metadata import version
-
-                print(version("superpose"))
-            case ["list"]:
-                _list()
-            case ["list", *_]:
-                raise InputError("`superpose list` takes no arguments")
-            case ["run"] | ["run", "-h" | "--help"]:
-                raise InputError(f"name an experiment: superpose run NAME, one of {', '.join(experiments())}")
-            case ["run", name, *settings]:
-                return _run(name, settings)
-            case ["reproduce", *settings]:
-                return _reproduce(settings)
-            case [word, *_]:
-                raise InputError(
-                    f"unknown command {word!r}; there are `superpose list`, `superpose run NAME` and "
-                    "`superpose reproduce`"
-                )
+        with warnings.catch_warnings():
+            warnings.showwarning = _warned
+            return _main(args)
     except InputError as error:
-        print(f"superpose: {error}", file=sys.stderr)
+        _said(error)
         return 2
     except KeyboardInterrupt:
         from superpose import runs
 
         runs.interrupted()
+        return 130
+
+
+def _main(args: list[str]) -> int:
+    match args:
+        case [] | ["-h" | "--help"]:
+            print(HELP, end="")
+        case ["--version"]:
+            from importlib.metadata import version
+
+            print(version("superpose"))
+        case ["list"]:
+            _list()
+        case ["list", *_]:
+            raise InputError("`superpose list` takes no arguments")
+        case ["run"] | ["run", "-h" | "--help"]:
+            raise InputError(f"name an experiment: superpose run NAME, one of {', '.join(experiments())}")
+        case ["run", name, *settings]:
+            return _run(name, settings)
+        case ["reproduce", *settings]:
+            return _reproduce(settings)
+        case ["verify", "-h" | "--help"]:
+            print(VERIFY, end="")
+        case ["verify", folder] if not folder.startswith("--"):
+            return _verify(Path(folder))
+        case ["verify", *_]:
+            raise InputError("name one folder: superpose verify FOLDER, such as results or report")
+        case [word, *_]:
+            raise InputError(f"unknown command {word!r}; {_meant(word, COMMANDS)}")
     return 0
+
+
+def _write_anything() -> None:
+    """Let what a terminal's encoding, or any, lacks be written as escapes instead of ending the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _said(message: object) -> None:
+    """One line for the user, whatever names of files are in it."""
+    print("superpose:", str(message).replace("\n", "\\n"), file=sys.stderr)
+
+
+def _warned(message, *_, **__) -> None:
+    _said(message)
+
+
+def _meant(word: str, known: Iterable[str]) -> str:
+    """What may have been meant by a word that is not known.
+
+    >>> _meant("intr", ["intro", "text"]), _meant("x", ["intro", "text"])
+    ('did you mean intro?', 'there are intro, text')
+    """
+    close = difflib.get_close_matches(word.lower().replace("_", "-"), known, 1)
+    return f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+
+
+def _experiment(name: str) -> Experiment:
+    known = experiments()
+    if name not in known:
+        raise InputError(f"there is no experiment {name!r}; {_meant(name, known)}")
+    return known[name]
 
 
 def _list() -> None:
@@ -85,7 +146,7 @@ def _list() -> None:
         told.add_column(column, no_wrap=column == "name")
     for each in experiments().values():
         told.add_row(each.name, each.place, each.summary, _duration(each.seconds))
-    Console().print(told)
+    Console(emoji=False).print(told)
 
 
 def _duration(seconds) -> str:
@@ -93,24 +154,25 @@ def _duration(seconds) -> str:
 
 
 def _run(name: str, settings: Sequence[str]) -> int:
-    known = experiments()
-    if name not in known:
-        raise InputError(f"there is no experiment {name!r}; there are {', '.join(known)}")
-    out, config = _settings(known[name], settings)
+    experiment = _experiment(name)
+    out, config = _settings(experiment, settings)
 
     from rich.console import Console
 
-    from superpose import runs
+    from superpose import memory, runs
     from superpose.claims import table
 
     folder = Path(out) / name
     try:
-        result = runs.run(known[name], config, folder)
+        result = runs.run(experiment, config, folder, announced=True)
     except OSError as error:
         raise InputError(_told(error)) from error
-    console = Console()
-    console.print(table(result.claims))
-    console.print(f"picture: {folder / 'figure.png'}", highlight=False, soft_wrap=True)
+    except Exception as error:
+        if not memory.exhausted(error):
+            raise
+        raise InputError(memory.why(error)) from error
+    Console(emoji=False).print(table(result.claims))
+    print(f"picture: {folder / 'figure.png'}")
     return 1 if result.score.fails else 0
 
 
@@ -143,21 +205,41 @@ def _reproduce(settings: Sequence[str]) -> int:
     if "--only" in settings and not asked.only:
         raise InputError(f"--only needs names of experiments; there are {', '.join(known)}")
     for name in asked.only:
-        if name not in known:
-            raise InputError(f"there is no experiment {name!r}; there are {', '.join(known)}")
+        _experiment(name)
 
-    from superpose import report, runs
+    from superpose import report, runs, store
 
     folder = asked.folder()
     try:
         made = runs.reproduce(folder, only=asked.only, quick=asked.quick, force=asked.force, seed=asked.seed)
     except OSError as error:
         raise InputError(_told(error)) from error
+    except store.DamagedError as error:
+        raise InputError(str(error)) from error
     print(f"{made.score.told}, {made.score.differs} of the paper differ, {made.score.fails} fail")
     for result in made.failed:
         print(f"{result.experiment.name} failed: {result.error}; run it alone: {result.command}")
     print(f"{report.duration(made.seconds)} of work; the page is at {folder / 'index.html'}")
     return 1 if made.score.fails or made.failed else 0
+
+
+def _verify(folder: Path) -> int:
+    from superpose import store
+
+    try:
+        found = store.verified(folder)
+    except OSError as error:
+        raise InputError(
+            str(error) if error.errno is None else f"{error.strerror}: {error.filename}"
+        ) from error
+    for each in found:
+        for name, what in each.faults.items():
+            print(f"{each.path / name}: {what}")
+        if not each.checksums:
+            print(f"{each.path}: written by an older version, without checksums; run it again to have them")
+    damaged = sum(bool(each.faults) for each in found)
+    print(f"{len(found) - damaged} of {len(found)} whole")
+    return 1 if damaged else 0
 
 
 def _settings(experiment: Experiment, args: Sequence[str]) -> tuple[str, Any]:
@@ -191,10 +273,11 @@ def _known_seed(seed) -> None:
 def _parsed(default, command: str, description: str, args: Sequence[str]) -> Any:
     """The default with what the arguments change; for --help, the help, and the end."""
     import contextlib
-    import io
 
     import tyro
 
+    if not {"-h", "--help"} & set(args):
+        _known_options(_options(default), command, args)
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
@@ -210,6 +293,24 @@ def _parsed(default, command: str, description: str, args: Sequence[str]) -> Any
         if stop.code == 0:
             raise
         raise InputError(f"{_one_line(said.getvalue())} (see superpose {command} --help)") from None
+
+
+def _options(settings) -> list[str]:
+    """The options that fields make, those of a Config among them too."""
+    names = []
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        names += _options(value) if is_dataclass(value) else ["--" + field.name.replace("_", "-")]
+    return names
+
+
+def _known_options(known: Sequence[str], command: str, args: Sequence[str]) -> None:
+    for word in args:
+        option = word.partition("=")[0].replace("_", "-")
+        if option.startswith("--") and option not in known:
+            raise InputError(
+                f"there is no option {option}; {_meant(option, known)} (see superpose {command} --help)"
+            )
 
 
 def _one_line(box: str) -> str:

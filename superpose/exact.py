@@ -277,7 +277,11 @@ def _with_slopes(transform, world, i, points, s, weights, few, gains, c, few_c, 
         if world.together:
             phi = _apart_from_zero(phi)
             whole = reduce(mul, phi)
-            mine, mine_slope, mates_slope = mine * whole, mine_slope * whole, _divided(mine * whole, phi) * slope
+            mine, mine_slope, mates_slope = (
+                mine * whole,
+                mine_slope * whole,
+                _divided(mine * whole, phi) * slope,
+            )
         else:
             size = sizes[at]
             mine = (mine + a * (phi.sum(0) - (width - size + 1))) / size

@@ -6,18 +6,20 @@ are computed in float64; samples have JAX's default precision. Draws are made as
 `(feature, sample)` matrices, the sample as the last, contiguous axis, as the losses read them.
 """
 
-import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key, UInt32
+from jaxtyping import Array, Float, Int
 
-from superpose.values import Uniform, Value
+from superpose import draws
+from superpose.draws import AnyKey, key_of, stream
+from superpose.inputs import array, whole
+from superpose.values import Uniform, double
 
 
 class _Sets(eqx.Module):
@@ -30,21 +32,22 @@ class _Sets(eqx.Module):
     def _drawn(self, key, n, density) -> Float[Array, "sample feature"]:
         """Samples in which each set is active with its chance in `density`, one for all samples or for each."""
 
-    def sample(self, key: Key[Array, ""], n: int) -> Float[Array, "sample feature"]:
-        return self._drawn(key, n, _as_sampled(self.set_density))
+    def sample(self, key: AnyKey, n: int) -> Float[Array, "sample feature"]:
+        return self._drawn(key_of(key), _size(n), _as_sampled(self.set_density))
 
     @property
     def any_active(self) -> Float[Array, ""]:
         """The chance that at least one feature is active."""
         return _any(self.set_density)[-1]
 
-    def sample_active(self, key: Key[Array, ""], n: int) -> Float[Array, "sample feature"]:
+    def sample_active(self, key: AnyKey, n: int) -> Float[Array, "sample feature"]:
         """Samples given that at least one feature is active; zeros where none ever is.
 
         >>> rare = Independent(0.001, n_features=2)
         >>> bool((rare.sample_active(jax.random.key(0), 100) > 0).any(axis=1).all())
         True
         """
+        key, n = key_of(key), _size(n)
         return self._drawn(key, n, _density_given_any(key, self.set_density, n))
 
 
@@ -67,13 +70,14 @@ class Independent(_Sets):
 
     density: Float[Array, " feature"]
     importance: Float[Array, " feature"]
-    value: Value
+    value: Any
 
-    def __init__(self, density, importance=1.0, value: Value = Uniform(), *, n_features=None):
+    def __init__(self, density, importance=1.0, value: Any = Uniform(), *, n_features=None):
+        density, importance = array(density, "density"), array(importance, "importance")
         n = _length(n_features, density=density, importance=importance)
         self.density = _probability(density, n)
         self.importance = _importance(importance, n)
-        self.value = value
+        self.value = _law(value)
 
     @property
     def n_features(self) -> int:
@@ -91,7 +95,7 @@ class Independent(_Sets):
     def _drawn(self, key, n, density):
         # One draw says both whether a feature is active (u <= density) and, if so, which value it
         # has: given that, u / density is uniform again.
-        u = _uniform(key, (self.n_features, n))
+        u = draws.uniform(key, (self.n_features, n))
         safe = jnp.where(density > 0, density, 1.0)
         return jnp.where(u <= density, self.value.quantile(jnp.minimum(u / safe, 1.0)), 0.0).T
 
@@ -116,14 +120,14 @@ class Correlated(_Sets):
 
     set_density: Float[Array, " set"]
     importance: Float[Array, " feature"]
-    value: Value
+    value: Any
     sizes: tuple[int, ...] = eqx.field(static=True)
 
-    def __init__(self, set_density, sizes: Sequence[int], importance=1.0, value: Value = Uniform()):
+    def __init__(self, set_density, sizes: Sequence[int], importance=1.0, value: Any = Uniform()):
         self.sizes = _sizes(sizes)
         self.set_density = _probability(set_density, len(self.sizes), "set_density", "sets")
         self.importance = _importance(importance, sum(self.sizes))
-        self.value = value
+        self.value = _law(value)
 
     @property
     def n_features(self) -> int:
@@ -134,9 +138,8 @@ class Correlated(_Sets):
         return self.set_density[_set_of(self.sizes)]
 
     def _drawn(self, key, n, density):
-        set_key, value_key = jax.random.split(key)
-        active = _uniform(set_key, (len(self.sizes), n)) <= density
-        values = self.value.quantile(_uniform(value_key, (self.n_features, n)))
+        active = draws.uniform(stream(key, "sets"), (len(self.sizes), n)) <= density
+        values = self.value.quantile(draws.uniform(stream(key, "values"), (self.n_features, n)))
         return jnp.where(active[_set_of(self.sizes)], values, 0.0).T
 
 
@@ -159,15 +162,15 @@ class Anticorrelated(_Sets):
 
     set_density: Float[Array, " set"]
     importance: Float[Array, " feature"]
-    value: Value
+    value: Any
     sizes: tuple[int, ...] = eqx.field(static=True)
     together: ClassVar[bool] = False
 
-    def __init__(self, set_density, sizes: Sequence[int], importance=1.0, value: Value = Uniform()):
+    def __init__(self, set_density, sizes: Sequence[int], importance=1.0, value: Any = Uniform()):
         self.sizes = _sizes(sizes)
         self.set_density = _probability(set_density, len(self.sizes), "set_density", "sets")
         self.importance = _importance(importance, sum(self.sizes))
-        self.value = value
+        self.value = _law(value)
 
     @property
     def n_features(self) -> int:
@@ -178,22 +181,24 @@ class Anticorrelated(_Sets):
         return (self.set_density / np.array(self.sizes, np.float64))[_set_of(self.sizes)]
 
     def _drawn(self, key, n, density):
-        set_key, member_key, value_key = jax.random.split(key, 3)
         set_of, sizes = _set_of(self.sizes), np.array(self.sizes)
         place = np.arange(self.n_features) - np.searchsorted(set_of, set_of)
-        chosen = _bits(member_key, (len(sizes), n)) % sizes[:, None].astype(np.uint32)
-        active = _uniform(set_key, (len(sizes), n)) <= density
-        values = self.value.quantile(_uniform(value_key, (len(sizes), n)))
-        here = active[set_of] & (chosen[set_of] == place[:, None])
+        chosen = draws.choice(stream(key, "members"), (len(sizes), n), sizes[:, None])
+        active = draws.uniform(stream(key, "sets"), (len(sizes), n)) <= density
+        values = self.value.quantile(draws.uniform(stream(key, "values"), (len(sizes), n)))
+        here = active[set_of] & (chosen[set_of] == place[:, None].astype(np.int32))
         return jnp.where(here, values[set_of], 0.0).T
 
 
 class Empirical(eqx.Module):
     """Rows drawn, with replacement, from a user's own matrix.
 
-    `data` is a dense array or a SciPy sparse matrix of shape `(sample, feature)`. A sparse
-    matrix stays sparse: only the entries of the rows drawn become dense. `density` is the
+    `data` is a dense array or a SciPy sparse matrix of shape `(sample, feature)`. A sparse matrix of more
+    than 4 million entries stays sparse: only the entries of the rows drawn become dense. `density` is the
     share of rows in which a feature is not 0.
+
+    Laws of matrices of one shape have leaves of one shape, whatever is in them, and stack; for others, and
+    for large sparse ones, see `train.stack`.
 
     Raises ValueError for data that are not a finite matrix with at least one row and column.
 
@@ -204,41 +209,41 @@ class Empirical(eqx.Module):
     [[1.0, 2.0]]
     """
 
-    index: Int[Array, "row entry"]
-    entry: Float[Array, "row entry"]
+    dense: Float[Array, "row feature"] | None
+    """The rows; None where they stay sparse."""
+    index: Int[Array, "row entry"] | None
+    """For each row the places of what is not 0, filled up with `n_features`, a place that no row has."""
+    entry: Float[Array, "row entry"] | None
+    """What is at those places."""
+    n_rows: Int[Array, ""]
+    """How many rows there are; any beyond are never drawn."""
     density: Float[Array, " feature"]
     importance: Float[Array, " feature"]
 
     def __init__(self, data, importance=1.0):
-        # Row by row, the places and values of what is not 0, filled up with entries at the place
-        # `n_features`, which no row has.
-        if not hasattr(data, "tocoo"):
-            data = np.asarray(data)
+        sparse = hasattr(data, "tocoo")
+        if not sparse:
+            data = np.asarray(array(data, "data"))
         if data.ndim != 2 or 0 in data.shape:
             raise ValueError(
                 f"data must be a matrix (sample, feature) with rows and columns, got shape {data.shape}"
             )
-        if hasattr(data, "tocoo"):
-            coo = data.tocoo(copy=True)
-            coo.sum_duplicates()
-            row, column, entry = coo.row, coo.col, coo.data
-            row, column, entry = (a[np.lexsort((column, row))] for a in (row, column, entry))
-        else:
-            row, column = np.nonzero(data)
-            entry = data[row, column]
-        if not np.isfinite(entry).all():
-            raise ValueError("data must be finite; replace or drop the rows with NaN or infinity")
-        row, column, entry = (a[entry != 0] for a in (row, column, entry))
         n_rows, n = data.shape
-        count = np.bincount(row, minlength=n_rows)
-        width = max(1, int(count.max(initial=0)))
-        place = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
-        index = np.full((n_rows, width), n, np.int32)
-        index[row, place] = column
-        filled = np.zeros((n_rows, width), np.float32)
-        filled[row, place] = entry
-        self.index, self.entry = jnp.asarray(index), jnp.asarray(filled)
-        self.density = _probability(np.bincount(column, minlength=n) / n_rows, n)
+        if sparse and n_rows * n <= _DENSE:
+            sparse, data = False, data.toarray()
+        if not np.isfinite(data.tocoo().data if sparse else data).all():
+            raise ValueError("data must be finite; replace or drop the rows with NaN or infinity")
+        self.dense = self.index = self.entry = None
+        if sparse:
+            row, column, entry = _entries(data)
+            index, entry = _by_row(row, column, entry, data.shape)
+            self.index, self.entry = jnp.asarray(index), jnp.asarray(entry)
+            count = np.bincount(column, minlength=n)
+        else:
+            self.dense = jnp.asarray(data, jnp.float32)
+            count = (data != 0).sum(axis=0)
+        self.n_rows = jnp.asarray(n_rows, jnp.int32)
+        self.density = _probability(count / n_rows, n)
         self.importance = _importance(importance, n)
 
     @property
@@ -246,54 +251,65 @@ class Empirical(eqx.Module):
         return self.density.shape[-1]
 
     @property
-    def n_rows(self) -> int:
-        return self.index.shape[-2]
+    def size(self) -> tuple[int, int]:
+        """Rows with those that fill up, and stored entries of each."""
+        stored: Any = self.entry if self.dense is None else self.dense
+        return stored.shape[-2:]
+
+    def filled(self, rows: int, entries: int) -> "Empirical":
+        """The same law with its arrays filled up to so many rows and entries of each."""
+        (old_rows, old_entries), n = self.size, self.n_features
+
+        def fill(array, value):
+            lead = [(0, 0)] * (array.ndim - 2)
+            more = [*lead, (0, rows - old_rows), (0, entries - old_entries)]
+            return jnp.pad(array, more, constant_values=value)
+
+        if self.dense is not None:
+            return eqx.tree_at(lambda law: law.dense, self, fill(self.dense, 0.0))
+        arrays = fill(self.index, n), fill(self.entry, 0.0)
+        return eqx.tree_at(lambda law: (law.index, law.entry), self, arrays)
 
     def rows(self, which: Int[Array, " sample"]) -> Float[Array, "sample feature"]:
         """The rows of the data at these places, dense."""
-        empty = jnp.zeros((which.shape[0], self.n_features), self.entry.dtype)
+        if self.dense is not None:
+            return self.dense[which]
+        index, entry = (of[which] for of in (self.index, self.entry) if of is not None)
         sample = jnp.arange(which.shape[0])[:, None]
-        return empty.at[sample, self.index[which]].set(self.entry[which], mode="drop")
+        empty = jnp.zeros((which.shape[0], self.n_features), entry.dtype)
+        return empty.at[sample, index].set(entry, mode="drop")
 
-    def sample(self, key: Key[Array, ""], n: int) -> Float[Array, "sample feature"]:
-        return self.rows(jax.random.randint(key, (n,), 0, self.n_rows))
+    def sample(self, key: AnyKey, n: int) -> Float[Array, "sample feature"]:
+        return self.rows(draws.choice(key_of(key), (_size(n),), self.n_rows))
 
 
 Features = Independent | Correlated | Anticorrelated | Empirical
 
 
-def _bits(key, shape) -> UInt32[Array, "..."]:
-    """Random words: a hash of the key and of each word's place.
-
-    Cheap arithmetic that XLA fuses with what uses the words, many times faster on a CPU than
-    `jax.random.bits`; not cryptographic. `tests/test_random.py` tests it, and LOG.md names the
-    batteries that it passes. The halves of the key are mixed first, for keys that differ in a bit;
-    adding the place again between the halves makes equal words as frequent as they should be.
-    """
-    first, second = jax.random.key_data(key)[:2]
-    second = _mixed(second, *_LONG)
-    first = _mixed(first ^ second, *_LONG)
-    place = jax.lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
-    mixed = _mixed(place ^ first, *_SHORT) + place * np.uint32(0x9E3779B9)
-    return _mixed(mixed ^ second, *_LONG)
+_DENSE = 2**22
+"""A matrix of so many entries takes 16 MB: no smaller one is worth keeping sparse."""
 
 
-# Rounds of a shift and an odd factor that spread each bit over all, found by C. Wellons' search
-# for hash functions with little bias ("hash-prospector").
-_SHORT = (16, 0x21F0AAAD), (15, 0xD35A2D97), (15, 1)
-_LONG = (17, 0xED5AD4BB), (11, 0xAC4C1B51), (15, 0x31848BAB), (14, 1)
+def _entries(data) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows, columns and values of what is not 0 in a sparse matrix, row by row."""
+    coo = data.tocoo(copy=True)
+    coo.sum_duplicates()
+    order = np.lexsort((coo.col, coo.row))
+    order = order[coo.data[order] != 0]
+    return coo.row[order], coo.col[order], coo.data[order]
 
 
-def _mixed(word, *rounds):
-    for shift, factor in rounds:
-        word = (word ^ (word >> np.uint32(shift))) * np.uint32(factor)
-    return word
-
-
-def _uniform(key, shape) -> Float[Array, "..."]:
-    # In (0, 1]. From 32 bits, not the 23 of `jax.random.uniform`: at density 0.001 those would
-    # leave an active feature only some eight thousand values.
-    return (_bits(key, shape).astype(jnp.float32) + 0.5) * 2.0**-32
+def _by_row(row, column, entry, shape) -> tuple[np.ndarray, np.ndarray]:
+    """The columns and values of each row, in arrays as wide as the fullest one."""
+    n_rows, n = shape
+    count = np.bincount(row, minlength=n_rows)
+    width = max(1, int(count.max(initial=0)))
+    place = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
+    index = np.full((n_rows, width), n, np.int32)
+    index[row, place] = column
+    filled = np.zeros((n_rows, width), np.float32)
+    filled[row, place] = entry
+    return index, filled
 
 
 def _as_sampled(density) -> Float[Array, " feature 1"]:
@@ -312,9 +328,21 @@ def _density_given_any(key, density, n) -> Float[Array, "feature sample"]:
     """
     chance = _any(density)
     chance = (chance / jnp.where(chance[-1] > 0, chance[-1], 1.0)).astype(jnp.float32)
-    later = chance[:, None] < _uniform(jax.random.fold_in(key, 0), (n,))  # than this feature
+    later = chance[:, None] < draws.uniform(stream(key, "first active"), (n,))  # than this feature
     reached = jnp.concatenate([jnp.ones_like(later[:1]), later[:-1]])
     return jnp.where(later, 0.0, jnp.where(reached, 1.0, _as_sampled(density)))
+
+
+def _size(n) -> int:
+    if whole(n, "n") < 0:
+        raise ValueError(f"n must be the number of samples, got {n}")
+    return int(n)
+
+
+def _law(value) -> Any:
+    if not hasattr(value, "quantile") or isinstance(value, type):
+        raise TypeError(f"value must be a law of values, such as Uniform(), got {value!r:.60}")
+    return value
 
 
 def _set_of(sizes) -> np.ndarray:
@@ -322,7 +350,7 @@ def _set_of(sizes) -> np.ndarray:
 
 
 def _sizes(sizes) -> tuple[int, ...]:
-    sizes = tuple(int(size) for size in sizes)
+    sizes = tuple(whole(size, "sizes") for size in np.ravel(np.asarray(sizes)).tolist())
     if not sizes or min(sizes) < 1:
         raise ValueError(f"sizes must name at least one set, each of at least one feature, got {sizes}")
     return sizes
@@ -331,7 +359,7 @@ def _sizes(sizes) -> tuple[int, ...]:
 def _length(n_features, **values) -> int:
     lengths = {name: np.shape(value)[-1] for name, value in values.items() if np.ndim(value) > 0}
     if n_features is not None:
-        lengths["n_features"] = int(n_features)
+        lengths["n_features"] = whole(n_features, "n_features")
     if not lengths:
         raise ValueError("how many features? Give n_features, or an array with one entry a feature")
     if len(set(lengths.values())) > 1:
@@ -343,35 +371,37 @@ def _length(n_features, **values) -> int:
     return n
 
 
-def _array(value, n, name, unit) -> Float[Array, " feature"]:
+def _spread(value, n, name, unit) -> Float[Array, " feature"]:
+    numbers = double(array(value, name))
     try:
-        array = value if isinstance(value, jax.Array) else np.asarray(value, np.float64)
-        return jnp.broadcast_to(jnp.asarray(array, jnp.float64), (n,))
+        return jnp.broadcast_to(numbers, (n,))
     except ValueError:
         raise ValueError(
-            f"{name} must be a number or {n} numbers, one for each of the {unit}, got shape {np.shape(value)}"
+            f"{name} must be a number or {n} numbers, one for each of the {unit}, got shape {numbers.shape}"
         ) from None
 
 
-def _known(array) -> bool:
-    return not isinstance(array, jax.core.Tracer)
+def _known(numbers) -> bool:
+    return not isinstance(numbers, jax.core.Tracer)
 
 
 def _probability(value, n, name="density", unit="features") -> Float[Array, " feature"]:
-    array = _array(value, n, name, unit)
-    if _known(array) and not bool(((array >= 0) & (array <= 1)).all()):
-        raise ValueError(f"{name} must be within [0, 1], got {_first(array, (array >= 0) & (array <= 1))}")
-    return array
+    numbers = _spread(value, n, name, unit)
+    if _known(numbers) and not bool(((numbers >= 0) & (numbers <= 1)).all()):
+        raise ValueError(
+            f"{name} must be within [0, 1], got {_first(numbers, (numbers >= 0) & (numbers <= 1))}"
+        )
+    return numbers
 
 
 def _importance(value, n) -> Float[Array, " feature"]:
-    array = _array(value, n, "importance", "features")
-    right = (array >= 0) & jnp.isfinite(array)
-    if _known(array) and not bool(right.all()):
-        raise ValueError(f"importance must be finite and not negative, got {_first(array, right)}")
-    return array
+    numbers = _spread(value, n, "importance", "features")
+    right = (numbers >= 0) & jnp.isfinite(numbers)
+    if _known(numbers) and not bool(right.all()):
+        raise ValueError(f"importance must be finite and not negative, got {_first(numbers, right)}")
+    return numbers
 
 
-def _first(array, right) -> str:
+def _first(numbers, right) -> str:
     at = int(np.argmin(np.asarray(right)))
-    return f"{float(array[at]):g} at feature {at}"
+    return f"{float(numbers[at]):g} at feature {at}"

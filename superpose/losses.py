@@ -5,16 +5,19 @@ Every loss here is the paper's: `sum_i importance_i (x_i - x'_i)^2`, averaged ov
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
-from superpose import exact
-from superpose.features import Anticorrelated, Correlated, Empirical, Features, Independent
-from superpose.models import Network, activations
+from superpose import draws, exact
+from superpose.draws import AnyKey, key_of, stream
+from superpose.features import Empirical
+from superpose.inputs import ArrayLike, array, whole
+from superpose.models import Network, activations, told
 from superpose.values import MEMBERS, double
 
 __all__ = ["Active", "Attacked", "Population", "Sampled", "attacks", "mean_activation", "mean_error"]
@@ -25,9 +28,9 @@ targets: dict[str, Callable] = {"x": lambda x: x, "abs": jnp.abs}
 
 def mean_error(
     model: Network,
-    x: Float[Array, "sample feature"],
-    importance: Float[Array, " feature"] | float = 1.0,
-    weight: Float[Array, " sample"] | None = None,
+    x: ArrayLike,
+    importance: ArrayLike = 1.0,
+    weight: ArrayLike | None = None,
     target: str = "x",
 ) -> Float[Array, ""]:
     """`sum_i importance_i (x_i - x'_i)^2`, averaged over the samples `x`.
@@ -40,6 +43,11 @@ def mean_error(
     # The sample is the last, contiguous axis throughout: on a CPU the work is then three times
     # faster than with the sample first. Biases are spread over the samples, lest `vmap` turn the
     # matrices that they are added to.
+    _known_target(target)
+    x, weight = _samples(model, x, weight)
+    importance = array(importance, "importance")
+    if importance.ndim > 1 or (importance.ndim and len(importance) != x.shape[1]):
+        raise ValueError(f"importance must be a number or {x.shape[1]} numbers, got shape {importance.shape}")
     x = x.T
     error = (targets[target](x) - _of_samples(lambda model, x: model(x), model, x)) ** 2
     mean = error.mean(axis=1) if weight is None else error @ (weight / weight.sum())
@@ -48,8 +56,8 @@ def mean_error(
 
 def mean_activation(
     model: Network,
-    x: Float[Array, "sample feature"],
-    weight: Float[Array, " sample"] | None = None,
+    x: ArrayLike,
+    weight: ArrayLike | None = None,
 ) -> Float[Array, ""]:
     """`|h|_1`, the sum of the magnitudes of the hidden layer, averaged over the samples `x`.
 
@@ -63,8 +71,22 @@ def mean_activation(
     >>> float(mean_activation(pair, jnp.array([[1.0, 0.0], [0.0, 0.5]])))
     0.75
     """
+    x, weight = _samples(model, x, weight)
     size = jnp.abs(_of_samples(lambda model, x: model.encode(x), model, x.T)).sum(axis=0)
     return size.mean() if weight is None else size @ (weight / weight.sum())
+
+
+def _samples(model, x, weight):
+    """Samples for a model, and what each of them counts."""
+    x = jnp.asarray(array(x, "x", "sample", "feature"))
+    _same_length(model, x.shape[1])
+    if weight is not None:
+        weight = jnp.asarray(array(weight, "weight", "sample"))
+        if len(weight) != len(x):
+            raise ValueError(
+                f"weight must have one number for each of the {len(x)} samples, got {len(weight)}"
+            )
+    return x, weight
 
 
 def _of_samples(what, model, x):
@@ -78,8 +100,19 @@ def _over_samples(vector, n):
     return jnp.broadcast_to(vector[:, None], (len(vector), n))
 
 
-def _as_penalty(value) -> Float[Array, ""] | None:
-    return None if value is None else jnp.asarray(value, jnp.float64)
+def _as_penalty(value) -> Float[Array, "..."] | None:
+    return None if value is None else double(array(value, "penalty"))
+
+
+def _check_sampled(features, batch):
+    """Raise unless there is a law to draw from, and a number of samples to draw."""
+    if not hasattr(features, "sample"):
+        raise TypeError(
+            f"features must be a law that samples, such as Independent, got {type(features).__name__}; "
+            "for data of your own give Empirical(data)"
+        )
+    if whole(batch, "batch") < 1:
+        raise ValueError(f"batch must be at least 1 sample, got {batch}")
 
 
 class Sampled(eqx.Module):
@@ -103,7 +136,7 @@ class Sampled(eqx.Module):
     ()
     """
 
-    features: Features
+    features: Any
     batch: int = eqx.field(static=True, default=1024)
     weight: Callable[[Array], Array] | None = eqx.field(static=True, default=None)
     target: str = eqx.field(static=True, default="x")
@@ -112,17 +145,19 @@ class Sampled(eqx.Module):
 
     def __check_init__(self):
         _known_target(self.target)
+        _check_sampled(self.features, self.batch)
         penalty = self.penalty
         known = penalty is not None and not isinstance(penalty, jax.core.Tracer)
         if penalty is not None and known and not (np.asarray(penalty) >= 0).all():
             raise ValueError(f"penalty must be 0 or more, got {penalty}")
-        if self.batch < 1:
-            raise ValueError(f"batch must be at least 1 sample, got {self.batch}")
+        if self.weight is not None and not callable(self.weight):
+            raise TypeError(f"weight must be a function of one sample, got {type(self.weight).__name__}")
         if self.stratified and (isinstance(self.features, Empirical) or self.weight is not None):
             raise ValueError("stratified needs features with densities, not Empirical, and no weight")
 
-    def __call__(self, model: Network, key: Key[Array, ""]) -> Float[Array, ""]:
-        _same_length(model, self.features)
+    def __call__(self, model: Network, key: AnyKey) -> Float[Array, ""]:
+        _same_length(model, self.features.n_features)
+        key = key_of(key)
         if self.stratified and not isinstance(self.features, Empirical):
             x = self.features.sample_active(key, self.batch)
             importance = self.features.importance.astype(x.dtype)
@@ -178,7 +213,7 @@ class Population(eqx.Module):
     (0.083333, 0.083333)
     """
 
-    features: Features
+    features: Any
     target: str = eqx.field(static=True, default="x")
     method: str | None = eqx.field(static=True, default=None)
     harmonics: int | None = eqx.field(static=True, default=None)
@@ -192,7 +227,7 @@ class Population(eqx.Module):
         if self.harmonics is not None and self.harmonics < 32:
             raise ValueError(f"harmonics must be at least 32, got {self.harmonics}")
 
-    def __call__(self, model: Network, key: Key[Array, ""] | None = None) -> Float[Array, ""]:
+    def __call__(self, model: Network, key: AnyKey | None = None) -> Float[Array, ""]:
         return self._value(model, 1)
 
     def with_error(self, model: Network) -> tuple[Float[Array, ""], Float[Array, ""]]:
@@ -210,9 +245,9 @@ class Population(eqx.Module):
         return value, rounding + jnp.abs(self._value(model, 2) - value)
 
     def _value(self, model, finer):
-        _same_length(model, self.features)
+        _same_length(model, self.features.n_features)
         model = jax.tree.map(double, model)
-        if isinstance(self.features, Empirical):
+        if hasattr(self.features, "rows"):
             return _mean_over_rows(model, self.features, self.target)
         A, c = model.preactivation()
         world = _world(self.features, self.target)
@@ -239,6 +274,8 @@ def attacks(model: Network) -> Float[Array, "attack feature"]:
     >>> [[round(float(part), 3) for part in row] for row in attacks(pair)]
     [[0.707, -0.707], [-0.707, 0.707]]
     """
+    if not hasattr(model, "preactivation"):
+        raise TypeError(f"model must be a network, such as ReluOutput(W, ...), got {type(model).__name__}")
     A, _ = model.preactivation()
     square = (A**2).sum(axis=1, keepdims=True)
     there = square > 1e-12
@@ -266,23 +303,25 @@ class Attacked(eqx.Module):
     True
     """
 
-    features: Features
+    features: Any
     budget: Float[Array, ""]
     batch: int = eqx.field(static=True)
     choice: str = eqx.field(static=True)
 
-    def __init__(self, features: Features, budget, batch: int = 1024, choice: str = "sample"):
+    def __init__(self, features: Any, budget, batch: int = 1024, choice: str = "sample"):
         if choice not in ("sample", "model", "random"):
             raise ValueError(f"unknown choice {choice!r} of an attack; known are sample, model and random")
-        if batch < 1:
-            raise ValueError(f"batch must be at least 1 sample, got {batch}")
+        _check_sampled(features, batch)
         self.features, self.batch, self.choice = features, batch, choice
-        self.budget = double(budget)
-        if not isinstance(self.budget, jax.core.Tracer) and self.budget < 0:
+        self.budget = double(array(budget, "budget"))
+        if self.budget.ndim:
+            raise ValueError(f"budget must be one number, got shape {self.budget.shape}")
+        if not isinstance(self.budget, jax.core.Tracer) and not self.budget >= 0:
             raise ValueError(f"budget must not be negative, got {float(self.budget)}")
 
-    def __call__(self, model: Network, key: Key[Array, ""]) -> Float[Array, ""]:
-        _same_length(model, self.features)
+    def __call__(self, model: Network, key: AnyKey) -> Float[Array, ""]:
+        _same_length(model, self.features.n_features)
+        key = key_of(key)
         A, c = model.preactivation()
         x = self.features.sample(key, self.batch).T
         importance = self.features.importance.astype(x.dtype)
@@ -295,7 +334,7 @@ class Attacked(eqx.Module):
             return importance @ (x - activations[model.activation](z + move)) ** 2
 
         if self.choice == "random":
-            chosen = jax.random.randint(jax.random.fold_in(key, 1), (self.batch,), 0, len(moves))
+            chosen = draws.choice(stream(key, "attacks"), (self.batch,), len(moves))
             return harmed(moves[chosen].T).mean()
 
         def worse(worst, move):
@@ -338,15 +377,16 @@ class Active(eqx.Module):
     True
     """
 
-    features: Independent | Correlated | Anticorrelated
+    features: Any
     count: int = eqx.field(static=True)
     target: str = eqx.field(static=True, default="x")
 
     def __check_init__(self):
         _known_target(self.target)
-        if isinstance(self.features, Empirical):
+        if not hasattr(self.features, "set_density"):
             raise ValueError(
-                "Active needs a law that says which features are active; Empirical features have none"
+                "Active needs a law that says which features are active, as set_density; "
+                f"{type(self.features).__name__} features have none"
             )
         n_sets = len(self.features.sizes)
         if not 0 <= self.count <= n_sets:
@@ -357,8 +397,8 @@ class Active(eqx.Module):
         """The chance that exactly `count` features are active."""
         return _chance(self.features.set_density, self.count)
 
-    def __call__(self, model: Network, key: Key[Array, ""] | None = None) -> Float[Array, ""]:
-        _same_length(model, self.features)
+    def __call__(self, model: Network, key: AnyKey | None = None) -> Float[Array, ""]:
+        _same_length(model, self.features.n_features)
         A, c = jax.tree.map(double, model).preactivation()
         world = _world(self.features, self.target)
         _can("enumeration", world, model.activation, self.count)
@@ -402,7 +442,7 @@ def _can(method, world, activation, count=None):
     smooth = activation not in ("identity", "relu", "abs")
     if smooth and method != "quadrature":
         raise ValueError(
-            f"{method} needs a relu, identity or abs output, and this model's is {activation}; "
+            f"{method} needs a relu, identity or abs output, and this model's is {told(activation)}; "
             "use method='quadrature', or Sampled"
         )
     if method == "enumeration" and activation != "identity":
@@ -426,20 +466,28 @@ def _known_target(target):
         raise ValueError(f"unknown target {target!r}; known are {', '.join(targets)}")
 
 
-def _same_length(model, features):
-    if model.W.shape[-1] != features.n_features:
+def _same_length(model, n):
+    if not hasattr(model, "W"):
+        raise TypeError(f"model must be a network, such as ReluOutput(W, ...), got {type(model).__name__}")
+    if model.W.ndim != 2:
         raise ValueError(
-            f"the model has {model.W.shape[-1]} features and the data {features.n_features}; they must be equal"
+            f"model must be one model: jax.vmap the loss of many, got W of shape {model.W.shape}"
         )
+    if model.W.shape[1] != n:
+        raise ValueError(f"the model has {model.W.shape[1]} features and the data {n}; they must be equal")
 
 
 def _mean_over_rows(model, features, target, block=4096):
     def block_sum(start):
-        rows = start + jnp.arange(block)
+        rows = start + jnp.arange(block, dtype=jnp.int32)
         x = features.rows(jnp.minimum(rows, features.n_rows - 1)).astype(jnp.float64)
         here = (rows < features.n_rows).astype(jnp.float64)
-        return mean_error(model, x, features.importance, here, target) * here.sum()
+        count = here.sum()
+        weight = jnp.where(count > 0, here, 1.0)  # a block of rows that only fill up counts 0 times
+        return mean_error(model, x, features.importance, weight, target) * count
 
-    block = min(block, features.n_rows)
-    starts = jnp.arange(0, features.n_rows, block)
-    return jax.lax.map(jax.checkpoint(block_sum), starts).sum() / features.n_rows
+    n_rows, _ = features.size
+    block = min(block, n_rows)
+    starts = jnp.arange(0, n_rows, block, dtype=jnp.int32)
+    total = jax.lax.map(jax.checkpoint(block_sum), starts).sum()
+    return total / features.n_rows.astype(jnp.float64)

@@ -1,7 +1,8 @@
 """Numbers of one model, as pure functions of its weights `W` of shape `(hidden, feature)`.
 
 Column `W[:, i]` is the direction of feature `i`, and `What_i` that column at length 1. For an
-ensemble, `jax.vmap` them.
+ensemble, `jax.vmap` them. Weights are all that `numpy.asarray` takes. Where they are NaN so is what is
+measured, and what has no such answer raises ValueError.
 """
 
 from collections.abc import Callable
@@ -13,43 +14,45 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from superpose.inputs import ArrayLike, array, finite, weights
 from superpose.polytopes import nearest, parts
 
-Weights = Float[Array | np.ndarray, "hidden feature"]
 Encoder = Callable[[Float[Array, " feature"]], Float[Array, " hidden"]]
 
 # A column shorter than this has no direction to speak of: its What is 0.
 _NO_LENGTH = 1e-6
 
 
-def gram(W: Weights) -> Float[Array, "feature feature"]:
+def gram(W: ArrayLike) -> Float[Array, "feature feature"]:
     """`W^T W`: how much of feature `j` reaches output `i`. The identity where nothing interferes.
 
     >>> gram(jnp.array([[1.0, -1.0]])).tolist()
     [[1.0, -1.0], [-1.0, 1.0]]
     """
+    W = weights(W)
     return jnp.asarray(W.T @ W)
 
 
-def norms(W: Weights) -> Float[Array, " feature"]:
+def norms(W: ArrayLike) -> Float[Array, " feature"]:
     """`|W_i|`: near 1 for a feature that the model represents, near 0 for one that it ignores.
 
     >>> norms(jnp.array([[3.0, 0.0], [4.0, 0.0]])).tolist()
     [5.0, 0.0]
     """
-    return jnp.sqrt((W**2).sum(axis=0))
+    return jnp.sqrt((weights(W) ** 2).sum(axis=0))
 
 
-def n_represented(W: Weights, threshold: float = 0.5) -> Int[Array, ""]:
+def n_represented(W: ArrayLike, threshold: float = 0.5) -> Float[Array, ""]:
     """The number of features with `|W_i| > threshold`, from 0 to the number of features.
 
-    >>> int(n_represented(jnp.array([[1.0, -1.0, 0.1]])))
-    2
+    >>> float(n_represented(jnp.array([[1.0, -1.0, 0.1]])))
+    2.0
     """
-    return (norms(W) > threshold).sum()
+    length = norms(W)
+    return _unless_nan((length > threshold).sum(dtype=length.dtype), length)
 
 
-def superposition(W: Weights) -> Float[Array, " feature"]:
+def superposition(W: ArrayLike) -> Float[Array, " feature"]:
     """The interference that other features cause along the direction of each.
 
     `sum_{j != i} (What_i . W_j)^2`: 0 for a feature with a dimension to itself, and 1 or more
@@ -62,10 +65,11 @@ def superposition(W: Weights) -> Float[Array, " feature"]:
     >>> superposition(jnp.array([[1.0, -1.0, 0.0], [0.0, 0.0, 1.0]])).tolist()
     [1.0, 1.0, 0.0]
     """
+    W = weights(W)
     return (_along_each(W) ** 2).sum(axis=1) - norms(W) ** 2 * _has_direction(W)
 
 
-def dimensionality(W: Weights) -> Float[Array, " feature"]:
+def dimensionality(W: ArrayLike) -> Float[Array, " feature"]:
     """The share of a hidden dimension that each feature has for itself.
 
     `D_i = |W_i|^2 / sum_j (What_i . W_j)^2`, in [0, 1]: 1 for a feature alone in its dimension,
@@ -77,12 +81,13 @@ def dimensionality(W: Weights) -> Float[Array, " feature"]:
     >>> dimensionality(jnp.array([[1.0, -1.0, 0.0], [0.0, 0.0, 1.0]])).tolist()
     [0.5, 0.5, 1.0]
     """
+    W = weights(W)
     there = _has_direction(W)
     shared = (_along_each(W) ** 2).sum(axis=1)
     return jnp.where(there, norms(W) ** 2 / jnp.where(there, shared, 1.0), 0.0)
 
 
-def dimensions_per_feature(W: Weights) -> Float[Array, ""]:
+def dimensions_per_feature(W: ArrayLike) -> Float[Array, ""]:
     """`D* = m / |W|_F^2`: hidden dimensions for each represented feature.
 
     1 where each feature has a dimension, 1/2 where antipodal pairs share them, infinite for
@@ -93,20 +98,21 @@ def dimensions_per_feature(W: Weights) -> Float[Array, ""]:
     >>> float(dimensions_per_feature(jnp.array([[1.0, -1.0]])))
     0.5
     """
-    return W.shape[0] / (W**2).sum()
+    W = weights(W)
+    return W.shape[0] / jnp.asarray((W**2).sum())
 
 
-def cosines(W: Weights) -> Float[Array, "feature feature"]:
+def cosines(W: ArrayLike) -> Float[Array, "feature feature"]:
     """`What_i . What_j`, from -1 (opposite) to 1 (the same direction); 0 for an ignored feature.
 
     >>> cosines(jnp.array([[2.0, -1.0], [0.0, 0.0]])).tolist()
     [[1.0, -1.0], [-1.0, 1.0]]
     """
-    unit = _unit(W)
+    unit = _unit(weights(W))
     return unit.T @ unit
 
 
-def leverage(W: Weights) -> Float[Array, " feature"]:
+def leverage(W: ArrayLike) -> Float[Array, " feature"]:
     """How much of the hidden space hangs on each feature: `W_i^T (W W^T)^+ W_i`.
 
     From 0 to 1, where it is 1 for a feature without which `W` would have one rank less. The sum is the
@@ -118,7 +124,9 @@ def leverage(W: Weights) -> Float[Array, " feature"]:
     >>> np.asarray(leverage(jnp.array([[1.0, 0.0, 3.0], [0.0, 1.0, 0.0]])), float).round(3).tolist()
     [0.1, 1.0, 0.9]
     """
-    return (W * (jnp.linalg.pinv(W @ W.T, hermitian=True) @ W)).sum(axis=0)
+    W = weights(W)
+    share = (W * (jnp.linalg.pinv(W @ W.T, hermitian=True) @ W)).sum(axis=0)
+    return _unless_nan(share, W)
 
 
 class Polytope(NamedTuple):
@@ -135,7 +143,7 @@ class Polytope(NamedTuple):
 
 
 def polytopes(
-    W: Float[np.ndarray, "hidden feature"],
+    W: ArrayLike,
     *,
     represented: float = 0.5,
     link: float = 0.15,
@@ -150,12 +158,14 @@ def polytopes(
     one, an octahedron for example as three digons, unless noise links them. Rotations of the hidden
     layer, the order of the features and their lengths make no difference.
 
+    Raises ValueError for weights that are not finite.
+
     Elhage et al. (2022), "Toy Models of Superposition", "The Geometry of Superposition".
 
     >>> [found[:3] for found in polytopes(np.array([[1.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.9, 0.1]]))]
     [('digon', (0, 1), 1), ('dedicated', (2,), 1)]
     """
-    W = np.asarray(W, float)
+    W = np.asarray(finite(W, "W", "hidden", "feature"), float)
     kept = np.flatnonzero(np.linalg.norm(W, axis=0) > represented)
     unit = W[:, kept] / np.linalg.norm(W[:, kept], axis=0)
     return [_polytope(unit[:, part], kept[part], error) for part in parts(np.abs(unit.T @ unit) > link)]
@@ -172,7 +182,7 @@ def _polytope(unit, features, tolerance) -> Polytope:
     return Polytope(name, tuple(features[order].tolist()), rank, error)
 
 
-def excess_features(W: Weights, threshold: float = 0.5) -> Int[Array, ""]:
+def excess_features(W: ArrayLike, threshold: float = 0.5) -> Float[Array, ""]:
     """How many more features are represented than the dimensions that their directions span.
 
     `n_represented(W, threshold)` less the rank of those columns of `W`: 0 without superposition, where
@@ -182,15 +192,17 @@ def excess_features(W: Weights, threshold: float = 0.5) -> Int[Array, ""]:
 
     Elhage et al. (2022), "Toy Models of Superposition", "Definitions and Motivation".
 
-    >>> int(excess_features(jnp.eye(2))), int(excess_features(jnp.array([[1.0, -1.0, 0.9]])))
-    (0, 2)
+    >>> float(excess_features(jnp.eye(2))), float(excess_features(jnp.array([[1.0, -1.0, 0.9]])))
+    (0.0, 2.0)
     """
+    W = weights(W)
     kept = jnp.where(norms(W) > threshold, W, 0.0)
     stretch = jnp.linalg.svd(kept, compute_uv=False)
-    return n_represented(W, threshold) - (stretch > 1e-4 * jnp.maximum(stretch.max(), 1e-12)).sum()
+    rank = (stretch > 1e-4 * stretch.max(initial=1e-12)).sum(dtype=stretch.dtype)
+    return n_represented(W, threshold) - rank
 
 
-def basis_alignment(W: Weights) -> Float[Array, " feature"]:
+def basis_alignment(W: ArrayLike) -> Float[Array, " feature"]:
     """The share of each feature's length that lies along one neuron.
 
     `max_k W_ki^2 / |W_i|^2`: 1 where feature `i` is a single neuron, `1 / n_hidden` where it has as much of all,
@@ -202,10 +214,10 @@ def basis_alignment(W: Weights) -> Float[Array, " feature"]:
     >>> basis_alignment(jnp.array([[0.0, 1.0], [3.0, -1.0]])).round(3).tolist()
     [1.0, 0.5]
     """
-    return (_unit(W) ** 2).max(axis=0)
+    return (_unit(weights(W)) ** 2).max(axis=0, initial=0.0)
 
 
-def linearity(encode: Encoder, x: Float[Array, "sample feature"]) -> Float[Array, ""]:
+def linearity(encode: Encoder, x: ArrayLike) -> Float[Array, ""]:
     """How much of what the features do to the hidden layer one direction for each of them explains.
 
     With `e(x) = encode(x) - encode(0)`, `1 - sum |e(x) - M x|^2 / sum |e(x)|^2` over the samples `x` for the best
@@ -218,12 +230,13 @@ def linearity(encode: Encoder, x: Float[Array, "sample feature"]) -> Float[Array
     >>> float(linearity(lambda x: x[:1] - x[1:] + 3, x)), bool(linearity(lambda x: x[:1] * x[1:], x) < 0.9)
     (1.0, True)
     """
+    x = _samples(x)
     effect = _effect(encode, x)
     M = jnp.linalg.pinv(x) @ effect
     return 1 - ((effect - x @ M) ** 2).sum() / (effect**2).sum()
 
 
-def decomposability(encode: Encoder, x: Float[Array, "sample feature"]) -> Float[Array, ""]:
+def decomposability(encode: Encoder, x: ArrayLike) -> Float[Array, ""]:
     """How much of what the features do to the hidden layer each does whatever the others are.
 
     With `e(x) = encode(x) - encode(0)`, `1 - sum |e(x) - sum_i e(x_i alone)|^2 / sum |e(x)|^2` over the samples `x`:
@@ -237,16 +250,21 @@ def decomposability(encode: Encoder, x: Float[Array, "sample feature"]) -> Float
     >>> float(decomposability(lambda x: x**2, x)), float(decomposability(lambda x: jnp.maximum(x, x[::-1]), x))
     (1.0, 0.5)
     """
+    x = _samples(x)
     effect = _effect(encode, x)
     alone = jax.vmap(lambda x: _effect(encode, jnp.diag(x)).sum(axis=0))(x)
     return 1 - ((effect - alone) ** 2).sum() / (effect**2).sum()
+
+
+def _samples(x) -> Float[Array, "sample feature"]:
+    return jnp.asarray(array(x, "x", "sample", "feature"))
 
 
 def _effect(encode, x) -> Float[Array, "sample hidden"]:
     return jax.vmap(encode)(x) - encode(jnp.zeros_like(x[0]))
 
 
-def participation(W: Weights) -> Float[Array, " hidden"]:
+def participation(W: ArrayLike) -> Float[Array, " hidden"]:
     """How many features each hidden neuron responds to: `(sum_i |w_i|)^2 / sum_i w_i^2` of its weights `w`.
 
     From 1, a single feature, to the number of features, all with weights of one size; 0 for a neuron
@@ -257,27 +275,33 @@ def participation(W: Weights) -> Float[Array, " hidden"]:
     >>> participation(jnp.array([[2.0, 0.0, 0.0], [1.0, -1.0, 0.0]])).tolist()
     [1.0, 2.0]
     """
+    W = weights(W)
     square = (W**2).sum(axis=1)
-    there = square > _NO_LENGTH**2
+    there = ~(square <= _NO_LENGTH**2)
     return jnp.where(there, jnp.abs(W).sum(axis=1) ** 2 / jnp.where(there, square, 1.0), 0.0)
 
 
-def monosemantic(W: Weights, threshold: float = 0.3) -> Bool[Array, " hidden"]:
+def monosemantic(W: ArrayLike, threshold: float = 0.3) -> Bool[Array, " hidden"]:
     """Whether each hidden neuron responds to one feature: to a single one with `|w| > threshold`.
 
     That depends on the scale of `W`. It is right for tied weights, of which those that matter are near 1
     in size (or far below -1, where a feature switches a neuron off); for others, see `rescaled`.
+
+    Raises ValueError for weights that are not finite, unless they are traced.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Superposition in a Privileged Basis".
 
     >>> monosemantic(jnp.array([[1.0, 0.2, 0.0], [1.0, -0.5, 0.0], [0.0, 0.0, 0.0]])).tolist()
     [True, False, False]
     """
+    W = weights(W)
+    if not isinstance(W, jax.core.Tracer):
+        finite(W, "W")
     return (jnp.abs(W) > threshold).sum(axis=1) == 1
 
 
 def rescaled(
-    W: Weights, W_out: Float[Array | np.ndarray, "feature hidden"]
+    W: ArrayLike, W_out: ArrayLike
 ) -> tuple[Float[Array, "hidden feature"], Float[Array, "feature hidden"]]:
     """The weights of the same function with each hidden unit's largest `|W|` equal to 1.
 
@@ -291,15 +315,16 @@ def rescaled(
     >>> W.tolist(), W_out.tolist()
     ([[1.0, -0.5]], [[4.0], [2.0]])
     """
-    largest = jnp.abs(W).max(axis=1)
-    there = largest > 0
+    W, W_out = _both(W, W_out)
+    largest = jnp.abs(W).max(axis=1, initial=0.0)
+    there = largest != 0
     scale = jnp.where(there, largest, 1.0)[:, None]
     return jnp.asarray(W) / scale, jnp.asarray(W_out) * jnp.where(there, largest, 0.0)
 
 
 def asymmetric_motifs(
-    W: Float[np.ndarray, "hidden feature"],
-    W_out: Float[np.ndarray, "feature hidden"],
+    W: ArrayLike,
+    W_out: ArrayLike,
     ratio: float = 2.0,
     own: float = 0.3,
     inhibits: float = 0.5,
@@ -315,6 +340,8 @@ def asymmetric_motifs(
     - another unit, the inhibitor, responds to A of the same sign and takes at least the share `inhibits` of
       what A pushes onto B away again. The strongest is named.
 
+    Raises ValueError for weights that are not finite.
+
     Elhage et al. (2022), "Toy Models of Superposition", "Computation in Superposition".
 
     >>> W = np.array([[2.0, -0.5], [1.0, 0.0]])
@@ -323,6 +350,7 @@ def asymmetric_motifs(
     >>> asymmetric_motifs(W, np.array([[0.5, 0.0], [2.0, 0.0]])).tolist()
     []
     """
+    W, W_out = (finite(each, name) for each, name in zip(_both(W, W_out), ("W", "W_out"), strict=True))
     found = []
     n_hidden, n_features = W.shape
     for k, a, b in product(range(n_hidden), range(n_features), range(n_features)):
@@ -339,7 +367,7 @@ def asymmetric_motifs(
 
 
 def jumps(
-    values: Float[np.ndarray, " step"], steps: Int[np.ndarray, " step"], size: float, factor: float = 1.25
+    values: ArrayLike, steps: ArrayLike, size: float, factor: float = 1.25
 ) -> Int[np.ndarray, "jump 2"]:
     """Where a number changes by more than `size` while training becomes at most `factor` times as long.
 
@@ -352,6 +380,7 @@ def jumps(
     >>> jumps(np.array([0.0, 0.1, 0.1, 0.5, 0.5]), np.array([10, 20, 40, 42, 80]), size=0.25).tolist()
     [[2, 3]]
     """
+    values, steps = _curve(values, steps)
     until = np.searchsorted(steps, steps * factor, side="right")
     pairs = [(a, b) for a, end in enumerate(until) for b in range(a + 1, end)]
     change = {(a, b): abs(values[b] - values[a]) for a, b in pairs}
@@ -365,8 +394,8 @@ def jumps(
 
 
 def plateaus(
-    values: Float[np.ndarray, " step"],
-    steps: Int[np.ndarray, " step"],
+    values: ArrayLike,
+    steps: ArrayLike,
     ratio: float = 1.1,
     factor: float = 1.5,
 ) -> Int[np.ndarray, "plateau 2"]:
@@ -381,6 +410,9 @@ def plateaus(
     >>> plateaus(np.array([9.0, 9.0, 4.0, 1.0, 1.0, 1.0]), np.array([1, 4, 8, 10, 20, 40])).tolist()
     [[0, 1], [3, 5]]
     """
+    values, steps = _curve(values, steps)
+    if not (values > 0).all():
+        raise ValueError(f"values must be positive, got {values.min():g}")
     found = []
     for a in range(len(steps)):
         high, low = np.maximum.accumulate(values[a:]), np.minimum.accumulate(values[a:])
@@ -388,6 +420,23 @@ def plateaus(
         if steps[b] >= factor * steps[a]:
             found.append((a, b))
     return _apart(found, lambda pair: -steps[pair[1]] / steps[pair[0]])
+
+
+def _curve(values, steps) -> tuple[np.ndarray, np.ndarray]:
+    values, steps = finite(values, "values", "step"), finite(steps, "steps", "step")
+    if len(values) != len(steps):
+        raise ValueError(f"values and steps must be as many, got {len(values)} and {len(steps)}")
+    if not ((steps > 0).all() and (np.diff(steps) > 0).all()):
+        raise ValueError("steps must be positive and rise")
+    return values, steps
+
+
+def _both(W, W_out):
+    """Input and output weights of one model."""
+    W, W_out = weights(W), array(W_out, "W_out", "feature", "hidden")
+    if W.shape != W_out.shape[::-1]:
+        raise ValueError(f"W_out must have the shape (feature, hidden) = {W.shape[::-1]}, got {W_out.shape}")
+    return W, W_out
 
 
 def _apart(pairs, rank) -> Int[np.ndarray, "pair 2"]:
@@ -400,7 +449,11 @@ def _apart(pairs, rank) -> Int[np.ndarray, "pair 2"]:
 
 
 def _has_direction(W):
-    return norms(W) > _NO_LENGTH
+    return ~(norms(W) <= _NO_LENGTH)  # or NaN, which is to stay
+
+
+def _unless_nan(value, of):
+    return jnp.where(jnp.isnan(of).any(), jnp.nan, value)
 
 
 def _unit(W):

@@ -4,42 +4,88 @@ The classes differ in their activations, in whether the output weights are tied 
 weights, and in whether all hidden units work on every sample; everything else is in `Network`.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+import numpy as np
+from jaxtyping import Array, Float
 
-activations: dict[str, Callable] = {
-    "identity": lambda z: z,
-    "relu": jax.nn.relu,
-    "gelu": jax.nn.gelu,
-    "silu": jax.nn.silu,
-    "elu": jax.nn.elu,
-    "softplus": jax.nn.softplus,
-    "sigmoid": jax.nn.sigmoid,
-    "tanh": jnp.tanh,
-    "abs": jnp.abs,
-}
-"""The activations that a model can name."""
+from superpose import draws
+from superpose.draws import AnyKey, stream
+from superpose.inputs import ArrayLike, array, whole
+
+
+class _Activations(dict[Any, Callable]):
+    def __missing__(self, activation):
+        """A function is its own activation."""
+        if callable(activation):
+            return activation
+        raise KeyError(activation)
+
+
+activations = _Activations(
+    {
+        "identity": lambda z: z,
+        "relu": jax.nn.relu,
+        "gelu": jax.nn.gelu,
+        "silu": jax.nn.silu,
+        "elu": jax.nn.elu,
+        "softplus": jax.nn.softplus,
+        "sigmoid": jax.nn.sigmoid,
+        "tanh": jnp.tanh,
+        "abs": jnp.abs,
+    }
+)
+"""The activations that a model can name. Any function of an array, entry by entry, is one too."""
+Preactivation = tuple[Float[Array | np.ndarray, "feature feature"], Float[Array | np.ndarray, " feature"]]
+Activation = str | Callable[[Array], Array]
+
+
+def _known(activation: Activation) -> Activation:
+    if not callable(activation) and (not isinstance(activation, str) or activation not in activations):
+        raise ValueError(
+            f"unknown activation {activation!r}; known are {', '.join(activations)}, and any function"
+        )
+    return activation
+
+
+def told(activation: Activation) -> str:
+    """What an activation is called."""
+    return activation if isinstance(activation, str) else getattr(activation, "__name__", repr(activation))
+
+
+def _weights(name, optional=False) -> Callable:
+    # Arrays of one model, or of many side by side: of whatever shape.
+    return lambda value: None if optional and value is None else array(value, name)
 
 
 class Network(eqx.Module):
     """`h = hidden_activation(W x + hidden_bias)`, then `x' = activation(readout h + b)`.
 
     Column `W[:, i]` is the direction of feature `i`. `readout` is the transpose of `W`, or
-    `W_out` in a model that has one. `hidden_bias` is None in a model without one.
+    `W_out` in a model that has one. `hidden_bias` is None in a model without one. An activation is the
+    name of one in `activations`, or a function.
+
+    >>> model = ReluOutput([[1, -1]], [0, 0], None, None, lambda z: z.clip(-0.5, 0.5), "identity")
+    >>> model([2, 1]).tolist()
+    [0.5, -0.5]
     """
 
-    W: Float[Array, "hidden feature"]
-    b: Float[Array, " feature"]
-    W_out: Float[Array, "feature hidden"] | None
-    hidden_bias: Float[Array, " hidden"] | None
-    activation: str = eqx.field(static=True)
-    hidden_activation: str = eqx.field(static=True)
+    W: Float[Array | np.ndarray, "hidden feature"] = eqx.field(converter=_weights("W"))
+    b: Float[Array | np.ndarray, " feature"] = eqx.field(converter=_weights("b"))
+    W_out: Float[Array | np.ndarray, "feature hidden"] | None = eqx.field(
+        converter=_weights("W_out", optional=True)
+    )
+    hidden_bias: Float[Array | np.ndarray, " hidden"] | None = eqx.field(
+        converter=_weights("hidden_bias", optional=True)
+    )
+    activation: Activation = eqx.field(static=True, converter=_known)
+    hidden_activation: Activation = eqx.field(static=True, converter=_known)
 
     tied: ClassVar[bool] = True
     default_activation: ClassVar[str] = "relu"
@@ -51,10 +97,10 @@ class Network(eqx.Module):
         n_features: int,
         n_hidden: int,
         *,
-        key: Key[Array, ""],
+        key: AnyKey,
         hidden_bias: bool = False,
-        activation: str | None = None,
-        hidden_activation: str | None = None,
+        activation: Activation | None = None,
+        hidden_activation: Activation | None = None,
         scale: float = 1.0,
     ) -> "Network":
         """A model with Xavier-normal weights times `scale`, and biases of 0.
@@ -66,6 +112,7 @@ class Network(eqx.Module):
         """
         activation = _known(activation or cls.default_activation)
         hidden_activation = _known(hidden_activation or cls.default_hidden_activation)
+        n_features, n_hidden = whole(n_features, "n_features"), whole(n_hidden, "n_hidden")
         if n_features < 1 or n_hidden < 1:
             raise ValueError(
                 "a model needs at least one feature and one hidden dimension, "
@@ -76,34 +123,56 @@ class Network(eqx.Module):
                 f"{n_hidden} linear hidden dimensions for {n_features} features leave nothing to "
                 "superpose; give n_hidden <= n_features, or a hidden_activation"
             )
-        key_in, key_out = jax.random.split(key)
         std = scale * math.sqrt(2 / (n_features + n_hidden))
         return cls(
-            W=std * jax.random.normal(key_in, (n_hidden, n_features)),
-            b=jnp.zeros(n_features),
-            W_out=None if cls.tied else std * jax.random.normal(key_out, (n_features, n_hidden)),
-            hidden_bias=jnp.zeros(n_hidden) if hidden_bias else None,
+            W=std * draws.normal(stream(key, "W"), (n_hidden, n_features)),
+            b=jnp.zeros(n_features, jnp.float32),
+            W_out=None if cls.tied else std * draws.normal(stream(key, "W_out"), (n_features, n_hidden)),
+            hidden_bias=jnp.zeros(n_hidden, jnp.float32) if hidden_bias else None,
             activation=activation,
             hidden_activation=hidden_activation,
         )
 
+    def __repr__(self) -> str:
+        """Sizes, and what is not as usual for its kind; of an ensemble also how many models it has.
+
+        >>> ReluOutput.init(5, 2, key=jax.random.key(0), activation="gelu")
+        ReluOutput(5 features, 2 hidden, activation=gelu)
+        """
+        shape: tuple[int, ...] = getattr(self.W, "shape", ())
+        if len(shape) < 2:  # no weights but, say, axes to map over
+            return super().__repr__()
+        *lead, hidden, feature = shape
+        told = [f"{feature} features", f"{hidden} hidden"] + ["hidden bias"] * (self.hidden_bias is not None)
+        for field in dataclasses.fields(self):
+            value, usual = getattr(self, field.name), getattr(self, f"default_{field.name}", None)
+            if field.metadata.get("static") and value != usual:
+                told.append(f"{field.name}={getattr(value, '__name__', value)}")
+        return f"{''.join(f'{size} × ' for size in lead)}{type(self).__name__}({', '.join(told)})"
+
     @property
-    def readout(self) -> Float[Array, "feature hidden"]:
+    def readout(self) -> Float[Array | np.ndarray, "feature hidden"]:
         return self.W.T if self.W_out is None else self.W_out
 
-    def encode(self, x: Float[Array, " feature"]) -> Float[Array, " hidden"]:
-        h = self.W @ x
+    def encode(self, x: ArrayLike) -> Float[Array, " hidden"]:
+        h = self.W @ self._sample(x)
         if self.hidden_bias is not None:
             h = h + self.hidden_bias
         return activations[self.hidden_activation](h)
 
+    def _sample(self, x) -> Float[Array, " feature"]:
+        x, n = jnp.asarray(array(x, "x", "feature")), self.W.shape[-1]
+        if x.shape != (n,):
+            raise ValueError(f"x must have the {n} features that W has in its columns, got {len(x)}")
+        return x
+
     def decode(self, h: Float[Array, " hidden"]) -> Float[Array, " feature"]:
         return activations[self.activation](self.readout @ h + self.b)
 
-    def __call__(self, x: Float[Array, " feature"]) -> Float[Array, " feature"]:
+    def __call__(self, x: ArrayLike) -> Float[Array, " feature"]:
         return self.decode(self.encode(x))
 
-    def preactivation(self) -> tuple[Float[Array, "feature feature"], Float[Array, " feature"]]:
+    def preactivation(self) -> Preactivation:
         """`A` and `c` such that the model is `x' = activation(A x + c)`.
 
         In the paper's models `A = W^T W` and `c = b`. Raises ValueError where the hidden layer
@@ -111,7 +180,7 @@ class Network(eqx.Module):
         """
         if self.hidden_activation != "identity":
             raise ValueError(
-                f"exact losses need a linear hidden layer, and this model's is {self.hidden_activation}; "
+                f"exact losses need a linear hidden layer, and this model's is {told(self.hidden_activation)}; "
                 "use losses.Sampled"
             )
         c = self.b if self.hidden_bias is None else self.b + self.readout @ self.hidden_bias
@@ -186,7 +255,7 @@ class Mixture(Network):
         *,
         experts: int,
         active: int = 1,
-        key: Key[Array, ""],
+        key: AnyKey,
         scale: float = 1.0,
     ) -> "Mixture":
         """A model in which `n_hidden` units work on each sample, out of `n_hidden * experts / active`.
@@ -195,6 +264,8 @@ class Mixture(Network):
         for sizes below 1, unless `active` is within 1..`experts`, and unless `n_hidden` is a multiple of
         `active`.
         """
+        n_features, n_hidden = whole(n_features, "n_features"), whole(n_hidden, "n_hidden")
+        experts, active = whole(experts, "experts"), whole(active, "active")
         if min(n_features, n_hidden, experts) < 1 or not 1 <= active <= experts or n_hidden % active:
             raise ValueError(
                 "a mixture needs at least one feature, hidden dimension and expert, active experts no more than "
@@ -202,8 +273,8 @@ class Mixture(Network):
             )
         std = scale * math.sqrt(2 / (n_features + n_hidden))
         return cls(
-            W=std * jax.random.normal(key, (n_hidden // active * experts, n_features)),
-            b=jnp.zeros(n_features),
+            W=std * draws.normal(stream(key, "W"), (n_hidden // active * experts, n_features)),
+            b=jnp.zeros(n_features, jnp.float32),
             W_out=None,
             hidden_bias=None,
             activation=cls.default_activation,
@@ -212,21 +283,15 @@ class Mixture(Network):
             active=active,
         )
 
-    def encode(self, x: Float[Array, " feature"]) -> Float[Array, " hidden"]:
+    def encode(self, x: ArrayLike) -> Float[Array, " hidden"]:
         h = super().encode(x).reshape(self.experts, -1)
         length = (h**2).sum(axis=1)
         longer = (length[:, None] > length).sum(axis=0)  # so many experts are ahead of each
         return jnp.where((longer < self.active)[:, None], h, 0.0).reshape(-1)
 
-    def preactivation(self) -> tuple[Float[Array, "feature feature"], Float[Array, " feature"]]:
+    def preactivation(self) -> Preactivation:
         if self.experts == self.active:
             return super().preactivation()
         raise ValueError(
             "exact losses need a linear hidden layer, and a mixture of experts has none; use losses.Sampled"
         )
-
-
-def _known(activation: str) -> str:
-    if activation not in activations:
-        raise ValueError(f"unknown activation {activation!r}; known are {', '.join(activations)}")
-    return activation

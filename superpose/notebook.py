@@ -16,9 +16,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
+from superpose.draws import AnyKey
 from superpose.features import Features
+from superpose.inputs import whole
 from superpose.losses import Sampled
 from superpose.models import Network, ReluOutput
 from superpose.train import Fit, ensemble, fit
@@ -42,10 +44,14 @@ def std(n_features: int, n_hidden: int, n_instances: int) -> float:
     >>> round(std(5, 2, 10), 3), round(std(200, 20, 20), 3)
     (0.258, 0.021)
     """
+    sizes = {"n_features": n_features, "n_hidden": n_hidden, "n_instances": n_instances}
+    for name, size in sizes.items():
+        if whole(size, name) < 1:
+            raise ValueError(f"{name} must be at least 1, got {size}")
     return math.sqrt(2 / (n_hidden * (n_features + n_instances)))
 
 
-def init(n_features: int, n_hidden: int, n_instances: int, *, key: Key[Array, ""]) -> Network:
+def init(n_features: int, n_hidden: int, n_instances: int, *, key: AnyKey) -> Network:
     """The notebook's `Model(Config(n_features, n_hidden, n_instances))`: an ensemble of `n_instances`.
 
     >>> init(5, 2, 10, key=jax.random.key(0)).W.shape
@@ -79,7 +85,7 @@ class MeanSquare(eqx.Module):
 
     sampled: Sampled
 
-    def __call__(self, model: Network, key: Key[Array, ""]) -> Float[Array, ""]:
+    def __call__(self, model: Network, key: AnyKey) -> Float[Array, ""]:
         return self.sampled(model, key) / model.b.shape[-1]
 
 
@@ -87,7 +93,7 @@ def optimize(
     models: Network,
     features: Features,
     *,
-    key: Key[Array, ""],
+    key: AnyKey,
     steps: int = 10_000,
     batch: int = 1024,
     rate: str = "constant",

@@ -1,18 +1,26 @@
 """Figures: the one style sheet, and the panels that experiments put together."""
 
+import base64
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from html import escape
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import matplotlib
+import matplotlib.figure
+import matplotlib.style
 import numpy as np
 from jaxtyping import Float
+from matplotlib.animation import FuncAnimation
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import LinearSegmentedColormap, Normalize
-from matplotlib.figure import Figure, FigureBase
+from matplotlib.figure import FigureBase
 
-from superpose import measures, polytopes
+from superpose import fonts, measures, polytopes
 
 INK, FAINT, GRAY = "#222222", "#b8b8b8", "#dcdcd8"
 BLUE, RED = "#2a5fb0", "#d1422f"
@@ -46,6 +54,7 @@ _style: Any = {
     "figure.dpi": 100,
     "savefig.dpi": 160,
     "figure.facecolor": "white",
+    "font.family": [fonts.OURS],
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.labelsize": 9,
@@ -67,17 +76,63 @@ _style: Any = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The look of all figures, for as long as the block lasts."""
-    with matplotlib.rc_context(_style):
+    """The look of all figures, for as long as the block lasts, whatever matplotlib's settings are otherwise.
+
+    `@plot.style()` gives it to what a function draws.
+    """
+    with matplotlib.style.context(["default", _style]):
         yield
+
+
+class Figure(matplotlib.figure.Figure):
+    """A figure that shows itself in a notebook, though pyplot does not know it."""
+
+    def savefig(self, *args, **kwargs) -> None:
+        with style():
+            super().savefig(*args, **kwargs)
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        return _png(self)
 
 
 def figure(width: float, height: float) -> Any:
     """An empty `matplotlib.figure.Figure`, in inches. It belongs to nobody: no global state, no window.
 
-    (Its type is not given, because that of what `subplots` returns depends on the arguments.)
+    As the last line of a notebook's cell it shows itself. (Its type is not given, because that of what
+    `subplots` returns depends on the arguments.)
     """
     return Figure(figsize=(width, height), layout="constrained")
+
+
+class Animation(FuncAnimation):
+    """One that shows itself in a notebook, as a GIF."""
+
+    def _repr_html_(self) -> str:
+        with style(), TemporaryDirectory() as folder:
+            path = Path(folder) / "animation.gif"
+            self.save(path, writer="pillow", dpi=80)
+            return _image(path.read_bytes(), "image/gif")
+
+
+def html(fig: matplotlib.figure.Figure, alt: str) -> str:
+    """A figure as HTML that needs no file."""
+    png, size = _png(fig)
+    return _image(png, "image/png", alt=alt, width=size["width"])
+
+
+def _png(fig) -> tuple[bytes, dict[str, int]]:
+    """As sharp as a file, and the size to show it at, which is the figure's own."""
+    png = io.BytesIO()
+    with style():
+        fig.savefig(png, format="png")
+    width, height = fig.get_size_inches() * _style["figure.dpi"]
+    return png.getvalue(), {"width": round(width), "height": round(height)}
+
+
+def _image(data, kind, **attributes) -> str:
+    more = "".join(f' {name}="{escape(str(value))}"' for name, value in attributes.items())
+    text = base64.b64encode(data).decode()
+    return f'<img src="data:{kind};base64,{text}" style="max-width: 100%; height: auto"{more}>'
 
 
 def directions(ax: Axes, W: Float[np.ndarray, "2 feature"], importance, *, reach: float = 1.35) -> None:
@@ -312,3 +367,11 @@ def colorbar(
     bar = fig.colorbar(scale, ax=ax, label=label, ticks=ticks, **where)
     bar.outline.set_visible(False)
     return bar
+
+
+def write(ax: Axes, x: float, y: float, text: str, **look: Any) -> None:
+    """`ax.text` for words that are not ours: nothing in them is mathematics, and each letter gets a font.
+
+    `fonts.labels` gives what can be written.
+    """
+    ax.text(x, y, text, parse_math=False, family=fonts.families(text), **look)

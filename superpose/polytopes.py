@@ -7,9 +7,17 @@ are in `W`: arrays have the shape `(hidden, feature)`.
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
+
+from superpose.inputs import ArrayLike, finite, weights, whole
 
 Corners = Float[np.ndarray, "hidden feature"]
+
+
+def _count(value, name, least) -> int:
+    if (number := whole(value, name)) < least:
+        raise ValueError(f"{name} must be at least {least}, got {number}")
+    return number
 
 
 def polygon(k: int) -> Corners:
@@ -18,6 +26,7 @@ def polygon(k: int) -> Corners:
     >>> polygon(4).round(3).T.tolist()
     [[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [-0.0, -1.0]]
     """
+    k = _count(k, "k", 1)
     turn = 2 * np.pi * np.arange(k) / k
     return np.array([np.cos(turn), np.sin(turn)])
 
@@ -33,6 +42,7 @@ def simplex(d: int) -> Corners:
     >>> (simplex(3).T @ simplex(3)).round(3)[0].tolist()
     [1.0, -0.333, -0.333, -0.333]
     """
+    d = _count(d, "d", 1)
     # Row k tells feature k + 1 from the k + 1 before it: all rows are at right angles, also to (1, ..., 1).
     k, feature = np.arange(1, d + 1)[:, None], np.arange(d + 1)
     corners = np.where(feature < k, 1.0, np.where(feature == k, -k, 0.0)) / np.sqrt(k * (k + 1))
@@ -50,12 +60,15 @@ def antiprism(k: int, height: float = 1 / np.sqrt(3)) -> Corners:
     >>> antiprism(4).shape, np.linalg.norm(antiprism(4, height=0.5), axis=0).round(6).max()
     ((3, 8), np.float64(1.0))
     """
+    k = _count(k, "k", 1)
+    if not 0 <= height <= 1:
+        raise ValueError(f"height must be from 0 to 1, got {height}")
     around = np.concatenate([np.arange(k), np.arange(k) + 0.5]) * 2 * np.pi / k
     flat = np.sqrt(1 - height**2) * np.array([np.cos(around), np.sin(around)])
     return np.vstack([flat, np.repeat([height, -height], k)])
 
 
-def tegum(*parts: Float[np.ndarray, "_ _"]) -> Corners:
+def tegum(*parts: ArrayLike) -> Corners:
     """The tegum product: the parts side by side, each in dimensions of its own, at right angles to the others.
 
     Features of different parts do not interfere, so each has the share of a dimension it has in its part.
@@ -65,6 +78,9 @@ def tegum(*parts: Float[np.ndarray, "_ _"]) -> Corners:
     >>> abs(tegum(simplex(1), simplex(1))).round(6).tolist()  # a square is two digons
     [[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]]
     """
+    if not parts:
+        raise ValueError("parts must be at least one shape, got none")
+    parts = tuple(np.asarray(weights(part, "parts")) for part in parts)
     dimensions, features = np.cumsum([(0, 0), *(part.shape for part in parts)], axis=0).T
     whole = np.zeros((dimensions[-1], features[-1]))
     for part, d, k in zip(parts, dimensions, features, strict=False):
@@ -106,15 +122,17 @@ TEGUMS: dict[str, tuple[str, ...]] = {
 
 
 def corners(name: str) -> Corners:
-    """The corners of a polytope in `POLYTOPES` or `TEGUMS`.
+    """The corners of a polytope in `POLYTOPES` or `TEGUMS`; raises KeyError for any other.
 
     >>> corners("triangular bipyramid").shape
     (3, 5)
     """
+    if name not in POLYTOPES and name not in TEGUMS:
+        raise KeyError(f"unknown polytope {name!r}; known are {', '.join((*POLYTOPES, *TEGUMS))}")
     return POLYTOPES[name] if name in POLYTOPES else tegum(*map(corners, TEGUMS[name]))
 
 
-def parts(linked: Bool[np.ndarray, "feature feature"]) -> list[list[int]]:
+def parts(linked: ArrayLike) -> list[list[int]]:
     """The connected components of a graph: what is linked with each other, directly or through others.
 
     They are in the order of their first features, and so are the features in each.
@@ -122,6 +140,7 @@ def parts(linked: Bool[np.ndarray, "feature feature"]) -> list[list[int]]:
     >>> parts(np.array([[0, 0, 1], [0, 0, 0], [1, 0, 0]], bool))
     [[0, 2], [1]]
     """
+    linked = _square(linked, "linked")
     label = np.arange(len(linked))
     for i, j in np.argwhere(linked):
         label[label == label[j]] = label[i]
@@ -139,7 +158,7 @@ class Match(NamedTuple):
     """The feature at each of the polytope's corners."""
 
 
-def nearest(cosines: Float[np.ndarray, "feature feature"]) -> Match:
+def nearest(cosines: ArrayLike) -> Match:
     """The polytope with as many corners whose angles are most like these, whichever feature is where.
 
     An antiprism may have any height from 0.4 to 0.75. Up to 5 corners all orders are tried; beyond,
@@ -149,6 +168,7 @@ def nearest(cosines: Float[np.ndarray, "feature feature"]) -> Match:
     >>> nearest(square.T @ square).name, nearest(np.eye(2)).error
     ('square', 1.0)
     """
+    cosines = _square(cosines, "cosines")
     best = Match("", np.inf, np.arange(len(cosines)))
     for name in (*POLYTOPES, *TEGUMS):
         shape = corners(name)
@@ -160,6 +180,13 @@ def nearest(cosines: Float[np.ndarray, "feature feature"]) -> Match:
             if error < best.error:
                 best = Match(name, error, order)
     return best
+
+
+def _square(value, name) -> np.ndarray:
+    value = finite(value, name, "feature", "feature")
+    if value.shape[0] != value.shape[1]:
+        raise ValueError(f"{name} must have as many rows as columns, got shape {value.shape}")
+    return value
 
 
 def _placed(cosines, gram, most=256):

@@ -51,9 +51,9 @@ class Result:
         return shlex.join(words)
 
     def picture(self, name: str) -> str:
-        """A file of the result as text that a page can hold, or nothing where there is no such file."""
+        """A file of the result as text that a page can hold, or nothing where it has no such file."""
         kinds = {".svg": "image/svg+xml", ".gif": "image/gif", ".png": "image/png"}
-        if self.folder is None or not (self.folder / name).is_file():
+        if self.folder is None or name not in (store.listed(self.folder) or {}):
             return ""
         data = base64.b64encode((self.folder / name).read_bytes()).decode()
         return f"data:{kinds[Path(name).suffix]};base64,{data}"
@@ -99,10 +99,17 @@ class Report:
 
 
 def read(experiment: Experiment, folder: Path) -> Result:
-    """The result in a folder that `superpose run` wrote."""
-    mark = store.read_json(folder / store.MARK)
+    """The result in a folder that `superpose run` wrote.
+
+    Raises `store.DamagedError` where it is not whole.
+    """
+    found = store.faults(folder)
+    if found or store.listed(folder) is None:
+        told = store.told_faults(folder, found) or f"{folder} was written by an older version"
+        raise store.DamagedError(f"{told}; run the experiment again")
+    made_from = store.read_json(folder / store.CONFIG)
     return Result(
-        experiment, mark["config"], mark["versions"], mark["seconds"],
+        experiment, made_from["config"], made_from["versions"], made_from["seconds"],
         store.read_json(folder / "claims.json"), store.read_json(folder / "notes.json"), folder,
     )  # fmt: skip
 
@@ -112,15 +119,34 @@ def failed(experiment: Experiment, config, error: str) -> Result:
     return Result(experiment, store.plain(asdict(config)), error=error)
 
 
+PAGES = ("report.json", "index.html")
+
+
 def check_writable(folder: Path) -> None:
-    """Raise OSError unless a report can be put at `folder`: new, empty, or a report already."""
-    for above in (folder, *folder.parents):
-        if above.exists() and not above.is_dir():
-            raise NotADirectoryError(f"{above} is not a folder; choose another --out")
-    if folder.exists() and any(folder.iterdir()) and not (folder / "results").is_dir():
+    """Raise OSError unless a report can be put at `folder`: new, empty, or a report already.
+
+    Where there are results, but no page, it may be one that was not finished.
+    """
+    store.check_puttable(PAGES, folder, _is_old)
+    unknown = store.listed(folder) is None and not (folder / "results").is_dir()
+    if folder.exists() and any(folder.iterdir()) and unknown:
         raise FileExistsError(
             f"{folder} holds something that superpose did not write; choose another --out, or move it away"
         )
+
+
+def _is_old(page: Path) -> bool:
+    """Whether it is a page from before reports had manifests."""
+    if page.suffix == ".json":
+        told = store.read_json(page)
+        return isinstance(told, dict) and set(told) == set(as_dict(Report([], [], False, 0)))
+    return b"<title>Toy Models of Superposition, executed: " in page.read_bytes()[:1000]
+
+
+def start(folder: Path) -> None:
+    """Make a report of `folder`, which has no page yet, so that an interrupted one is known as what it is."""
+    store.put({}, folder)
+    (folder / "results").mkdir(exist_ok=True)
 
 
 def write(report: Report, folder: Path) -> None:
@@ -136,8 +162,7 @@ def write(report: Report, folder: Path) -> None:
     environment.filters["prose"] = _prose
     versions = report.results[0].versions if report.results else {}
     page = environment.get_template("report.html").render(report=report, versions=versions)
-    store.write_json(as_dict(report), folder / "report.json")
-    store.write_text(page, folder / "index.html")
+    store.put({"report.json": store.as_json(as_dict(report)), "index.html": page}, folder, _is_old)
 
 
 def as_dict(report: Report) -> dict[str, Any]:

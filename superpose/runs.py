@@ -13,29 +13,41 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import xarray as xr
+
 from superpose import report, store, sweep
 from superpose.experiments import Experiment, experiments
-from superpose.progress import console, progress_bar
+from superpose.progress import progress_bar, say
 
 
-def run(experiment: Experiment, config, folder: Path) -> report.Result:
+def run(experiment: Experiment, config, folder: Path, *, announced: bool = False) -> report.Result:
     """Run one experiment, and put data, figure, claims and settings at `folder`, whole or not at all.
 
-    Raises OSError where that is not possible: before the work, if that can be known.
+    With `announced`, one line says before how long it will take. Raises OSError where nothing can be put there, before
+    the work if that can be known, and MemoryError as `computed` does.
     """
-    store.check_replaceable(folder)
-    _keep_compiled()
-    began = time.monotonic()
-    with _leaving_at_once():
-        data = experiment.module().run(config)
-    seconds = round(time.monotonic() - began, 1)
-    made_from = made(experiment, config)
-    data = data.assign_attrs({name: json.dumps(value) for name, value in made_from.items()})
     with store.replaced(folder) as new:
-        store.save(data, new / "data.zarr")
-        _draw(experiment, made_from["config"], data, new)
-        store.write_json(made_from | {"seconds": seconds, "drawn_by": _drawn_by()}, new / store.MARK)
-    return report.read(experiment, folder)
+        sweep.check_room(config)
+        if announced:
+            say(f"{experiment.name}: about {report.duration(experiment.expected(config))} on two cores")
+        keep_compiled()
+        with _leaving_at_once(new):
+            data, seconds = computed(experiment, config)
+        result = write(experiment, made(experiment, config) | {"seconds": seconds}, data, new)
+    return replace(result, folder=folder)
+
+
+def computed(experiment: Experiment, config) -> tuple[xr.Dataset, float]:
+    """What the experiment gives with these settings, with what it was made from, and the seconds that it took.
+
+    Raises MemoryError, before the work, where it does not fit into memory.
+    """
+    sweep.check_room(config)
+    began = time.monotonic()
+    data = experiment.module().run(config)
+    seconds = round(time.monotonic() - began, 1)
+    made_from = {name: json.dumps(value) for name, value in made(experiment, config).items()}
+    return data.assign_attrs(made_from), seconds
 
 
 def reproduce(
@@ -53,32 +65,39 @@ def reproduce(
 
     Raises OSError where `folder` cannot be written to.
     """
-    report.check_writable(folder)
-    (folder / "results").mkdir(parents=True, exist_ok=True)
-    _keep_compiled()
     known = experiments()
+    places = {name: folder / "results" / name for name in known}
+    for each in (folder, folder / "results"):
+        store.recover(each)
+    report.check_writable(folder)
     chosen = list(only) or list(known)
     configs = {name: _config(each, quick, seed) for name, each in known.items()}
-    places = {name: folder / "results" / name for name in known}
-    again = chosen if force else []
-    kept = [
-        name
-        for name, each in known.items()
-        if name not in again and _is_kept(each, configs[name], places[name])
-    ]
-    results = {name: _redrawn(known[name], places[name]) for name in kept}
-    todo = [name for name in chosen if name not in kept]
-    n = len(chosen)
-    _say(f"{n} experiment{'s' * (n != 1)}: {n - len(todo)} kept, {len(todo)} to run")
-    with progress_bar("reproducing", sum(known[name].seconds for name in todo), after=0) as advanced:
-        done = 0
+    states = {name: _state(each, configs[name], places[name]) for name, each in known.items()}
+    if force:
+        states |= dict.fromkeys(chosen, "to run")
+    todo = [name for name in known if states[name] == "to draw again"]
+    todo += [name for name in chosen if states[name] == "to run"]
+    for name in todo:
+        store.check_replaceable(places[name])
+    report.start(folder)
+    keep_compiled()
+    results = {name: report.read(known[name], places[name]) for name in known if states[name] == "kept"}
+    counts = [(sum(states[name] == state for name in chosen), state) for state in _STATES]
+    told = [f"{n} {state}" for n, state in counts if n or state != "to draw again"]
+    times = {name: known[name].expected(configs[name]) if states[name] == "to run" else 1.0 for name in todo}
+    told += [f"about {report.duration(sum(times.values()))} on two cores"] * bool(todo)
+    say(f"{len(chosen)} experiment{'s' * (len(chosen) != 1)}: {', '.join(told)}")
+    with progress_bar("reproducing", sum(times.values()), after=0) as advanced:
+        done = 0.0
         advanced(done)
         for name in todo:
-            results[name] = _attempt(known[name], configs[name], places[name])
-            _say(f"{name}: {results[name].told}")
-            done += known[name].seconds
+            make = run if states[name] == "to run" else _redrawn
+            results[name] = _attempt(make, known[name], configs[name], places[name])
+            if make is run:
+                say(f"{name}: {results[name].told}")
+                forget_compiled()
+            done += times[name]
             advanced(done)
-            _forget_compiled()
     ordered = [results[name] for name in known if name in results]
     whole = report.Report(
         ordered, left_out=[name for name in known if name not in results], quick=quick, seed=seed
@@ -101,8 +120,8 @@ def _drawn_by() -> str:
     return _hash(*_modules(drawing=True))
 
 
-_NOT_COMPUTING = ("cli", "runs", "report", "store", "progress")
-_DRAWING = ("plot", "claims")
+_NOT_COMPUTING = ("cli", "interactive", "runs", "report", "store", "progress")
+_DRAWING = ("plot", "fonts", "claims")
 
 
 def _modules(drawing: bool) -> list[Path]:
@@ -122,47 +141,82 @@ def _hash(*paths: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _is_kept(experiment, config, place) -> bool:
-    """Whether a result of just these settings, code and versions is at `place`."""
-    found = store.read_json(place / store.MARK)
-    made_from = store.plain(made(experiment, config))
-    return isinstance(found, dict) and made_from.items() <= found.items()
+_STATES = ("kept", "to draw again", "to run")
+"""What becomes of a result: it is whole, or only its data are, or not even those."""
 
 
-def _redrawn(experiment, place) -> report.Result:
-    """The result at `place`, with its figure and claims made again if what makes them has changed."""
-    mark = store.read_json(place / store.MARK)
-    if mark.get("drawn_by") != _drawn_by():
-        data = store.load(place)
-        with store.replaced(place) as new:
-            store.save(data, new / "data.zarr")
-            _draw(experiment, mark["config"], data, new)
-            store.write_json(mark | {"drawn_by": _drawn_by()}, new / store.MARK)
-    return report.read(experiment, place)
+def _state(experiment: Experiment, config, place: Path) -> str:
+    """What becomes of what is at `place`: to be kept it must be of just these settings, code and versions."""
+    if not place.exists():
+        return "to run"
+    found = store.faults(place)
+    whole_data = not any(name.startswith("data.zarr") for name in found)
+    same = whole_data and store.plain(made(experiment, config)).items() <= _made_from(place, found).items()
+    drawn = same and store.listed(place) is not None and _made_from(place, found)["drawn_by"] == _drawn_by()
+    state = "kept" if drawn and not found else "to draw again" if same else "to run"
+    if found and store.listed(place) is not None:
+        say(f"{experiment.name}: {store.told_faults(place, found)}; {state}{' again' * (state == 'to run')}")
+    return state
 
 
-def _draw(experiment, config, data, folder) -> None:
+def _made_from(place: Path, found) -> dict[str, Any]:
+    """What the result at `place`, which has these faults, was made from; its data say most of it too."""
+    said = store.read_json(place / store.CONFIG)
+    if store.CONFIG in found or not isinstance(said, dict):
+        attrs = store.load(place / "data.zarr").attrs
+        said = {"seconds": 0.0} | {name: _parsed(attrs.get(name)) for name in ("config", "versions", "code")}
+    return {"drawn_by": ""} | said
+
+
+def _parsed(text: Any) -> Any:
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError):
+        return None
+
+
+def _redrawn(experiment, config, place) -> report.Result:
+    """The result at `place` with its figure and claims made again, from its data."""
+    made_from = _made_from(place, store.faults(place))
+    data = store.load(place / "data.zarr")
+    with store.replaced(place) as new:
+        result = write(experiment, made_from, data, new)
+    return replace(result, folder=place)
+
+
+def write(experiment, made_from, data, folder) -> report.Result:
+    """Data, settings, and what is drawn and claimed of them, as files of a folder; the result that they are."""
     from superpose import plot
-    from superpose.claims import checked
+    from superpose.claims import Claims
 
-    module = experiment.module()
-    claims = checked(module.claims(data))
+    store.save(data, folder / "data.zarr")
+    module, config = experiment.module(), store.plain(made_from["config"])
+    claims = Claims(module.claims(data), is_small(experiment, config))
     with plot.style():
         fig = module.figure(data)
         fig.savefig(folder / "figure.png")
         fig.savefig(folder / "figure.svg", metadata={"Date": None})
         if hasattr(module, "animation"):
             module.animation(data).save(folder / "animation.gif", writer="pillow", dpi=80)
+    told, notes = claims.as_dicts(), module.notes(data)
+    store.write_json(told, folder / "claims.json")
+    store.write_json(notes, folder / "notes.json")
+    store.write_json(made_from | {"drawn_by": _drawn_by()}, folder / store.CONFIG)
+    return report.Result(
+        experiment, config, made_from["versions"], made_from["seconds"], store.plain(told), notes, folder
+    )
+
+
+def is_small(experiment: Experiment, config: dict[str, Any]) -> bool:
+    """Whether these settings are those of the experiment's small version."""
     quick = store.plain(experiment.quick)
-    small = bool(quick) and quick.items() <= store.plain(config).items()
-    store.write_json([claim.as_dict(small) for claim in claims], folder / "claims.json")
-    store.write_json(module.notes(data), folder / "notes.json")
+    return bool(quick) and quick.items() <= store.plain(config).items()
 
 
-def _attempt(experiment, config, place) -> report.Result:
-    """The result of an experiment, or why there is none."""
+def _attempt(make, experiment, config, place) -> report.Result:
+    """The result of an experiment that `make` runs or draws, or why there is none."""
     try:
-        return run(experiment, config, place)
+        return make(experiment, config, place)
     except OSError:
         raise
     except Exception as error:
@@ -173,30 +227,29 @@ def _attempt(experiment, config, place) -> report.Result:
         return report.failed(experiment, config, f"{said} ({Path(where.filename).name}, line {where.lineno})")
 
 
-def _say(text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def _keep_compiled() -> None:
+def keep_compiled() -> None:
     """Keep what JAX compiles, so that a second run need not compile again."""
     import jax
 
     # A cache that cannot be read or written only costs time.
     warnings.filterwarnings("ignore", message=".*persistent compilation cache.*")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "superpose"
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "superpose"
+    except RuntimeError:  # a user without a home
+        return
     if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
         jax.config.update("jax_compilation_cache_dir", str(cache))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # many small ones add up
 
 
-def _forget_compiled() -> None:
+def forget_compiled() -> None:
     """Let an experiment's programs go: those of all together exhaust the memory maps of a process."""
     import jax
 
     jax.clear_caches()
 
 
-def interrupted(*_) -> None:
+def interrupted() -> None:
     """End the process at once: XLA may still be computing, and does not survive an orderly end."""
     cursor = "\x1b[?25h" if sys.stderr.isatty() else ""  # progress bars hide it
     print(f"{cursor}superpose: interrupted; nothing half-done was written", file=sys.stderr)
@@ -205,9 +258,14 @@ def interrupted(*_) -> None:
 
 
 @contextmanager
-def _leaving_at_once() -> Iterator[None]:
+def _leaving_at_once(new: Path) -> Iterator[None]:
     """Ctrl-C ends the process on the spot: as an exception it can get lost in JAX's callbacks."""
-    before = signal.signal(signal.SIGINT, interrupted)
+
+    def leave(*_) -> None:
+        store.abandon(new)
+        interrupted()
+
+    before = signal.signal(signal.SIGINT, leave)
     try:
         yield
     finally:

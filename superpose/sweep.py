@@ -1,17 +1,20 @@
 """From models to one labeled dataset: the one place where JAX arrays become NumPy's."""
 
+import math
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
 import superpose
+from superpose import memory
+from superpose.inputs import array
 from superpose.models import Network
+from superpose.values import double
 
 
 def dataset(
@@ -29,11 +32,18 @@ def dataset(
     `W_out` and `hidden_bias`, and `loss` (...). `more` adds variables with
     one value a model.
     """
+    if not hasattr(models, "W"):
+        raise TypeError(f"models must be networks side by side, got {type(models).__name__}")
     dims = tuple(grid)
     shape = tuple(len(values) for values in grid.values())
 
     def on_grid(leaf, *axes):
         leaf = np.asarray(leaf)
+        if leaf.shape[:1] != (math.prod(shape),):
+            raise ValueError(
+                f"models, loss and more must have the {math.prod(shape)} points of the grid along their first axis, "
+                f"got shape {leaf.shape}"
+            )
         return (*dims, *axes), leaf.reshape(*shape, *leaf.shape[1:])
 
     variables = {
@@ -63,11 +73,18 @@ def each(make, *values):
 
     The values reach `make` in float64.
     """
-    return jax.vmap(make)(*(jnp.asarray(np.asarray(value), jnp.float64) for value in values))
+    numbers = [double(array(value, "values")) for value in values]
+    if len({len(value) if value.ndim else 0 for value in numbers}) != 1 or numbers[0].ndim == 0:
+        raise ValueError(
+            f"values must be arrays of one length, got the shapes {[value.shape for value in numbers]}"
+        )
+    return jax.vmap(make)(*numbers)
 
 
 def best(data: xr.Dataset) -> xr.Dataset:
     """The member of least loss at each point of the grid."""
+    if "loss" not in data or "member" not in data.loss.dims:
+        raise ValueError(f"data must have a loss along member, got {list(data)} along {list(data.dims)}")
     return data.isel(member=data.loss.argmin("member"))
 
 
@@ -96,6 +113,10 @@ def one(data: xr.Dataset, dim: str, label) -> xr.Dataset:
 
 def over_models(measure, W: xr.DataArray, *dims: str) -> xr.DataArray:
     """A measure of `W` for every model of a dataset; `dims` are those of one model's measure."""
+    if not isinstance(W, xr.DataArray) or W.ndim < 2:
+        raise TypeError(f"W must be a DataArray (..., hidden, feature), got {type(W).__name__}")
+    if {"hidden", "feature"} <= set(W.dims) and W.dims[-2:] != ("hidden", "feature"):
+        raise ValueError(f"W must have hidden and feature as its last axes, in this order, got {W.dims}")
     lead = W.dims[:-2]
     flat = W.values.reshape(-1, *W.shape[-2:])
     values = np.asarray(jax.vmap(measure)(flat))
@@ -138,3 +159,65 @@ def settings(config) -> dict[str, Any]:
             "python": platform.python_version(),
         },
     }
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What some work takes, about: `seconds` on two cores, and `numbers` held at once, of 8 bytes each."""
+
+    seconds: float
+    numbers: float
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(self.seconds + other.seconds, self.numbers + other.numbers)
+
+
+def training(models: float, features: float, weights: float, steps: float, batch: float) -> Cost:
+    """What it takes to `train.fit` so many models of so many features and weights.
+
+    From steps measured at 2 to 400 features, LOG.md.
+    """
+    step = 1e-6 + 0.5e-9 * batch * (0.2 * weights + 1.2 * features)
+    return Cost(
+        models * steps * step, models * (8 * weights + steps / 50) + steps / 10 + 20 * batch * features
+    )
+
+
+def minimizing(models: float, weights: float) -> Cost:
+    """What it takes to `train.minimize` so many models of so many weights on an exact loss."""
+    return Cost(models * 5e-5 * weights**2, models * (16 * weights + 40))
+
+
+def evaluating(times: float, numbers: float, held: float = 0) -> Cost:
+    """What it takes to compute something of so many numbers so many times, and to keep `held` of each."""
+    return Cost(1e-9 * times * numbers, 10 * numbers + 3 * times * held)
+
+
+def check_room(config) -> None:
+    """Raise MemoryError, in one line that names the setting, unless what a run of it holds fits into memory."""
+    if not hasattr(config, "cost"):
+        return
+    needed = 8 * config.cost.numbers
+
+    def less(name):
+        """What it would be with this setting at its default."""
+        try:
+            return 8 * replace(config, **{name: _default(config, name)}).cost.numbers
+        except ValueError:
+            return needed
+
+    changed = [
+        each.name for each in fields(config) if getattr(config, each.name) != _default(config, each.name)
+    ]
+    most = min(changed, key=less, default="")
+    remedy = f"give a lower --{_option(most)}" if most else "use a machine with more memory"
+    memory.check(needed, f"a run with {_option(most)} {_setting(config, most)}" if most else "a run", remedy)
+
+
+def _default(config, name):
+    return getattr(type(config)(), name)
+
+
+def _setting(config, name) -> str:
+    value = getattr(config, name)
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -7,7 +7,7 @@ take NumPy or JAX arrays, or numbers, and broadcast.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import permutations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -18,13 +18,14 @@ from scipy.special import entr
 
 from superpose import polytopes
 from superpose.exact import World, output_errors
-from superpose.features import Features
+from superpose.inputs import ArrayLike, array, numbers, weights, whole
 from superpose.losses import Population
 from superpose.models import ReluOutput
 from superpose.train import minimize
 from superpose.values import Uniform, double
 
-Numbers = Float[Array, "..."] | Float[np.ndarray, "..."] | float
+Numbers = ArrayLike
+"""Numbers, lists and arrays, which broadcast."""
 
 
 def dropped_cost(density: Numbers, importance: Numbers = 1.0) -> Numbers:
@@ -37,6 +38,7 @@ def dropped_cost(density: Numbers, importance: Numbers = 1.0) -> Numbers:
     >>> dropped_cost(1.0) == 1 / 3 - 1 / 4
     True
     """
+    density, importance = numbers(density=density, importance=importance)
     return importance * (density / 3 - density**2 / 4)
 
 
@@ -51,12 +53,11 @@ def antipodal_cost(density: Numbers, importance: Numbers = 1.0, other: Numbers =
     >>> round(antipodal_cost(0.3), 6)
     0.03
     """
+    density, importance, other = numbers(density=density, importance=importance, other=other)
     return (importance + other) * density**2 / 6
 
 
-def linear_loss(
-    density: Float[np.ndarray, " feature"], importance: Float[np.ndarray, " feature"], n_hidden: int
-) -> float:
+def linear_loss(density: Numbers, importance: Numbers, n_hidden: int) -> float:
     """The least loss of the linear model: the features that would cost most get a dimension each.
 
     The others cost `dropped_cost`; no superposition, at any density.
@@ -66,7 +67,10 @@ def linear_loss(
     >>> round(linear_loss(np.ones(3), np.array([1.0, 0.5, 0.12]), n_hidden=2), 6)
     0.01
     """
-    return float(np.sort(dropped_cost(np.asarray(density), np.asarray(importance)))[::-1][n_hidden:].sum())
+    if (n_hidden := whole(n_hidden, "n_hidden")) < 0:
+        raise ValueError(f"n_hidden must not be negative, got {n_hidden}")
+    cost = np.atleast_1d(dropped_cost(density, importance))
+    return float(np.where(np.isnan(cost).any(), np.nan, np.sort(cost)[::-1][n_hidden:].sum()))
 
 
 class LinearTerms(NamedTuple):
@@ -79,8 +83,8 @@ class LinearTerms(NamedTuple):
 
 
 def linear_terms(
-    W: Float[Array, "hidden feature"] | Float[np.ndarray, "hidden feature"],
-    importance: Float[Array, " feature"] | Float[np.ndarray, " feature"],
+    W: ArrayLike,
+    importance: ArrayLike,
 ) -> LinearTerms:
     """The loss of `x' = W^T W x` as two sums, for independent features of mean 0 and variance 1.
 
@@ -95,16 +99,16 @@ def linear_terms(
     >>> benefit.tolist(), interference.tolist()
     ([0.0, 0.0, 0.25], [1.0, 0.5, 0.0])
     """
-    W, importance = double(W), double(importance)
+    W, importance = double(weights(W)), double(_of_features(W, importance, "importance"))
     gram = W.T @ W
     own = jnp.diagonal(gram)
     return LinearTerms(importance * (1 - own) ** 2, importance * ((gram**2).sum(axis=1) - own**2))
 
 
 def one_active_loss(
-    W: Float[np.ndarray, "hidden feature"],
-    b: Float[np.ndarray, " feature"],
-    importance: Float[np.ndarray, " feature"],
+    W: ArrayLike,
+    b: ArrayLike,
+    importance: ArrayLike,
 ) -> Float[np.ndarray, " feature"]:
     """The loss of `ReLU(W^T W x + b)` where one feature alone is active, for each that it can be.
 
@@ -117,6 +121,8 @@ def one_active_loss(
     >>> one_active_loss(np.array([[1.0, -1.0]]), np.zeros(2), np.ones(2)).tolist()
     [0.0, 0.0]
     """
+    importance, b = _of_features(W, importance, "importance"), _of_features(W, b, "b")
+    W = np.asarray(weights(W))
     gram, b, asked = np.asarray(W.T @ W, float), np.asarray(b, float)[:, None], np.eye(len(b))
     # Row j is output j, which is positive for x from `low` to `high`.
     at_0, at_1 = b > 0, gram + b > 0
@@ -128,11 +134,22 @@ def one_active_loss(
         return a**2 * (high**3 - low**3) / 3 + a * c * (high**2 - low**2) + c**2 * (high - low)
 
     silent = integral(asked, 0.0, 0.0, low) + integral(asked, 0.0, high, 1.0)
-    return np.asarray(importance) @ (silent + integral(gram - asked, b, low, high))
+    found = np.asarray(importance) @ (silent + integral(gram - asked, b, low, high))
+    return np.where(np.isnan(gram + b).any(), np.nan, found)
+
+
+def _of_features(W, value, name) -> Any:
+    """One number for each feature of `W`; a single number is that of all."""
+    n, value = weights(W).shape[1], array(value, name)
+    if value.shape not in ((), (n,)):
+        raise ValueError(
+            f"{name} must be a number or {n} numbers, one for each feature, got shape {value.shape}"
+        )
+    return (jnp if isinstance(value, jax.Array) else np).broadcast_to(value, (n,))
 
 
 def thomson_energy(
-    W: Float[Array, "hidden feature"] | Float[np.ndarray, "hidden feature"],
+    W: ArrayLike,
 ) -> Float[Array, ""]:
     """`sum_{i != j} ReLU(W_i . W_j)^2`, which features at right angles or further apart make 0.
 
@@ -145,7 +162,8 @@ def thomson_energy(
     >>> float(thomson_energy(np.array([[1.0, -1.0]]))), float(thomson_energy(np.array([[1.0, 1.0]])))
     (0.0, 2.0)
     """
-    gram = double(W).T @ double(W)
+    W = double(weights(W))
+    gram = W.T @ W
     return (jnp.maximum(gram, 0) ** 2).sum() - (jnp.diagonal(gram) ** 2).sum()
 
 
@@ -163,7 +181,7 @@ def pair_loss(w1: Numbers, w2: Numbers, density: Numbers, importance: Numbers = 
     >>> round(float(pair_loss(0.0, 0.0, 0.3)), 6)  # both dropped, without a bias: E[x^2] of each
     0.2
     """
-    return _pair_loss(*map(double, (w1, w2, density, importance)))
+    return _pair_loss(*map(double, numbers(w1=w1, w2=w2, density=density, importance=importance)))
 
 
 @jax.jit  # for precision too: outside of jit, JAX rounds 1 / 3 to float32
@@ -202,6 +220,7 @@ def learned_features_bound(n_features: int, n_hidden: Numbers, density: Numbers)
     >>> learned_features_bound(20, 10, np.array([0.001, 0.0])).tolist()
     [20.0, 20.0]
     """
+    n_hidden, density = numbers(n_hidden=n_hidden, density=density)
     with np.errstate(divide="ignore"):
         return np.minimum(n_features, n_hidden / np.abs(entr(np.asarray(density, float))))
 
@@ -220,6 +239,7 @@ def penalty_limit(density: Numbers, importance: Numbers = 1.0) -> Numbers:
     >>> round(penalty_limit(0.0), 3), round(penalty_limit(1.0), 3)
     (0.726, 0.181)
     """
+    density, importance = numbers(density=density, importance=importance)
     return 8 / 3 * math.sqrt(2 / 3) * importance * (1 / 3 - density / 4)
 
 
@@ -234,9 +254,13 @@ def staircase(x: Numbers, levels: int, width: float) -> Numbers:
     >>> staircase(np.array([0.2, 0.5, 0.9]), levels=2, width=0.1).tolist()
     [0.0, 0.5, 1.0]
     """
+    if whole(levels, "levels") < 1 or not width >= 0:
+        raise ValueError(f"levels must be at least 1 and width not negative, got {levels=}, {width=}")
     steps = np.arange(1, levels) / levels
-    ahead = np.asarray(x, float)[..., None] - steps
-    return (np.clip(ahead / width + 0.5, 0, 1) if width else (ahead >= 0).astype(float)).sum(axis=-1)
+    x = np.asarray(array(x, "x"), float)
+    ahead = x[..., None] - steps
+    risen = (np.clip(ahead / width + 0.5, 0, 1) if width else (ahead >= 0).astype(float)).sum(axis=-1)
+    return np.where(np.isnan(x), np.nan, risen)[()]
 
 
 def compressed_pair(x: Numbers, y: Numbers, levels: int, width: float) -> tuple[Numbers, Numbers]:
@@ -252,6 +276,7 @@ def compressed_pair(x: Numbers, y: Numbers, levels: int, width: float) -> tuple[
     >>> round(float(x), 6), round(float(y), 6)
     (0.25, 0.8)
     """
+    x, y = numbers(x=x, y=y)
     t = (staircase(x, levels, width) + y) / levels
     level = staircase(t, levels, width)
     return (level + 0.5) / levels, levels * t - level
@@ -295,6 +320,8 @@ def phase_losses(n_features: int, density: Numbers, importance: Numbers) -> Floa
     >>> phase_losses(2, 1.0, 0.5).argmin()  # dense, and less important: ignored
     np.int64(0)
     """
+    _known_size(n_features)
+    density, importance = numbers(density=density, importance=importance)
     losses = [dropped_cost(density, importance), dropped_cost(density), antipodal_cost(density, importance)]
     if n_features == 3:
         losses.append(antipodal_cost(density))
@@ -312,9 +339,15 @@ def phase_boundary(n_features: int, importance: Numbers) -> Numbers:
     >>> round(float(phase_boundary(2, 1.0)), 3)
     0.571
     """
-    r = np.asarray(importance)
+    _known_size(n_features)
+    r = np.asarray(array(importance, "importance"))
     above = 4 / (5 + 2 * r) if n_features == 2 else np.full_like(r, 4 / 7, dtype=float)
     return np.where(r <= 1, 4 * r / (2 + 5 * r), above)
+
+
+def _known_size(n_features):
+    if n_features not in PHASES:
+        raise ValueError(f"n_features must be 2 or 3, whose phases the paper shows, got {n_features}")
 
 
 class Family(eqx.Module):
@@ -354,6 +387,9 @@ def families(n_features: int, n_hidden: int) -> dict[str, Family]:
     >>> list(families(3, 2))
     ['2 dedicated, 1 dropped', '1 dedicated, 1 antipodal pair', '1 dedicated, 1 aligned pair', '1 triangle']
     """
+    n_features, n_hidden = whole(n_features, "n_features"), whole(n_hidden, "n_hidden")
+    if not 1 <= n_hidden <= n_features:
+        raise ValueError(f"n_hidden must be within 1..n_features, got {n_hidden=}, {n_features=}")
     found = {}
     for shapes in _mixtures(_shapes(n_features, n_hidden), n_features, n_hidden):
         directions, lift = np.zeros((2, n_hidden, n_features))
@@ -416,12 +452,12 @@ class _Corner(eqx.Module):
     def __call__(self, free):
         length, bias, height = free
         k = self.shape.directions.shape[1]
-        A, c = self.shape.model(length, jnp.full(k, bias), height).preactivation()
+        A, c = map(jnp.asarray, self.shape.model(length, jnp.full(k, bias), height).preactivation())
         world = World(jnp.full(k, self.density), Uniform(), (1,) * k, True, "x")
         return output_errors(A[:1], c[:1], world, "relu", "characteristic", 128)[0]
 
 
-def regular(names: Sequence[str], density: Float[np.ndarray, " density"]) -> Regular:
+def regular(names: Sequence[str], density: ArrayLike) -> Regular:
     """Features at the corners of polytopes, all of the length and with the bias that are best.
 
     `names` are those of `polytopes.POLYTOPES`. All features have this density and importance 1. By
@@ -441,7 +477,11 @@ def regular(names: Sequence[str], density: Float[np.ndarray, " density"]) -> Reg
     >>> found.benefit.argmax(axis=0).tolist()
     [0, 1]
     """
+    for name in names:
+        if name not in polytopes.POLYTOPES:
+            raise KeyError(f"unknown polytope {name!r}; known are {', '.join(polytopes.POLYTOPES)}")
     shapes = [polytopes.POLYTOPES[name] for name in names]
+    density = np.asarray(array(density, "density", "density"), float)
     d, k = np.array([shape.shape for shape in shapes]).T
     flat, lift = np.zeros((2, len(names), d.max(), k.max()))
     for place, (name, shape) in enumerate(zip(names, shapes, strict=True)):
@@ -484,7 +524,7 @@ class _Free(eqx.Module):
         return self.loss(self.family.model(*free))
 
 
-def optimized(candidates: Mapping[str, Family], features: Features) -> Candidates:
+def optimized(candidates: Mapping[str, Family], features: Any) -> Candidates:
     """Each family at its best: the lengths and biases of least exact loss, by `train.minimize`.
 
     There is one start for each, near unit lengths, so what is found is the local minimum next to it.
@@ -495,6 +535,11 @@ def optimized(candidates: Mapping[str, Family], features: Features) -> Candidate
     >>> dict(zip(best.names, best.loss.round(4).tolist()))
     {'1 dedicated, 1 dropped': 0.0308, '1 antipodal pair': 0.0033, '1 aligned pair': 0.0333}
     """
+    if not candidates:
+        raise ValueError("candidates must be at least one family, got none")
+    n, known = next(iter(candidates.values())).directions.shape[-1], getattr(features, "n_features", None)
+    if n != known:
+        raise ValueError(f"features must be a law of the {n} features of the candidates, got one of {known}")
     shape = np.asarray(features.density).shape[:-1]
     n_laws, n_families = int(np.prod(shape)), len(candidates)
     law, place = (at.ravel() for at in np.meshgrid(np.arange(n_laws), np.arange(n_families)))

@@ -26,8 +26,6 @@ A law may bring a closed form, with which losses are exact for few features and 
 """
 
 import math
-from itertools import accumulate
-from typing import Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -48,13 +46,6 @@ Complex = tuple[Float[Array, "..."], Float[Array, "..."]]
 
 MEMBERS = ("mean", "square", "bounds", "phase", "cumulant", "halves")
 """What exact losses need of a law of values."""
-
-
-@runtime_checkable
-class Value(Protocol):
-    """A law of values: what samples need of it."""
-
-    def quantile(self, v): ...
 
 
 class Uniform(eqx.Module):
@@ -303,14 +294,9 @@ def cube_mean(c, gains, active):
     series, reach = [jnp.ones_like(c[: rows[n]])], jnp.zeros_like(c[: rows[n]])
     for k in reversed(range(n)):
         half, middle, degree = halves[k], middles[k], 2 + k
-        square = half**2
-        factor = list(
-            accumulate(
-                range(1, degree // 2 + 1),
-                lambda f, m: f * square / (2 * m * (2 * m + 1)),
-                initial=jnp.ones_like(half),
-            )
-        )
+        factor = [jnp.ones_like(half)]
+        for m in range(1, degree // 2 + 1):
+            factor.append(factor[-1] * half**2 / (2 * m * (2 * m + 1)))
         series = [
             sum(factor[a] * series[m - a] for a in range(m + 1) if m - a < len(series))
             for m in range(degree // 2 + 1)

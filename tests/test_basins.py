@@ -4,8 +4,9 @@ import pytest
 
 from superpose.features import Correlated, Independent
 from superpose.losses import Population
-from superpose.models import Linear, ReluOutput
+from superpose.models import Linear, ReluOutput, Untied
 from superpose.train import Minimum, basins, ensemble, minimize
+from superpose.values import Uniform
 
 PENTAGON = np.array([np.cos(2 * np.pi * np.arange(5) / 5), np.sin(2 * np.pi * np.arange(5) / 5)])
 
@@ -71,6 +72,24 @@ def test_equal_weights_of_unequal_loss_are_not_the_same():
     assert basins(_solved(W, np.zeros((2, 2)), [1, 1.001])).distinct == 2
 
 
+def test_losses_are_the_same_up_to_one_in_a_hundred_thousand():
+    W, b = np.ones((2, 1, 2)), np.zeros((2, 2))
+    for share, distinct in ((0.9e-5, 1), (1.1e-5, 2)):
+        found = basins(_solved(W, b, [1, 1 + share]))
+        assert (found.distinct, found.reached) == (distinct, 1 / distinct)
+
+
+def test_an_entry_of_a_feature_itself_is_told_from_those_of_others_in_its_set():
+    own, other = np.array([[1.0, 0.5], [0.5, 1.0]]), np.array([[0.5, 1.0], [1.0, 0.5]])
+    with jax.enable_x64(True):
+        models = jax.vmap(lambda W, b, A: Untied(W, b, A, None, "relu", "identity"))(
+            np.array([np.eye(2)] * 2), np.zeros((2, 2)), np.array([own, other])
+        )
+    solved = _solved(np.zeros((2, 2, 2)), np.zeros((2, 2)), [1, 1])._replace(models=models)
+    assert basins(solved, Correlated([0.1], (2,))).distinct == 2
+    assert basins(solved, Independent(0.1, n_features=2)).distinct == 2
+
+
 def test_starts_that_did_not_converge_are_no_minima():
     W, b = np.zeros((4, 1, 2)), np.zeros((4, 2))
     found = basins(_solved(W, b, [1, 2, 2, 0.5], outcome=np.array([0, 0, 1, 2])))
@@ -89,6 +108,13 @@ def test_an_output_that_is_never_positive_is_the_same_whatever_its_weights():
     W = np.array([[[1.0, 0.0]], [[1.0, 0.0]]])
     assert basins(_solved(W, [[0.0, -0.1], [0.0, -5.0]], [1, 1])).distinct == 1
     assert basins(_solved(W, [[0.0, 0.1], [0.0, 0.2]], [1, 1])).distinct == 2
+
+
+def test_an_output_that_negative_values_make_positive_counts():
+    # Its bias takes away all that the other feature adds at 1, but not what it adds at -1.
+    solved = _solved([[[1.0, -0.05]]] * 2, [[0.0, -0.02], [0.0, -0.03]], [1, 1])
+    assert basins(solved, Independent(0.1, n_features=2)).distinct == 1
+    assert basins(solved, Independent(0.1, value=Uniform(-1, 1), n_features=2)).distinct == 2
 
 
 def test_starts_must_divide_the_members():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from superpose.claims import Claim, about, at_least, at_most, between, checked, exactly
+from superpose.claims import Claim, Claims, about, at_least, at_most, between, exactly
 
 
 def _claim(expected, measured, **more):
@@ -63,8 +63,8 @@ def test_claims_are_plain_values_in_json():
 
 def test_ids_differ_and_instead_names_a_claim():
     claim = _claim(at_least(3), 2)
-    assert checked([claim]) == [claim]
+    assert Claims([claim]) == [claim]
     with pytest.raises(ValueError, match=r"given twice \['it'\]"):
-        checked([claim, claim])
+        Claims([claim, claim])
     with pytest.raises(ValueError, match=r"without its claim \['lost'\]"):
-        checked([_claim(at_least(3), 2, instead="lost")])
+        Claims([_claim(at_least(3), 2, instead="lost")])

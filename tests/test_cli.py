@@ -1,14 +1,18 @@
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from superpose import store
+from superpose import runs, store
 from superpose.cli import experiments, main
 
 COMMAND = [sys.executable, "-c", "import sys; from superpose.cli import main; sys.exit(main(sys.argv[1:]))"]
@@ -36,13 +40,14 @@ def test_a_run_writes_its_result_and_nothing_else(ran):
         "figure.png",
         "figure.svg",
         "notes.json",
+        "superpose.json",
     ]
     assert (folder / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_runs_dataset_has_every_member(ran):
     data = store.load(ran[0])
-    config = json.loads((ran[0] / "config.json").read_text())["config"]
+    config = json.loads((ran[0] / "config.json").read_text(encoding="utf-8"))["config"]
     sizes = {"density": len(config["densities"]) + config["row"], "member": config["members"]}
     assert {name: data.sizes[name] for name in sizes} == sizes
     assert data.W.sizes == {**sizes, "hidden": 2, "feature": 5}
@@ -53,7 +58,7 @@ def test_a_runs_dataset_has_every_member(ran):
 
 
 def test_a_runs_config_says_what_it_was_made_from(ran):
-    made_from = json.loads((ran[0] / "config.json").read_text())
+    made_from = json.loads((ran[0] / "config.json").read_text(encoding="utf-8"))
     assert set(made_from) == {"config", "versions", "code", "drawn_by", "seconds"}
     assert made_from["config"] == {
         "densities": [1.0, 0.2, 0.1], "row": 3, "decay": 0.9, "members": 12, "seed": 0,
@@ -63,7 +68,7 @@ def test_a_runs_config_says_what_it_was_made_from(ran):
 
 def test_exit_status_is_zero_if_all_claims_hold(ran):
     folder, status = ran
-    claims = json.loads((folder / "claims.json").read_text())
+    claims = json.loads((folder / "claims.json").read_text(encoding="utf-8"))
     assert len({claim["id"] for claim in claims}) == len(claims) >= 9
     assert status == (1 if any(claim["status"] == "fails" for claim in claims) else 0)
     assert status == 0
@@ -101,8 +106,17 @@ def _refused(args, capsys, *said):
     ("args", "said"),
     [
         (["run", "nosuch"], "no experiment 'nosuch'; there are"),
+        (["run", "intr"], "no experiment 'intr'; did you mean intro?"),
+        (["run", "Phase_Diagram"], "did you mean phase-diagram?"),
         (["run"], "name an experiment"),
-        (["rn"], "unknown command 'rn'"),
+        (["rn"], "unknown command 'rn'; did you mean run?"),
+        (["verify"], "name one folder: superpose verify FOLDER"),
+        (["verify", "a", "b"], "name one folder: superpose verify FOLDER"),
+        (["verify", "absent"], "absent holds nothing to verify; give a result"),
+        (["verify", "."], "holds nothing to verify"),
+        (["reproduce", "--only", "intr"], "did you mean intro?"),
+        (["reproduce", "--quik"], "there is no option --quik; did you mean --quick?"),
+        (["run", "intro", "--member=3"], "there is no option --member; did you mean --members?"),
         (["list", "x"], "takes no arguments"),
         (["reproduce", "--only", "nosuch"], "no experiment 'nosuch'"),
         (["reproduce", "--only"], "--only"),
@@ -133,7 +147,7 @@ def test_bad_input_is_refused_in_one_line(args, said, capsys, tmp_path, monkeypa
 def test_a_file_as_out_is_refused(capsys, tmp_path):
     (tmp_path / "file").write_text("mine")
     _refused(["run", "intro", "--quick", "--out", str(tmp_path / "file")], capsys, "is not a folder")
-    assert (tmp_path / "file").read_text() == "mine"
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"
 
 
 def test_a_result_folder_that_holds_something_else_is_refused(capsys, tmp_path):
@@ -144,6 +158,90 @@ def test_a_result_folder_that_holds_something_else_is_refused(capsys, tmp_path):
     )
     assert _names(tmp_path) == ["intro"]
     assert _names(tmp_path / "intro") == ["thesis.tex"]
+
+
+def _no_work(config):
+    pytest.fail("it must not get this far")
+
+
+@pytest.mark.parametrize("out", ["/proc", "link", "link/below", "x" * 300, "file", "mine"])
+def test_an_out_that_cannot_be_used_is_refused_before_the_work(capsys, tmp_path, monkeypatch, out):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(experiments()["intro"].module(), "run", _no_work)
+    (tmp_path / "link").symlink_to(tmp_path / "absent")
+    (tmp_path / "file").touch()
+    (tmp_path / "mine" / "intro").mkdir(parents=True)
+    (tmp_path / "mine" / "intro" / "config.json").write_text('{"model_type": "bert"}')
+    _refused(["run", "intro", "--out", out], capsys, "choose another --out")
+    assert _names(tmp_path) == ["file", "link", "mine"]
+
+
+@pytest.mark.parametrize("out", ["x[/]", "line\nline[red]", "\udcff"])
+def test_an_out_of_any_name_is_told_as_it_is(ran, capsys, tmp_path, monkeypatch, out):
+    data = store.load(ran[0])
+    monkeypatch.setattr(experiments()["intro"].module(), "run", lambda config: data.copy())
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "intro", "--quick", "--out", out]) == 0
+    assert (
+        f"picture: {out.encode(errors='backslashreplace').decode()}/intro/figure.png\n"
+        in capsys.readouterr().out
+    )
+    assert os.listdir() == [Path(out).parts[0]]
+    store.load(Path(out) / "intro")
+
+
+def test_what_is_set_aside_is_told_in_one_line(ran, capsys, tmp_path, monkeypatch):
+    data = store.load(ran[0])
+    monkeypatch.setattr(experiments()["intro"].module(), "run", lambda config: data.copy())
+    shutil.copytree(ran[0], tmp_path / "intro")
+    (tmp_path / "intro" / "figure.png").write_text("annotated")
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert main(["run", "intro", "--quick", "--out", str(tmp_path)]) == 0
+    about, said = capsys.readouterr().err.splitlines(keepends=True)
+    assert re.fullmatch(r"intro: about \d+ s on two cores\n", about)
+    assert said == (
+        f"superpose: figure.png in {tmp_path / 'intro'} is not known to be as superpose wrote it, so it is kept, in "
+        f"{tmp_path / 'intro' / 'set-aside'}\n"
+    )
+
+
+def test_verify_names_each_damaged_file(ran, capsys, tmp_path):
+    shutil.copytree(ran[0], tmp_path / "results" / "intro")
+    shutil.copytree(ran[0], tmp_path / "results" / "other")
+    (tmp_path / "results" / "intro" / "notes.txt").write_text("mine")
+    (tmp_path / "results" / "thesis").mkdir()
+    for folder in ("results", "results/intro", "results/intro/data.zarr"):
+        assert main(["verify", str(tmp_path / folder)]) == 0
+        n = 2 if folder == "results" else 1
+        assert capsys.readouterr().out == f"{n} of {n} whole\n"
+    chunk = tmp_path / "results" / "intro" / "data.zarr" / "b" / "c" / "0" / "0" / "0"
+    chunk.write_bytes(b"0" + chunk.read_bytes()[1:])
+    (tmp_path / "results" / "intro" / "figure.svg").unlink()
+    assert main(["verify", str(tmp_path / "results")]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        f"{chunk}: damaged",
+        f"{tmp_path / 'results' / 'intro' / 'figure.svg'}: missing",
+        "1 of 2 whole",
+    ]
+    assert main(["verify", str(tmp_path / "results" / "intro" / "data.zarr")]) == 1
+    assert capsys.readouterr().out == f"{chunk}: damaged\n0 of 1 whole\n"
+    assert main(["verify", "--help"]) == 0
+    assert "exit status" in capsys.readouterr().out
+
+
+def test_a_terminal_that_knows_ascii_only_is_no_error(tmp_path):
+    ascii = {"PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "LC_ALL": "C"}
+    for args, status in ((["list"], 0), (["run", "\u2265"], 2), (["reproduce", "--help"], 0)):
+        done = subprocess.run([*COMMAND, *args], capture_output=True, env=os.environ | ascii)
+        assert (done.returncode, b"Traceback" in done.stderr) == (status, False), done.stderr
+        assert (done.stdout or done.stderr).isascii()
+
+
+def test_without_a_home_nothing_compiled_is_kept_and_all_else_works(monkeypatch):
+    monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    runs.keep_compiled()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
@@ -187,10 +285,11 @@ def test_a_full_disk_is_told_in_one_line_and_nothing_is_left(tmp_path):
 def test_ctrl_c_leaves_nothing(tmp_path):
     args = ["run", "intro", "--members", "500", "--out", str(tmp_path / "out")]  # half a minute
     running = subprocess.Popen([*COMMAND, *args], stderr=subprocess.PIPE, text=True)
-    time.sleep(6)
+    assert running.stderr.readline().startswith("intro: about ")  # the work begins
+    time.sleep(1)
     assert running.poll() is None, "it ended before it was interrupted"
     running.send_signal(signal.SIGINT)
     _, said = running.communicate(timeout=240)  # it may be compiling
     assert running.returncode == 130, said
-    assert said == "superpose: interrupted; nothing half-done was written\n"
+    assert said.endswith("superpose: interrupted; nothing half-done was written\n")
     assert _names(tmp_path) == []

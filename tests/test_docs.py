@@ -15,12 +15,12 @@ DOC = PACKAGE.parent / "docs" / "adding.md"
 
 def test_what_the_guide_adds_runs(tmp_path):
     shutil.copytree(PACKAGE, tmp_path / "superpose", ignore=shutil.ignore_patterns("__pycache__"))
-    blocks = re.findall(r"^```(\w+)\n(.*?)^```$", DOC.read_text(), re.DOTALL | re.MULTILINE)
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```$", DOC.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     assert [language for language, _ in blocks] == ["diff"] * 4 + ["python", "diff"]
     for language, block in blocks:
         if language == "python":
             path, _, code = block.partition("\n")
-            (tmp_path / path.removeprefix("# ")).write_text(code)
+            (tmp_path / path.removeprefix("# ")).write_text(code, encoding="utf-8")
         else:
             command = ["git", "apply", "--unidiff-zero", "-"]
             done = subprocess.run(command, input=block, capture_output=True, text=True, cwd=tmp_path)
@@ -29,7 +29,7 @@ def test_what_the_guide_adds_runs(tmp_path):
     command = [sys.executable, "-c", run, "run", "ring", "--quick"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
     assert done.returncode == 0, done.stderr
-    claims = json.loads((tmp_path / "results" / "ring" / "claims.json").read_text())
+    claims = json.loads((tmp_path / "results" / "ring" / "claims.json").read_text(encoding="utf-8"))
     assert [(claim["id"], claim["status"]) for claim in claims] == [
         ("neighbors", "holds"),
         ("around", "holds"),

@@ -5,6 +5,9 @@ import pytest
 import scipy.sparse
 
 from superpose.features import Anticorrelated, Correlated, Empirical, Independent
+from superpose.losses import Population, Sampled
+from superpose.models import ReluHidden
+from superpose.train import stack
 from superpose.values import Binary, Exponential, Gaussian, Uniform
 
 N = 100_000
@@ -171,11 +174,71 @@ def test_dense_and_sparse_data_give_the_same_samples():
     assert np.array_equal(dense.density, sparse.density)
 
 
-def test_sparse_data_stay_sparse():
+def test_large_sparse_data_stay_sparse():
     data = scipy.sparse.random_array((1000, 5000), density=1e-3, rng=np.random.default_rng(0))
     features = Empirical(data)
+    assert features.dense is None
     assert features.index.size < 0.01 * 1000 * 5000
     assert features.entry.shape == features.index.shape
+
+
+def test_rows_of_large_sparse_data_come_back(monkeypatch):
+    monkeypatch.setattr("superpose.features._DENSE", 0)
+    features = Empirical(scipy.sparse.coo_array(DATA))
+    assert features.index.shape == (4, 2)
+    np.testing.assert_array_equal(features.rows(jnp.arange(4)), DATA)
+    np.testing.assert_array_equal(_sample(features, n=50), _sample(Empirical(DATA), n=50))
+    assert features.density.tolist() == [0.5, 1.0, 0.0]
+
+
+def _matrices(count, rows=20):
+    """Random matrices of one shape, from empty to full."""
+    rng = np.random.default_rng(0)
+    shares = np.linspace(0, 1, count)
+    return [rng.normal(size=(rows, 6)) * (rng.uniform(size=(rows, 6)) < share) for share in shares]
+
+
+def test_laws_of_data_of_one_shape_stack_whatever_the_data_are():
+    matrices = _matrices(30)
+    laws = [
+        Empirical(data if at % 2 else scipy.sparse.csr_array(data), importance=at)
+        for at, data in enumerate(matrices)
+    ]
+    together = jax.tree.map(lambda *leaves: jnp.stack(leaves), *laws)
+    drawn = jax.vmap(lambda law: law.sample(jax.random.key(0), 8))(together)
+    for at in range(0, 30, 7):
+        np.testing.assert_array_equal(drawn[at], laws[at].sample(jax.random.key(0), 8))
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_laws_of_data_of_other_sizes_stack(dense, monkeypatch):
+    monkeypatch.setattr("superpose.features._DENSE", 2**22 if dense else 0)
+    matrices = [data[: 5 + at] for at, data in enumerate(_matrices(6))]
+    laws = [Empirical(scipy.sparse.csr_array(data)) for data in matrices]
+    together = stack([Sampled(law, 64) for law in laws])
+    assert together.features.n_rows.tolist() == [5, 6, 7, 8, 9, 10]
+    drawn = jax.vmap(lambda loss: loss.features.sample(jax.random.key(0), 64))(together)
+    model = ReluHidden.init(6, 3, key=0)
+    exact = jax.vmap(lambda law: Population(law)(model))(together.features)
+    for at, law in enumerate(laws):
+        np.testing.assert_array_equal(drawn[at], law.sample(jax.random.key(0), 64))
+        np.testing.assert_allclose(exact[at], Population(law)(model), rtol=1e-12)
+    # Filled up far beyond a block of the exact loss, with rows that count nothing.
+    assert float(Population(laws[5].filled(10_000, 6))(model)) == pytest.approx(float(exact[5]), rel=1e-12)
+
+
+def test_what_is_of_another_kind_or_size_does_not_stack():
+    for others in (
+        [Independent(0.1, n_features=2), Independent(0.1, n_features=3)],
+        [Independent(0.1, n_features=2), Correlated(0.1, (2,))],
+        [Independent(0.1, n_features=2), Independent(0.1, value=Uniform(-1, 1), n_features=2)],
+        [Empirical(np.eye(2)), Empirical(np.eye(3))],
+        [Empirical(np.eye(2)), Independent(0.1, n_features=2)],
+    ):
+        with pytest.raises(ValueError, match="must be of one kind and one size to stack"):
+            stack(others)
+    with pytest.raises(ValueError, match="at least one"):
+        stack([])
 
 
 def test_duplicate_entries_of_a_sparse_matrix_add_up_and_stored_zeros_do_not_count():

@@ -7,9 +7,10 @@ import superpose
 
 FOLDER = Path(superpose.__file__).parent
 ORDER = [
-    {"progress"}, {"values"}, {"features"}, {"models"}, {"exact"}, {"losses"}, {"train"}, {"polytopes"}, {"theory"},
+    {"progress", "memory"}, {"draws", "inputs"}, {"values"}, {"features"}, {"models"}, {"exact"}, {"losses"}, {"train"},
+    {"polytopes"}, {"theory"},
     {"measures"}, {"dictionaries", "notebook"}, {"sweep"}, {"store"}, {"claims"},
-    {"plot"}, {"experiments"}, {"report"}, {"runs"}, {"cli"},
+    {"fonts"}, {"plot"}, {"experiments"}, {"report"}, {"runs"}, {"interactive"}, {"cli"},
 ]  # fmt: skip
 PLACE = {module: place for place, modules in enumerate(ORDER) for module in modules}
 
@@ -34,7 +35,7 @@ def test_imports_point_one_way():
         if module == "__init__":
             continue
         assert module in PLACE, f"{module} has no place in ORDER"
-        for other in _imported(ast.parse(path.read_text())):
+        for other in _imported(ast.parse(path.read_text(encoding="utf-8"))):
             assert other in PLACE, f"{path.name} imports superpose.{other}, which has no place in ORDER"
             within = other == module != "experiments"  # a folder's own files; experiments share nothing
             if PLACE[other] >= PLACE[module] and not within:
@@ -43,7 +44,8 @@ def test_imports_point_one_way():
 
 
 def test_measures_need_no_models():
-    assert set(_imported(ast.parse((FOLDER / "measures.py").read_text()))) <= {"polytopes"}
+    tree = ast.parse((FOLDER / "measures.py").read_text(encoding="utf-8"))
+    assert set(_imported(tree)) <= {"inputs", "polytopes"}
 
 
 def test_the_command_answers_without_jax():
@@ -60,5 +62,6 @@ def test_the_command_answers_without_jax():
 
 
 def test_every_public_module_is_there():
-    for name in superpose.__all__:
+    for name in superpose._modules:
         assert getattr(superpose, name).__name__ == f"superpose.{name}"
+    assert {*superpose._modules, "run"} == {*superpose.__all__} <= {*dir(superpose)}

@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 
 from superpose.measures import (
+    asymmetric_motifs,
     basis_alignment,
     cosines,
     decomposability,
@@ -283,6 +284,22 @@ def test_a_slow_change_is_no_jump():
     assert len(jumps(values, STEPS, 0.9 * np.log(1.25))) > 10
     assert jumps(values, STEPS, 1.001 * np.log(2), factor=2.0).shape == (0, 2)
     assert len(jumps(values, STEPS, 0.9 * np.log(2), factor=2.0)) > 5
+
+
+def test_the_limits_of_jumps_and_plateaus_are_as_told():
+    # `more than` the size, and `at most` or `at least` the factor.
+    steps = np.array([4, 5])
+    assert jumps(np.array([0.0, 1.0]), steps, 0.5, factor=1.25).tolist() == [[0, 1]]
+    assert jumps(np.array([0.0, 1.0]), steps, 1.0, factor=1.25).tolist() == []
+    assert plateaus(np.ones(2), steps, factor=1.25).tolist() == [[0, 1]]
+    assert plateaus(np.array([1.0, 1.5]), steps, ratio=1.5, factor=1.25).tolist() == [[0, 1]]
+
+
+def test_a_neuron_that_adds_as_much_to_a_as_to_b_is_no_asymmetric_motif():
+    W, W_out = np.array([[2.0, -0.5], [1.0, 0.0]]), np.array([[1.0, 0.0], [2.0, -4.0]])
+    assert len(asymmetric_motifs(W, W_out)) == 1
+    W_out[0, 0] = 1.01
+    assert len(asymmetric_motifs(W, W_out)) == 0
 
 
 def _within(pairs, steps):

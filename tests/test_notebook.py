@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from superpose import notebook, sweep
+from superpose.draws import stream
 from superpose.features import Independent
 from superpose.train import ensemble, fit, member_keys
 
@@ -60,7 +61,7 @@ def test_three_steps_are_those_of_adamw_in_numpy(rate):
         weights = [np.asarray(models.W[i], np.float64), np.asarray(models.b[i], np.float64)]
         mean, square = [0.0, 0.0], [0.0, 0.0]
         for step in range(3):
-            key = jax.random.fold_in(member_keys(KEY, 2)[i], step)
+            key = jax.random.fold_in(stream(member_keys(KEY, 2)[i], "draws of training"), step)
             x = np.asarray(world.sample(key, batch), np.float64)
             scale = 0.01 * float(notebook.rates[rate](step, 3))
             for at, slope in enumerate(_gradient(*weights, x, importance)):

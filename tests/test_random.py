@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from superpose.features import _bits, _uniform
+from superpose.draws import bits, uniform
 
 STEPS, SHAPE = 256, (8, 1024)
 FAR = 1e-6  # a p-value that no test below should fall under
@@ -31,7 +31,7 @@ KEYS = {  # keys that may come one after the other
 def words(request):
     """One row for each key."""
     keys = jax.vmap(KEYS[request.param])(jnp.arange(STEPS, dtype=jnp.uint32))
-    return np.asarray(jax.jit(jax.vmap(lambda key: _bits(key, SHAPE)))(keys)).reshape(STEPS, -1)
+    return np.asarray(jax.jit(jax.vmap(lambda key: bits(key, SHAPE)))(keys)).reshape(STEPS, -1)
 
 
 def _assert_uniform(counts):
@@ -103,16 +103,16 @@ def test_runs_up_have_their_lengths(words):
 
 def test_words_repeat_as_often_as_they_should(words):
     # Birthdays: of n words, about n^2 / 2^33 pairs are equal, a Poisson number. With one key too.
-    alone = np.asarray(jax.jit(lambda key: _bits(key, (1 << 21,)))(jax.random.key(5)))
+    alone = np.asarray(jax.jit(lambda key: bits(key, (1 << 21,)))(jax.random.key(5)))
     for some in (words.ravel(), alone):
         expected = some.size**2 / 2**33
         repeats = some.size - len(np.unique(some))
         assert abs(repeats - expected) <= 5 * np.sqrt(expected)
 
 
-def test_each_bit_of_the_key_changes_half_of_the_bits():
+def test_each_bit_of_the_key_changes_half_of_thebits():
     base = np.array([0x12345678, 0x9ABCDEF0], np.uint32)
-    draw = jax.jit(lambda data: _bits(jax.random.wrap_key_data(data), (4096,)))
+    draw = jax.jit(lambda data: bits(jax.random.wrap_key_data(data), (4096,)))
     words = np.asarray(draw(base))
     for bit in range(64):
         other = base.copy()
@@ -122,20 +122,20 @@ def test_each_bit_of_the_key_changes_half_of_the_bits():
 
 def test_the_words_depend_on_the_key_alone():
     keys = jax.random.split(jax.random.key(3), 5)
-    together = jax.vmap(lambda key: _bits(key, (3, 7)))(keys)
+    together = jax.vmap(lambda key: bits(key, (3, 7)))(keys)
     for key, words in zip(keys, together, strict=True):
-        np.testing.assert_array_equal(words, _bits(key, (3, 7)))
+        np.testing.assert_array_equal(words, bits(key, (3, 7)))
 
 
 @pytest.mark.parametrize("kind", ["threefry2x32", "rbg"])
 def test_every_kind_of_key_will_do(kind):
     keys = jax.random.split(jax.random.key(0, impl=kind), 2)
-    a, b = (np.asarray(_bits(key, (4096,))) for key in keys)
+    a, b = (np.asarray(bits(key, (4096,))) for key in keys)
     _assert_fair(a)
     _assert_fair(a ^ b)
 
 
 def test_uniform_numbers_are_uniform(words):
-    u = np.asarray(_uniform(jax.random.key(2), (1 << 18,)), np.float64)
+    u = np.asarray(uniform(jax.random.key(2), (1 << 18,)), np.float64)
     assert 0 < u.min() <= u.max() <= 1
     assert scipy.stats.kstest(u, "uniform").pvalue > FAR

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 
 from superpose import report, runs, store
-from superpose.claims import Claim, at_least, checked
+from superpose.claims import Claim, Claims, at_least
 from superpose.experiments import Experiment, experiments
 
 ALL = list(experiments())
@@ -33,7 +34,7 @@ def folder(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def told(folder):
-    return json.loads((folder / "report.json").read_text())
+    return json.loads((folder / "report.json").read_text(encoding="utf-8"))
 
 
 def _data(folder, name):
@@ -116,7 +117,7 @@ class _Page(HTMLParser):
 
 
 def test_the_page_needs_no_other_file_and_its_links_lead_somewhere(folder, told):
-    text = (folder / "index.html").read_text()
+    text = (folder / "index.html").read_text(encoding="utf-8")
     page = _Page(text)
     assert len(set(page.ids)) == len(page.ids)
     assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
@@ -186,7 +187,7 @@ def three(tmp_path, monkeypatch):
         _experiment(tmp_path, monkeypatch, "last_made", "pass"),
     ]
     monkeypatch.setattr(runs, "experiments", lambda: {each.name: each for each in made})
-    return lambda: (tmp_path / "ran").read_text().split()
+    return lambda: (tmp_path / "ran").read_text(encoding="utf-8").split()
 
 
 def test_one_that_fails_does_not_stop_the_others(three, tmp_path):
@@ -196,7 +197,7 @@ def test_one_that_fails_does_not_stop_the_others(three, tmp_path):
     (broken,) = made.failed
     assert broken.error.startswith("ValueError: no <such> thing")
     assert broken.command == "superpose run broken_made"
-    page = (tmp_path / "report" / "index.html").read_text()
+    page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
     assert "no &lt;such&gt; thing" in page
     assert "superpose run broken_made" in page
 
@@ -222,7 +223,7 @@ def test_other_settings_and_force_run_again(three, tmp_path):
 def test_changed_code_runs_again(three, tmp_path, monkeypatch):
     runs.reproduce(tmp_path / "report", only=["first_made"])
     (each,) = [each for name, each in runs.experiments().items() if name == "first_made"]
-    each.path.write_text(each.path.read_text() + "\n# changed\n")
+    each.path.write_text(each.path.read_text(encoding="utf-8") + "\n# changed\n")
     runs.reproduce(tmp_path / "report", only=["first_made"])
     assert three() == ["first_made"] * 2
 
@@ -235,6 +236,117 @@ def test_changed_drawing_only_draws_again(three, tmp_path, monkeypatch):
     runs.reproduce(tmp_path / "report", only=["first_made"])
     assert three() == ["first_made"]
     assert figure.read_bytes().startswith(b"\x89PNG")
+
+
+def _cut(path):
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+@pytest.mark.parametrize(
+    ("harm", "name", "said"),
+    [
+        (Path.unlink, "claims.json", "missing; to draw again"),
+        (Path.unlink, "notes.json", "missing; to draw again"),
+        (Path.unlink, "figure.svg", "missing; to draw again"),
+        (Path.unlink, "config.json", "missing; to draw again"),
+        (Path.unlink, store.MANIFEST, ""),
+        (_cut, "claims.json", "damaged; to draw again"),
+        (_cut, "config.json", "damaged; to draw again"),
+        (_cut, "figure.png", "damaged; to draw again"),
+        (_cut, store.MANIFEST, ""),
+        (_cut, "data.zarr/x/c/0", "damaged; to run again"),
+        (Path.unlink, "data.zarr/x/c/0", "missing; to run again"),
+        (Path.unlink, "data.zarr/zarr.json", "missing; to run again"),
+        (_cut, "data.zarr/x/zarr.json", "damaged; to run again"),
+        (shutil.rmtree, "data.zarr", "missing; to run again"),
+        (shutil.rmtree, "", ""),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*set-aside")
+def test_what_is_damaged_is_said_and_made_again(three, tmp_path, capsys, harm, name, said):
+    before = runs.reproduce(tmp_path / "report", only=["first_made"])
+    place = tmp_path / "report" / "results" / "first_made"
+    (place / "mine.txt").write_text("mine")
+    capsys.readouterr()
+    harm(place / name)
+    told = runs.reproduce(tmp_path / "report", only=["first_made"])
+    again = "to run again" in said or not name
+    assert three() == ["first_made"] * (1 + again)
+    assert said in capsys.readouterr().err
+    assert told.score == before.score
+    assert not store.faults(place)
+    assert all(not each.faults for each in store.verified(tmp_path / "report"))
+    assert (place / "mine.txt").exists() == bool(name)
+    assert told.results[0].picture("figure.svg")
+    runs.reproduce(tmp_path / "report", only=["first_made"])
+    assert three() == ["first_made"] * (1 + again)
+
+
+def test_verify_misses_a_result_that_is_on_the_page(three, tmp_path):
+    runs.reproduce(tmp_path / "report", only=["first_made", "last_made"])
+    assert [each.path.name for each in store.verified(tmp_path)] == ["report", "first_made", "last_made"]
+    shutil.rmtree(tmp_path / "report" / "results" / "last_made")
+    page, first = store.verified(tmp_path / "report")
+    assert page.faults == {"results/last_made": "missing"}
+    assert not first.faults
+
+
+def test_a_damaged_result_that_nobody_asked_for_is_said_and_left_out(three, tmp_path, capsys):
+    runs.reproduce(tmp_path / "report", only=["first_made", "last_made"])
+    (tmp_path / "report" / "results" / "last_made" / "data.zarr" / "x" / "c" / "0").unlink()
+    told = runs.reproduce(tmp_path / "report", only=["first_made"])
+    assert [each.experiment.name for each in told.results] == ["first_made"]
+    assert "last_made: " in capsys.readouterr().err
+    assert three() == ["first_made", "last_made"]
+
+
+def test_a_project_with_pages_of_its_own_is_refused_before_the_work(three, tmp_path):
+    for name in ("index.html", "report.json", store.MANIFEST):
+        (tmp_path / name / "results").mkdir(parents=True)
+        (tmp_path / name / name).write_text("mine")
+        with pytest.raises(FileExistsError, match=f"{name} .*move it away"):
+            runs.reproduce(tmp_path / name, only=["first_made"])
+        assert (tmp_path / name / name).read_text(encoding="utf-8") == "mine"
+    (tmp_path / "r" / "results" / "last_made").mkdir(parents=True)
+    (tmp_path / "r" / "results" / "last_made" / "thesis.tex").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"last_made holds something that superpose did not write"):
+        runs.reproduce(tmp_path / "r", only=["first_made", "last_made"])
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_page_that_was_edited_is_kept_and_one_that_appears_meanwhile_stays(three, tmp_path, monkeypatch):
+    folder = tmp_path / "report"
+    runs.reproduce(folder, only=["first_made"])
+    (folder / "index.html").write_text("edited")
+    (folder / "mine.html").write_text("mine")
+    with pytest.warns(
+        UserWarning,
+        match=r"index.html in .* is not known to be as superpose wrote it, so it is kept, at .*set-aside",
+    ):
+        runs.reproduce(folder, only=["first_made"])
+    assert (folder / "set-aside" / "index.html").read_text(encoding="utf-8") == "edited"
+    assert (folder / "mine.html").read_text(encoding="utf-8") == "mine"
+    assert "first_made" in (folder / "index.html").read_text(encoding="utf-8")
+
+    def meddle(make, experiment, config, place):
+        (tmp_path / "new" / "index.html").write_text("mine")
+        return report.failed(experiment, config, "no work")
+
+    monkeypatch.setattr(runs, "_attempt", meddle)
+    with pytest.raises(FileExistsError, match=r"index.html was not written by superpose"):
+        runs.reproduce(tmp_path / "new", only=["first_made"])
+    assert (tmp_path / "new" / "index.html").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_report_of_an_older_version_is_gone_on_with(three, tmp_path):
+    folder = tmp_path / "report"
+    runs.reproduce(folder, only=["first_made"])
+    for manifest in folder.rglob(store.MANIFEST):
+        manifest.unlink()
+    with pytest.warns(UserWarning, match="set-aside"):
+        runs.reproduce(folder, only=["first_made"])
+    assert sorted(os.listdir(folder)) == ["index.html", "report.json", "results", "set-aside", store.MANIFEST]
+    assert sorted(os.listdir(folder / "set-aside")) == ["index.html", "report.json"]
 
 
 def test_a_half_written_page_never_takes_the_place_of_a_whole_one(three, tmp_path, monkeypatch):
@@ -251,7 +363,9 @@ def test_a_half_written_page_never_takes_the_place_of_a_whole_one(three, tmp_pat
 
 def test_what_the_small_version_cannot_tell_is_open(three, tmp_path):
     def changed(path):
-        path.write_text(path.read_text().replace('basis="this test"', 'basis="this test", quick=False'))
+        path.write_text(
+            path.read_text(encoding="utf-8").replace('basis="this test"', 'basis="this test", quick=False')
+        )
 
     changed(runs.experiments()["last_made"].path)
     only = ["first_made", "last_made"]
@@ -265,7 +379,7 @@ def test_a_claim_that_is_contradicted_is_not_a_failure(claims, status):
     told = Claim(
         "paper", "so it is not", "there", at_least(3), 2, basis="the paper", instead="exact" * claims
     )
-    assert [claim.status for claim in checked([told, exact])] == [status, "holds"]
+    assert [claim.status for claim in Claims([told, exact])] == [status, "holds"]
 
 
 RUN = """

@@ -1,12 +1,14 @@
 import json
 import random
+import unicodedata
 
 import numpy as np
 import pytest
 import xarray as xr
 
+import superpose
 from superpose import plot, store
-from superpose.claims import Claim, checked
+from superpose.claims import Claim, Claims
 from superpose.experiments import text
 from superpose.experiments.text import Config
 
@@ -14,8 +16,13 @@ SMALL = {"n_words": 30, "n_hidden": (2, 3, 6), "members": 2, "steps": 300, "batc
 
 
 @pytest.fixture(scope="module")
-def data() -> xr.Dataset:
-    return text.run(Config(**SMALL))
+def ran():
+    return superpose.run("text", **SMALL)
+
+
+@pytest.fixture(scope="module")
+def data(ran) -> xr.Dataset:
+    return ran.data
 
 
 def write(path, content: str | bytes) -> tuple[str]:
@@ -41,6 +48,45 @@ def test_windows_stay_within_a_file(tmp_path):
     assert config.windows == [["red", "blue"], ["blue", "red"], ["green", "yellow"]]
     assert config.words == ["blue", "red"]
     assert config.bags().tolist() == [[1, 1], [1, 1], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("물이 산, 물! 산은 물; 산", ["물", "산"]),  # a syllable can be a word
+        (unicodedata.normalize("NFD", "바다 하늘 바다 하늘"), ["바다", "하늘"]),
+        ("鱼 大海 鱼 大海", ["大海", "鱼"]),
+        ("हिन्दी किताब हिन्दी किताब", ["किताब", "हिन्दी"]),  # vowels are marks
+        ("می‌خواهم کتاب می‌خواهم کتاب", ["می‌خواهم", "کتاب"]),  # joined by a character without width
+        ("ΛΌΓΟΣ φως λόγος φως", ["λόγος", "φως"]),
+        ("Ｆｕｌｌ wi­dth full width", ["full", "width"]),
+    ],
+)
+def test_words_of_any_language(content, words, tmp_path):
+    config = Config(write(tmp_path / "text", content), window=2, n_words=2, n_hidden=(1,))
+    assert config.words == words
+
+
+def test_stop_words_of_ones_own(tmp_path):
+    files, stop = write(tmp_path / "a", "und das Meer und das Land"), write(tmp_path / "stop", "und\nDAS")
+    assert Config(files, stop, window=3, n_words=2, n_hidden=(1,)).words == ["land", "meer"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["床前明月光，疑是地上霜。举头望明月，低头思故乡。", "吾輩は猫である。名前はまだ無い。", "ฉันกินข้าวที่บ้าน"],
+)
+def test_text_without_spaces_is_refused_in_one_line(content, tmp_path):
+    with pytest.raises(ValueError, match="has no spaces between its words; put them there first") as error:
+        Config(write(tmp_path / "text", content), window=2, n_words=2, n_hidden=(1,))
+    assert "\n" not in str(error.value)
+
+
+def test_the_words_of_the_figure_are_named_in_the_notes(ran):
+    *_, note = ran.notes
+    named = set(note.removeprefix("The words in the figure: ").removesuffix(".").split(", "))
+    assert named <= {f"\u2068{word}\u2069" for word in ran.config.words}
+    assert 22 <= len(named) <= 30
 
 
 def test_default_text_has_content_words_by_frequency():
@@ -91,17 +137,22 @@ def test_runs_saves_and_draws(data, tmp_path):
         text.figure(loaded).savefig(tmp_path / "figure.png")
 
 
-@pytest.mark.parametrize("n_hidden", [(2,), (3, 5), (1, 4)])
-def test_draws_whatever_the_sizes(n_hidden, tmp_path):
-    data = text.run(Config(**SMALL | {"n_hidden": n_hidden, "n_words": 6, "steps": 20}))
-    with plot.style():
-        text.figure(data).savefig(tmp_path / "figure.png")
-    assert all(isinstance(claim, Claim) for claim in text.claims(data))
+@pytest.mark.parametrize("places", [[0], [1, 2], [2]])
+def test_draws_whatever_the_sizes(places, data, tmp_path):
+    some = data.isel(n_hidden=places)
+    text.figure(some).savefig(tmp_path / "figure.png")
+    assert all(isinstance(claim, Claim) for claim in text.claims(some))
+
+
+def test_draws_models_of_one_dimension(data, tmp_path):
+    one = data.isel(n_hidden=[0], hidden=[0]).assign_coords(n_hidden=[1])
+    text.figure(one).savefig(tmp_path / "figure.png")
+    assert len(text.notes(one)) == 2
 
 
 def test_claims_are_statements_with_what_was_measured(data):
     claims = text.claims(data)
-    assert len(checked(claims)) == 10
+    assert len(Claims(claims)) == 10
     for claim in claims:
         assert type(claim.holds) is bool
         assert claim.place == "ours"

@@ -11,6 +11,7 @@ import optax
 import pytest
 
 from superpose import theory
+from superpose.draws import stream
 from superpose.features import Independent
 from superpose.losses import Population, Sampled
 from superpose.models import Linear, ReluOutput
@@ -31,6 +32,11 @@ def _fit(members, **choices):
     """The members at these places, trained with their own keys."""
     choices = {"steps": STEPS, **choices}
     return fit(_models(members), SAMPLED, key=member_keys(KEY, members), **choices)
+
+
+def _draw(own, step):
+    """The key that a member draws with at a step."""
+    return jax.random.fold_in(stream(own, "draws of training"), step)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +92,7 @@ def test_history_is_the_mean_loss_of_windows_that_end_at_steps(seven):
 def test_first_loss_is_that_of_the_initial_model():
     result = _fit([2], window=1, steps=2)
     model, own = member(_models([2]), 0), member_keys(KEY, [2])[0]
-    np.testing.assert_allclose(result.history[0, 0], SAMPLED(model, jax.random.fold_in(own, 0)), rtol=1e-5)
+    np.testing.assert_allclose(result.history[0, 0], SAMPLED(model, _draw(own, 0)), rtol=1e-5)
 
 
 def test_snapshots_are_the_models_after_those_steps(seven):
@@ -121,7 +127,7 @@ def test_the_optimizer_is_the_one_given():
     # One step of gradient descent, by hand.
     models, key = _models([0]), member_keys(KEY, [0])
     moved = fit(models, SAMPLED, steps=1, key=key, optimizer=optax.sgd(0.5)).models
-    slope = jax.grad(lambda model: SAMPLED(model, jax.random.fold_in(key[0], 0)))(member(models, 0))
+    slope = jax.grad(lambda model: SAMPLED(model, _draw(key[0], 0)))(member(models, 0))
     np.testing.assert_allclose(moved.W[0], models.W[0] - 0.5 * slope.W, rtol=1e-4, atol=1e-6)
 
 

@@ -6,10 +6,13 @@ Each file has
 - `ORDER`, its place among the others, which is the paper's; `PLACE`, its section in the paper;
   `TAKES`, its seconds on two cores; `QUICK`, the settings of its small version;
 - `Config`, a frozen dataclass with a `seed`: a setting is a field, its docstring the help;
+  optionally its property `cost`, a `sweep.Cost`: from it follow how long a run takes and whether it fits into memory;
 - `run(config) -> Dataset`: all the work;
 - `figure(dataset) -> Figure`, `claims(dataset) -> list[Claim]`, and `notes(dataset) -> list[str]`: what
   was chosen where the paper is silent, and how much depends on it;
 - optionally `animation(dataset) -> Animation`.
+
+`@plot.style()` and `@as_claims` make figures and claims show themselves in notebooks as on the page.
 """
 
 import ast
@@ -32,6 +35,13 @@ class Experiment:
     seconds: int
     quick: dict[str, Any]
 
+    def expected(self, config) -> float:
+        """Seconds that a run with these settings takes on two cores, about."""
+        begins = min(3.0, self.seconds / 2)  # to import, and to load what is compiled
+        usual = type(config)()
+        more = config.cost.seconds / usual.cost.seconds if hasattr(config, "cost") else 1.0
+        return begins + (self.seconds - begins) * more
+
     def module(self) -> ModuleType:
         return import_module(f"superpose.experiments.{self.path.stem}")
 
@@ -40,7 +50,7 @@ def experiments() -> dict[str, Experiment]:
     """The experiments by name, in the order of the paper."""
     found = []
     for path in Path(__file__).parent.glob("[a-z]*.py"):
-        tree = ast.parse(path.read_text())
+        tree = ast.parse(path.read_bytes())
         said = {
             node.targets[0].id: ast.literal_eval(node.value)
             for node in tree.body

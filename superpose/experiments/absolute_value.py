@@ -18,8 +18,8 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from superpose import measures, plot, sweep, theory
-from superpose.claims import Claim, at_least, at_most, between, exactly
+from superpose import draws, measures, plot, sweep, theory
+from superpose.claims import Claim, as_claims, at_least, at_most, between, exactly
 from superpose.features import Independent
 from superpose.losses import Sampled
 from superpose.models import Untied
@@ -59,6 +59,12 @@ class Config:
         sweep.check_shares(self, "decay")
 
     @property
+    def cost(self) -> sweep.Cost:
+        n, weights = self.n_features, 2 * self.n_features * self.n_hidden
+        models = len(DENSITIES) * self.members
+        return sweep.training(models, n, weights, self.steps, 512) + sweep.evaluating(models, 2**15 * n)
+
+    @property
     def importance(self) -> np.ndarray:
         return self.decay ** np.arange(self.n_features)
 
@@ -77,7 +83,7 @@ def run(config: Config) -> xr.Dataset:
 
 def _trained(importance, n_hidden, densities, members, steps, seed) -> xr.Dataset:
     n = len(importance)
-    key = jax.random.key(seed)
+    key = draws.key_of(seed)
     density, place = sweep.points(densities, range(members))
 
     def init(key):
@@ -99,10 +105,10 @@ def _trained(importance, n_hidden, densities, members, steps, seed) -> xr.Datase
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(rate, weight_decay=0.03))
     models = ensemble(init, members=place, key=key)
     models = fit(
-        models, losses(512), steps=steps, key=jax.random.split(key, len(density)), own_loss=True,
+        models, losses(512), steps=steps, key=key, own_loss=True,
         optimizer=optimizer, window=steps,
     ).models  # fmt: skip
-    common = jax.random.key(2)
+    common = draws.stream(key, "evaluation")
     loss = jax.jit(
         lambda models, losses: jax.lax.map(lambda both: both[1](both[0], common), (models, losses))
     )
@@ -136,6 +142,7 @@ def relative(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     return sweep.best(data).loss.values / zero, apart / zero
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(12, 13)
     top, bottom = fig.subfigures(2, 1, height_ratios=[1, 4.3])
@@ -222,6 +229,7 @@ def _small(axes, data):
 CHECK = "the paper's figure, as read for our checklist"
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     best = sweep.best(data)
     models = [_rescaled(W, W_out) for W, W_out in zip(best.W.values, best.W_out.values, strict=True)]

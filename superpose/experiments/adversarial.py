@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from scipy import stats
 
-from superpose import plot, sweep
-from superpose.claims import Claim, about, at_least, at_most
+from superpose import draws, plot, sweep
+from superpose.claims import Claim, about, as_claims, at_least, at_most
 from superpose.features import Independent
 from superpose.losses import Attacked, Sampled
 from superpose.models import ReluOutput
@@ -56,6 +56,12 @@ class Config:
             raise ValueError(f"budget must be positive, got {self.budget}")
         sweep.check_least(self, densities=3, budgets=3, members=1, steps=1, samples=1)
 
+    @property
+    def cost(self) -> sweep.Cost:
+        hardened = sweep.training(3 * self.budgets * self.members, HARDENED_N, 120, self.steps, 256)
+        attacked = sweep.evaluating(2 * N * self.densities, self.samples * N)
+        return sweep.training(self.densities * self.members, N, N * M, self.steps, 256) + hardened + attacked
+
 
 def run(config: Config) -> xr.Dataset:
     density = 20.0 ** -np.linspace(0, 1, config.densities)
@@ -86,7 +92,7 @@ def run(config: Config) -> xr.Dataset:
 
 
 def _trained(n, m, losses, place, config):
-    key = jax.random.key(config.seed)
+    key = draws.key_of(config.seed)
     models = ensemble(lambda key: ReluOutput.init(n, m, key=key), members=place, key=key)
     optimizer = optax.adam(optax.cosine_decay_schedule(0.01, config.steps))
     return fit(models, losses, own_loss=True, steps=config.steps, key=key, optimizer=optimizer)
@@ -110,7 +116,7 @@ def _harm(W, b, density, config) -> dict:
 
     Also the mean square of the attack's length, which is what it adds where one output is moved by it.
     """
-    key = jax.random.key(config.seed + 1)
+    key = draws.stream(config.seed, "harm")
 
     def one(each):
         model, p = each
@@ -131,7 +137,7 @@ def _harm(W, b, density, config) -> dict:
 
 def _clean(W, b, config) -> np.ndarray:
     """The loss without an attack of the models that were trained under attacks."""
-    key = jax.random.key(config.seed + 2)
+    key = draws.stream(config.seed, "loss without an attack")
 
     def loss(model, p):
         return Sampled(Independent(p, n_features=HARDENED_N), config.samples)(model, key)
@@ -166,6 +172,7 @@ def removed(data: xr.Dataset) -> np.ndarray:
     return np.array(found)
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(11, 7.6)
     ((above, against), (below, hardened)) = fig.subplots(2, 2)
@@ -206,6 +213,7 @@ def figure(data: xr.Dataset) -> Figure:
     return fig
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     features, harm = per_dimension(data.W.values), vulnerability(data)
     model, sample = (harm.sel(choice=choice).values for choice in CHOICES)

@@ -7,13 +7,12 @@ dimensions are reconstructed perfectly: no other arrangement can do that.
 
 from dataclasses import dataclass
 
-import jax
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import measures, plot, sweep, theory
-from superpose.claims import Claim, about, between
+from superpose import draws, measures, plot, sweep, theory
+from superpose.claims import Claim, about, as_claims, between
 from superpose.features import Anticorrelated
 from superpose.losses import Population
 from superpose.models import ReluOutput
@@ -37,10 +36,14 @@ class Config:
         sweep.check_least(self, members=1)
         sweep.check_shares(self, "densities")
 
+    @property
+    def cost(self) -> sweep.Cost:
+        return sweep.minimizing(len(self.densities) * self.members, weights=12)
+
 
 def run(config: Config) -> xr.Dataset:
     density, member = sweep.points(config.densities, range(config.members))
-    key = jax.random.key(config.seed)
+    key = draws.key_of(config.seed)
     models = ensemble(lambda key: ReluOutput.init(4, 2, key=key), members=member, key=key)
     losses = sweep.each(lambda density: Population(Anticorrelated(density, (2, 2))), density)
     found = minimize(models, losses, own_loss=True)
@@ -53,6 +56,7 @@ PERFECT = 1e-5
 """A loss below this is 0 but for rounding and where the search ends."""
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     best, n = sweep.best(data), data.sizes["density"]
     fig = plot.figure(1.75 * (n + 1), 2.65)
@@ -74,6 +78,7 @@ def figure(data: xr.Dataset) -> Figure:
 EXACT = "the exact optimum, best of many starts"
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     best = sweep.best(data)
     norms = sweep.over_models(measures.norms, best.W, "feature")

@@ -16,8 +16,8 @@ import xarray as xr
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from superpose import measures, plot, sweep, theory
-from superpose.claims import Claim, about, at_least, at_most
+from superpose import draws, measures, plot, sweep, theory
+from superpose.claims import Claim, about, as_claims, at_least, at_most
 from superpose.features import Independent
 from superpose.losses import Sampled
 from superpose.models import Untied
@@ -50,9 +50,13 @@ class Config:
     def __post_init__(self):
         sweep.check_least(self, members=1, steps=1)
 
+    @property
+    def cost(self) -> sweep.Cost:
+        return sweep.training(self.members, FEATURES, 2 * FEATURES * HIDDEN, self.steps, 256)
+
 
 def run(config: Config) -> xr.Dataset:
-    key = jax.random.key(config.seed)
+    key = draws.key_of(config.seed)
     world = Independent(DENSITY, IMPORTANCE, Uniform(-1, 1))
     models = ensemble(
         lambda key: Untied.init(FEATURES, HIDDEN, key=key, hidden_activation="relu"),
@@ -64,7 +68,8 @@ def run(config: Config) -> xr.Dataset:
         optimizer=optax.adam(optax.cosine_decay_schedule(1e-2, config.steps)), window=config.steps,
     ).models  # fmt: skip
     common = Sampled(world, batch=2**15, target="abs", stratified=True)
-    loss = jax.lax.map(lambda model: common(model, jax.random.key(1)), models)
+    evaluation = draws.stream(key, "evaluation")
+    loss = jax.lax.map(lambda model: common(model, evaluation), models)
     data = sweep.dataset(models, loss, grid={"member": range(config.members)})
     found = [
         (at, *motif)
@@ -72,7 +77,7 @@ def run(config: Config) -> xr.Dataset:
         for motif in measures.asymmetric_motifs(data.W.values[at], data.W_out.values[at])
     ]
     places = np.array(found, int).reshape(-1, 5)
-    with_it, without = _ablated(data, places, world)
+    with_it, without = _ablated(data, places, world, draws.stream(key, "ablation"))
     line = np.linspace(-1, 1, 41)
     return data.assign(
         importance=("feature", IMPORTANCE),
@@ -88,9 +93,9 @@ def _outputs(W, W_out, b, x) -> Float[np.ndarray, "sample feature"]:
     return np.maximum(np.maximum(x @ W.T, 0) @ W_out.T + b, 0)
 
 
-def _ablated(data, motifs, world) -> tuple[np.ndarray, np.ndarray]:
+def _ablated(data, motifs, world, key) -> tuple[np.ndarray, np.ndarray]:
     """The loss where A is active with the neuron's sign, with the inhibitor and when it does not write to B."""
-    x = np.asarray(world.sample(jax.random.key(2), 2**14), float)
+    x = np.asarray(world.sample(key, 2**14), float)
     size = np.abs(
         np.asarray(Uniform(0, 1).quantile(jnp.linspace(0.5 / 2**14, 1 - 0.5 / 2**14, 2**14)), float)
     )
@@ -139,6 +144,7 @@ def _alone(data, place, which):
     return data.input.values, _outputs(W, W_out, bias, x), _outputs(W, without, bias, x), (a, b)
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(12, 7.6)
     top, bottom = fig.subfigures(2, 1)
@@ -238,6 +244,7 @@ def _network(ax, data, place):
 CHECK = "the paper's drawing of the motif"
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     count = np.bincount(data.motif.sel(part="member").values, minlength=data.sizes["member"])
     harm = (data.loss_without / data.loss_with).values
@@ -261,7 +268,7 @@ def claims(data: xr.Dataset) -> list[Claim]:
         ),
         Claim(
             "two", "There are models with two instances, as the one that the paper takes apart", PLACE,
-            at_least(2), count.max(), basis=CHECK, what="most in one model",
+            at_least(2), count.max(), basis=CHECK, what="most in one model", quick=False,
         ),
         Claim(
             "disturbs", "Without the inhibitor, A alone would push the output of B far up", PLACE,

@@ -14,8 +14,8 @@ import optax
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import measures, plot, sweep, theory
-from superpose.claims import Claim, about, at_least, at_most, exactly
+from superpose import draws, measures, plot, sweep, theory
+from superpose.claims import Claim, about, as_claims, at_least, at_most, exactly
 from superpose.features import Independent
 from superpose.losses import Population, Sampled
 from superpose.models import Linear, ReluOutput
@@ -24,7 +24,7 @@ from superpose.train import ensemble, fit
 ORDER = 3
 PLACE = "Basic Results"
 TAKES = 35
-QUICK = {"members": 2, "members_80": 1, "steps": 600, "linear_steps": 5000, "batch": 256}
+QUICK = {"members": 2, "members_80": 1, "steps": 600, "linear_steps": 7000, "batch": 256}
 
 DENSITIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 SIZES = {"20 in 5": (20, 5, 0.7), "80 in 20": (80, 20, 0.9)}
@@ -49,6 +49,12 @@ class Config:
         if not self.learning_rate > 0:
             raise ValueError(f"learning-rate must be positive, got {self.learning_rate}")
 
+    @property
+    def cost(self) -> sweep.Cost:
+        large = sweep.training(7 * self.members_80, 80, 1680, self.steps, self.batch)
+        linear = sweep.training(7, 80, 1680, self.linear_steps, 80)
+        return large + linear + sweep.training(7 * self.members, 20, 120, self.steps, self.batch)
+
 
 def run(config: Config) -> xr.Dataset:
     # ReLU models train on samples: with this many features the noise finds better minima than
@@ -67,12 +73,12 @@ def _trained(Model, size, members, loss, config, steps) -> xr.Dataset:
     importance = decay ** np.arange(n_features)
     grid = {"density": np.array(DENSITIES), "member": range(members)}
     density, member = sweep.points(*grid.values())
-    key = jax.random.key(config.seed)
+    key = draws.key_of(config.seed)
     trained = fit(
         ensemble(lambda key: Model.init(n_features, n_hidden, key=key), members=member, key=key),
         sweep.each(lambda density: loss(Independent(density, importance)), density),
         steps=steps,
-        key=jax.random.fold_in(key, 1),
+        key=key,
         own_loss=True,
         optimizer=optax.adam(optax.linear_schedule(config.learning_rate, 0.0, steps)),
     ).models
@@ -82,6 +88,7 @@ def _trained(Model, size, members, loss, config, steps) -> xr.Dataset:
     return data.assign(importance=("feature", importance))
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(13, 10.4)
     parts: Any = fig.subfigures(2, 1)
@@ -101,7 +108,7 @@ def figure(data: xr.Dataset) -> Figure:
             W, b = model.W.values, model.b.values
             plot.gram(top, W, b)
             plot.norm_bars(bottom, W)
-            top.set_title(title + f"{_count(W, 0.5)} stored", fontsize=9)
+            top.set_title(title + f"{_count(W, 0.5):g} stored", fontsize=9)
             bottom.set_xlabel("$\\|W_i\\|$")
         grams[0].set_ylabel("$W^T W$ and $b$")
         bars[0].set_ylabel("features, the most\nimportant on top")
@@ -114,10 +121,11 @@ def figure(data: xr.Dataset) -> Figure:
     return fig
 
 
-def _count(W, length) -> int:
-    return int(measures.n_represented(W, length))
+def _count(W, length) -> float:
+    return float(measures.n_represented(W, length))
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     counts = {"20 in 5": ((5, 7, 9, 10, 11, 12, 12), 1), "80 in 20": ((20, 26, 32, 41, 49), 3)}
     found = []

@@ -7,13 +7,12 @@ analysis, and both get the same direction, with length 1/sqrt(2).
 
 from dataclasses import dataclass
 
-import jax
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import measures, plot, sweep
-from superpose.claims import Bounds, Claim, about, at_least, at_most, exactly
+from superpose import draws, measures, plot, sweep
+from superpose.claims import Bounds, Claim, about, as_claims, at_least, at_most, exactly
 from superpose.features import Correlated
 from superpose.losses import Population
 from superpose.models import ReluOutput
@@ -39,11 +38,15 @@ class Config:
         sweep.check_least(self, cells=2, members=1)
         sweep.check_shares(self, "densities")
 
+    @property
+    def cost(self) -> sweep.Cost:
+        return sweep.minimizing((len(self.densities) + self.cells) * self.members, weights=18)
+
 
 def run(config: Config) -> xr.Dataset:
     densities = np.unique([*config.densities, *np.geomspace(0.02, 0.9, config.cells)])
     density, member = sweep.points(densities, range(config.members))
-    key = jax.random.key(config.seed)
+    key = draws.key_of(config.seed)
     models = ensemble(lambda key: ReluOutput.init(6, 2, key=key), members=member, key=key)
     losses = sweep.each(lambda density: Population(Correlated(density, (2, 2, 2))), density)
     found = minimize(models, losses, own_loss=True)
@@ -67,6 +70,7 @@ def _collapsed(best) -> tuple[np.ndarray, np.ndarray]:
     return np.where(norms.min(axis=1, keepdims=True) > 0.3, collapsed, np.nan), norms
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     best = sweep.best(data)
     collapsed, norms = _collapsed(best)
@@ -133,6 +137,7 @@ def figure(data: xr.Dataset) -> Figure:
 EXACT = "the exact optimum, best of many starts"
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     best = sweep.best(data)
     density = data.density.values

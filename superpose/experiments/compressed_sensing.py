@@ -14,8 +14,8 @@ import optax
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import measures, plot, sweep, theory
-from superpose.claims import Claim, about, at_least, at_most
+from superpose import draws, measures, plot, sweep, theory
+from superpose.claims import Claim, about, as_claims, at_least, at_most
 from superpose.features import Independent
 from superpose.losses import Sampled
 from superpose.models import ReluOutput
@@ -51,6 +51,12 @@ class Config:
         if not 1 <= min(self.dimensions) <= max(self.dimensions) <= self.features:
             raise ValueError(f"dimensions must be within 1..{self.features}, got {self.dimensions}")
         sweep.check_least(self, steps=1, widths=5)
+
+    @property
+    def cost(self) -> sweep.Cost:
+        n, tries = self.features, len(self.densities)
+        trained = [sweep.training(tries, n, n * m, self.steps, 256) for m in self.dimensions]
+        return sum(trained, sweep.evaluating(self.widths * len(LEVELS), 300**2, held=100))
 
 
 def run(config: Config) -> xr.Dataset:
@@ -89,7 +95,7 @@ def run(config: Config) -> xr.Dataset:
 
 def _learned(m, config) -> tuple[np.ndarray, np.ndarray]:
     """For each density how many features have a norm above 1/2, and the sum of all squared norms."""
-    p, key = np.array(config.densities), jax.random.key(config.seed)
+    p, key = np.array(config.densities), draws.key_of(config.seed)
     models = ensemble(lambda key: ReluOutput.init(config.features, m, key=key), members=len(p), key=key)
     losses = sweep.each(lambda p: Sampled(Independent(p, n_features=config.features), 256), p)
     optimizer = optax.adam(optax.cosine_decay_schedule(0.01, config.steps))
@@ -103,6 +109,7 @@ def constant(data: xr.Dataset) -> xr.DataArray:
     return (data.total / bound).where((data.total < FULL * data.n_features) & (data.total > 0))
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(11, 8)
     (count, share), (over, compression) = fig.subplots(2, 2)
@@ -159,6 +166,7 @@ def figure(data: xr.Dataset) -> Figure:
     return fig
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     m, p = data.dimensions.values, data.density.values
     constants = constant(data).values

@@ -7,14 +7,13 @@ pair are neighbors. Six independent features, as a control, form a regular hexag
 
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import measures, plot, sweep
-from superpose.claims import Claim, about, at_least, at_most, between, exactly
+from superpose import draws, measures, plot, sweep
+from superpose.claims import Claim, about, as_claims, at_least, at_most, between, exactly
 from superpose.features import Correlated, Independent
 from superpose.losses import Population
 from superpose.models import ReluOutput
@@ -41,6 +40,11 @@ class Config:
     def __post_init__(self):
         sweep.check_least(self, members=1, control=0)
         sweep.check_shares(self, "densities_2", "densities_3")
+
+    @property
+    def cost(self) -> sweep.Cost:
+        pairs, alone = len(self.densities_2) + len(self.densities_3), len(self.densities_3)
+        return sweep.minimizing(pairs * self.members + alone * self.control, weights=18)
 
 
 def run(config: Config) -> xr.Dataset:
@@ -70,7 +74,7 @@ def _independent(density) -> Independent:
 def _solved(features, members, seed, densities, *more) -> xr.Dataset:
     """Six features in two dimensions, at each density, from `members` starts."""
     solution, member = sweep.points(range(len(densities)), range(members))
-    models = ensemble(lambda key: ReluOutput.init(6, 2, key=key), members=member, key=jax.random.key(seed))
+    models = ensemble(lambda key: ReluOutput.init(6, 2, key=key), members=member, key=draws.key_of(seed))
     values = (np.asarray(value)[solution] for value in (densities, *more))
     losses = sweep.each(lambda *values: Population(features(*values)), *values)
     found = minimize(models, losses, own_loss=True)
@@ -103,6 +107,7 @@ TOLD = {
 }
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     worlds = [str(world) for world in data.world.values]
     n = data.sizes["solution"]
@@ -145,6 +150,7 @@ HEXAGON = 0.07
 """Up to this density three pairs form a hexagon; then they begin to collapse."""
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     found = [*_two(_best(data, "2 pairs")), *_three(_best(data, "3 pairs"))]
     return found + (_control(_best(data, "independent")) if "independent" in data.world else [])

@@ -14,12 +14,12 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import measures, plot, sweep
-from superpose.claims import Claim, about, at_least, at_most, exactly
+from superpose import draws, measures, plot, sweep
+from superpose.claims import Claim, about, as_claims, at_least, at_most, exactly
 from superpose.features import Empirical, Independent
 from superpose.losses import Population
 from superpose.models import Network, ReluHidden, ReluOutput
-from superpose.train import ensemble, member, minimize
+from superpose.train import ensemble, member, minimize, stack
 
 ORDER = 1
 PLACE = "Definitions and Motivation"
@@ -47,16 +47,21 @@ class Config:
         sweep.check_shares(self, "decay")
 
     @property
+    def cost(self) -> sweep.Cost:
+        exact = sweep.minimizing(4 * self.members, weights=3 * N)
+        rows = sweep.evaluating(2 * self.members * 100, self.rows * N)
+        return exact + rows + sweep.evaluating(len(DENSITIES) * self.turns, self.rows * N, held=100)
+
+    @property
     def importance(self) -> np.ndarray:
         return self.decay ** np.arange(N)
 
 
 def run(config: Config) -> xr.Dataset:
-    key, importance = jax.random.key(config.seed), config.importance
+    key, importance = draws.key_of(config.seed), config.importance
     worlds = {name: Independent(density, importance) for name, density in DENSITIES.items()}
-    samples = {
-        name: world.sample(jax.random.key(config.seed + 1), config.rows) for name, world in worlds.items()
-    }
+    drawn = draws.stream(key, "samples")
+    samples = {name: world.sample(drawn, config.rows) for name, world in worlds.items()}
     # A linear hidden layer has an exact loss; one with a ReLU gets that of all rows of its samples.
     exact = [Population(worlds[name]) for name in ("dense", "sparse")]
     rows = [Population(Empirical(np.asarray(samples[name]), importance)) for name in ("neurons", "code")]
@@ -87,7 +92,7 @@ def _trained(kind, losses, members, key) -> list[tuple[Network, np.ndarray]]:
     """For each of the losses the models of all starts, and their losses."""
     _, place = sweep.points(range(len(losses)), range(members))
     models = ensemble(lambda key: kind.init(N, M, key=key), members=place, key=key)
-    own = jax.tree.map(lambda *leaves: np.repeat(np.stack(leaves), members, axis=0), *losses)
+    own = stack([loss for loss in losses for _ in range(members)])
     found = minimize(models, own, own_loss=True, evaluations=400)
     parts = [slice(i * members, (i + 1) * members) for i in range(len(losses))]
     return [(member(found.models, part), found.loss[part]) for part in parts]
@@ -142,6 +147,7 @@ BARS = {
 }
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(12, 5.2)
     above, below = fig.subplots(2, len(TITLES), height_ratios=[2.2, 1.5])
@@ -171,6 +177,7 @@ def figure(data: xr.Dataset) -> Figure:
     return fig
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     one = {name: data.sel(model=name) for name in TITLES}
     linear = data.sel(model=["dense", "turned", "sparse"])
@@ -231,7 +238,7 @@ def claims(data: xr.Dataset) -> list[Claim]:
         Claim(
             "neurons-aligned", "A ReLU hidden layer singles its neurons out: dense features become neurons", PLACE,
             at_least(0.98), spread("neurons"), what="least alignment in each model of the least loss",
-            basis="ours: within 2% of one neuron for each feature",
+            basis="ours: within 2% of one neuron for each feature", quick=False,
         ),
         Claim(
             "neurons-two", "They are as many as the neurons", PLACE, exactly([2, 0]),

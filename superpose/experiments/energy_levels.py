@@ -11,11 +11,10 @@ import jax
 import numpy as np
 import optax
 import xarray as xr
-from matplotlib.animation import FuncAnimation
 from matplotlib.figure import Figure
 
-from superpose import measures, plot, sweep, theory
-from superpose.claims import Claim, about, at_least, at_most, exactly
+from superpose import draws, measures, plot, sweep, theory
+from superpose.claims import Claim, about, as_claims, at_least, at_most, exactly
 from superpose.features import Independent
 from superpose.losses import Sampled
 from superpose.models import ReluOutput
@@ -58,9 +57,15 @@ class Config:
                 "n-features must be at least twice n-hidden, so that pairs can fill all dimensions"
             )
 
+    @property
+    def cost(self) -> sweep.Cost:
+        n, weights = self.n_features, self.n_features * self.n_hidden
+        kept = sweep.evaluating(self.snapshots * self.members, 8192 * n, held=weights)
+        return sweep.training(self.members, n, weights, self.steps, self.batch) + kept
+
 
 def run(config: Config) -> xr.Dataset:
-    key, last = jax.random.key(config.seed), config.steps // 5
+    key, last = draws.key_of(config.seed), config.steps // 5
     world = Independent(config.density, n_features=config.n_features)
     models = ensemble(
         lambda key: ReluOutput.init(config.n_features, config.n_hidden, key=key, scale=config.scale),
@@ -77,8 +82,10 @@ def run(config: Config) -> xr.Dataset:
         snapshots=at.tolist(), window=config.steps,
     )  # fmt: skip
     # The same samples for all, so that they tell small changes of the loss.
-    test = Sampled(world, 8192)
-    loss = jax.lax.map(lambda models: jax.vmap(lambda model: test(model, key))(models), trained.snapshots)
+    test, evaluation = Sampled(world, 8192), draws.stream(key, "evaluation")
+    loss = jax.lax.map(
+        lambda models: jax.vmap(lambda model: test(model, evaluation))(models), trained.snapshots
+    )
     D = jax.vmap(jax.vmap(measures.dimensionality))(trained.snapshots.W)
     return xr.Dataset(
         {
@@ -115,6 +122,7 @@ def _shown(data) -> xr.Dataset:
     return data.isel(member=int(np.argmax([_growth(data.isel(member=k)) for k in data.member.values])))
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     one = _shown(data)
     fig = plot.figure(9, 6)
@@ -162,12 +170,12 @@ def _lines(fig, data, one):
     return drawn
 
 
-def animation(data: xr.Dataset) -> FuncAnimation:
+@plot.style()
+def animation(data: xr.Dataset) -> plot.Animation:
     """The lines of the figure as training draws them."""
-    with plot.style():
-        fig = plot.figure(7.5, 5)
-        drawn = _lines(fig, data, _shown(data))
-        step = data.step.values
+    fig = plot.figure(7.5, 5)
+    drawn = _lines(fig, data, _shown(data))
+    step = data.step.values
     shown = np.searchsorted(step, np.geomspace(35, step[-1], 50)).clip(max=len(step) - 1)
     frames = [*shown, *[shown[-1]] * 8]
 
@@ -176,9 +184,10 @@ def animation(data: xr.Dataset) -> FuncAnimation:
             line.set_data(step[: at + 1], values[: at + 1])
         return [line for line, _ in drawn]
 
-    return FuncAnimation(fig, draw, frames=frames, interval=100)
+    return plot.Animation(fig, draw, frames=frames, interval=100)
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     one, m, n = _shown(data), int(data.n_hidden), data.sizes["feature"]
     step, D, loss = one.step.values, one.dimensionality.values, one.loss.values

@@ -6,13 +6,12 @@ antipodal pairs. Sparser still: all five, as a pentagon.
 
 from dataclasses import dataclass
 
-import jax
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import measures, plot, sweep
-from superpose.claims import Claim, about, at_least, at_most, between
+from superpose import draws, measures, plot, sweep
+from superpose.claims import Claim, about, as_claims, at_least, at_most, between
 from superpose.features import Independent
 from superpose.losses import Population
 from superpose.models import ReluOutput
@@ -41,6 +40,10 @@ class Config:
         sweep.check_shares(self, "densities", "decay")
 
     @property
+    def cost(self) -> sweep.Cost:
+        return sweep.minimizing((len(self.densities) + self.row) * self.members, weights=15)
+
+    @property
     def importance(self) -> np.ndarray:
         return self.decay ** np.arange(5)
 
@@ -51,7 +54,7 @@ class Config:
 
 def run(config: Config) -> xr.Dataset:
     densities, member = sweep.points(config.every_density, range(config.members))
-    key = jax.random.key(config.seed)
+    key = draws.key_of(config.seed)
     models = ensemble(lambda key: ReluOutput.init(5, 2, key=key), members=member, key=key)
     losses = sweep.each(lambda density: Population(Independent(density, config.importance)), densities)
     solved = minimize(models, losses, own_loss=True)
@@ -63,6 +66,7 @@ def run(config: Config) -> xr.Dataset:
     )
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     large, row = (data.isel(density=np.flatnonzero(data.large.values == shown)) for shown in (True, False))
     n_large, n_row = len(large.density), len(row.density)
@@ -106,6 +110,7 @@ def _panel(ax, at_density, data, small=False):
         ax.set_xlabel(f"loss {float(best.loss):.5f}, reached by {share:.0%} of models")
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     found = []
     for density, what in ((1.0, _orthogonal), (0.2, _pairs), (0.1, _pentagon)):

@@ -13,8 +13,8 @@ import optax
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import measures, plot, sweep, theory
-from superpose.claims import Claim, about, at_least, at_most
+from superpose import draws, measures, plot, sweep, theory
+from superpose.claims import Claim, about, as_claims, at_least, at_most
 from superpose.features import Correlated
 from superpose.losses import Sampled
 from superpose.models import ReluOutput
@@ -50,9 +50,14 @@ class Config:
         if not 0 < self.early < self.steps:
             raise ValueError(f"early must be above 0 and below steps, {self.steps}, got {self.early}")
 
+    @property
+    def cost(self) -> sweep.Cost:
+        n = 2 * self.size
+        return sweep.training(self.members, n, n * self.size, self.steps, self.batch)
+
 
 def run(config: Config) -> xr.Dataset:
-    n, key = 2 * config.size, jax.random.key(config.seed)
+    n, key = 2 * config.size, draws.key_of(config.seed)
     sizes = (config.size, config.size)
     models = ensemble(lambda key: ReluOutput.init(n, config.size, key=key), members=config.members, key=key)
     trained = fit(
@@ -68,7 +73,8 @@ def run(config: Config) -> xr.Dataset:
     active = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
     chance = np.where(active, config.density, 1 - config.density).prod(axis=1)
     cases = sweep.each(lambda active: Sampled(Correlated(active, sizes), 2**14), active)
-    losses = jax.vmap(lambda model: jax.vmap(lambda case: case(model, key))(cases))(trained.models)
+    evaluation = draws.stream(key, "evaluation")
+    losses = jax.vmap(lambda model: jax.vmap(lambda case: case(model, evaluation))(cases))(trained.models)
 
     data = sweep.dataset(trained.models, np.asarray(losses) @ chance, grid={"member": range(config.members)})
     return data.assign(
@@ -80,6 +86,7 @@ def run(config: Config) -> xr.Dataset:
     )
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     best = sweep.best(data)
     size, steps, early = data.sizes["hidden"], int(data.step[-1]), int(data.early)
@@ -131,6 +138,7 @@ def _best_loss(data) -> float:
 BASIS = "within a set interference would cost p, across sets only p^2"
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     best = sweep.best(data)
     size = data.sizes["hidden"]

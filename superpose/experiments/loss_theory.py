@@ -17,8 +17,8 @@ import xarray as xr
 from jaxtyping import Array, Float
 from matplotlib.figure import Figure
 
-from superpose import plot, sweep, theory
-from superpose.claims import Claim, about, at_least, at_most, between
+from superpose import draws, plot, sweep, theory
+from superpose.claims import Claim, about, as_claims, at_least, at_most, between
 from superpose.features import Independent
 from superpose.losses import Active, Population
 from superpose.models import Linear, ReluOutput
@@ -53,6 +53,12 @@ class Config:
         sweep.check_shares(self, "decay")
 
     @property
+    def cost(self) -> sweep.Cost:
+        sampled = sweep.evaluating(10 * self.densities, self.samples * N)
+        models = self.members * (1 + self.densities) + 3 * MOST * self.starts
+        return sweep.minimizing(models, weights=3 * MOST) + sampled
+
+    @property
     def importance(self) -> np.ndarray:
         return self.decay ** np.arange(N)
 
@@ -82,7 +88,7 @@ class Energy(eqx.Module):
 
 
 def run(config: Config) -> xr.Dataset:
-    key = jax.random.key(config.seed)
+    key = draws.key_of(config.seed)
     importance = jnp.asarray(config.importance, jnp.float64)
     init = ensemble(lambda key: Linear.init(N, M, key=key), members=config.members, key=key)
     linear = minimize(init.W, LinearLoss(importance))
@@ -176,6 +182,7 @@ def _thomson(config) -> dict:
     }
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(11, 8)
     (linear, shares), (ratio, energy) = fig.subplots(2, 2)
@@ -253,6 +260,7 @@ def _polygon(n) -> float:
     return float(theory.thomson_energy(np.array([np.cos(angle), np.sin(angle)])))
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     importance, p = data.importance.values, data.density.values
     every = np.concatenate([data.linear_W.values[None], data.W.values])

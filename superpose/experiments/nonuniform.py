@@ -7,7 +7,6 @@ model suddenly drops it, and stores the other four as two antipodal pairs.
 
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 import matplotlib
 import numpy as np
@@ -15,8 +14,8 @@ import xarray as xr
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from superpose import measures, plot, polytopes, sweep, theory
-from superpose.claims import Claim, about, at_least, at_most, between, exactly
+from superpose import draws, measures, plot, polytopes, sweep, theory
+from superpose.claims import Claim, about, as_claims, at_least, at_most, between, exactly
 from superpose.features import Independent
 from superpose.losses import Population
 from superpose.models import ReluOutput
@@ -48,6 +47,10 @@ class Config:
                 f"baselines must be above 0 and at most 0.1, as one feature is 10 times as dense, got {self.baselines}"
             )
 
+    @property
+    def cost(self) -> sweep.Cost:
+        return sweep.minimizing(len(self.baselines) * self.ratios * self.members, weights=15)
+
 
 def run(config: Config) -> xr.Dataset:
     grid = {
@@ -61,7 +64,7 @@ def run(config: Config) -> xr.Dataset:
         density = jnp.full(5, baseline).at[0].multiply(ratio)
         return Population(Independent(density), method="characteristic", harmonics=64)  # right to 1e-6
 
-    key = jax.random.key(config.seed)
+    key = draws.key_of(config.seed)
     models = ensemble(lambda key: ReluOutput.init(5, 2, key=key), members=member, key=key)
     W = np.array(models.W)
     for place, shape in enumerate((polytopes.polygon(5), _SQUARE, _TRIANGLE)):
@@ -133,6 +136,7 @@ def neighbor_angle(data: xr.Dataset) -> np.ndarray:
     return np.where(np.isfinite(pentagon.loss.values), angle, np.nan)
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(12, 7.4)
     axes = fig.subplot_mosaic(
@@ -266,6 +270,7 @@ def _square_cost(p, p0):
 EXACT = "the exact optimum, best of many starts"
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     one = data.isel(baseline=0)
     ratio, p = one.ratio.values, float(one.baseline)

@@ -17,8 +17,8 @@ from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from superpose import measures, plot, sweep, theory
-from superpose.claims import Claim, about, at_least, at_most, exactly
+from superpose import draws, measures, plot, sweep, theory
+from superpose.claims import Claim, about, as_claims, at_least, at_most, exactly
 from superpose.features import Independent
 from superpose.losses import Population
 from superpose.models import ReluOutput
@@ -49,6 +49,11 @@ class Config:
             raise ValueError("sizes must name one diagram or more, each once, such as --sizes 3-in-2")
         sweep.check_least(self, cells=2, members=1, members_3=1)
 
+    @property
+    def cost(self) -> sweep.Cost:
+        members = {"2-in-1": self.members, "3-in-2": 3 * self.members_3}
+        return sweep.minimizing(self.cells**2 * sum(members[size] for size in self.sizes), weights=9)
+
 
 def run(config: Config) -> xr.Dataset:
     members = {"2-in-1": config.members, "3-in-2": config.members_3}
@@ -68,7 +73,7 @@ def _diagram(size, members, config) -> xr.Dataset:
         importance = jnp.ones(n, extra.dtype).at[-1].set(extra)
         return Population(Independent(density, importance))
 
-    key = jax.random.key(config.seed)
+    key = draws.key_of(config.seed)
     models = ensemble(lambda key: ReluOutput.init(n, m, key=key), members=members, key=key)
     losses = sweep.each(loss, density, extra)
     solved = minimize(models, losses, own_loss=True)
@@ -170,6 +175,7 @@ def _nearest(W, n) -> np.ndarray:
     return np.argmin(distances, axis=0)
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     sizes = [str(size) for size in data["size"].values]
     fig = plot.figure(13, 6.4 * len(sizes))
@@ -259,6 +265,7 @@ def _map(fig, ax, edges, values, percent=False, **colors) -> Colorbar:
     return bar
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     return [claim for size in data["size"].values for claim in _claims(data, str(size))]
 

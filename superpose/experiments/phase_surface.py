@@ -19,7 +19,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from superpose import plot, sweep, theory
-from superpose.claims import Claim, about, at_least, at_most, between, exactly
+from superpose.claims import Claim, about, as_claims, at_least, at_most, between, exactly
 from superpose.features import Independent
 from superpose.losses import Population
 from superpose.models import ReluOutput
@@ -49,6 +49,12 @@ class Config:
 
     def __post_init__(self):
         sweep.check_least(self, cells=11, points=5, samples=1000)
+
+    @property
+    def cost(self) -> sweep.Cost:
+        maps = sweep.evaluating(len(SETTINGS) * 1000, self.cells**2)
+        lines = sweep.minimizing(2 * self.points * (len(UNEQUAL) + len(SWEPT)), weights=2)
+        return maps + lines + sweep.evaluating(20, 10 * self.samples)
 
 
 class Surface(eqx.Module):
@@ -160,6 +166,7 @@ def _best(weights, loss) -> np.ndarray:
     return np.degrees(np.arctan2(w[..., 1], w[..., 0]))
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(11.5, 8)
     above, below = fig.subfigures(2, 1, height_ratios=[1.2, 1])
@@ -233,6 +240,7 @@ def _switch(data, r) -> float:
     return float(p + (q - p) * a / (a - b))
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     p = data.density.values
     same, opposite = data.loss.sel(kind=VALLEYS[0]), data.loss.sel(kind=VALLEYS[1])

@@ -13,7 +13,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from superpose import measures, plot, polytopes, sweep, theory
-from superpose.claims import Claim, about, at_most, between, exactly
+from superpose.claims import Claim, about, as_claims, at_most, between, exactly
 
 ORDER = 8
 PLACE = "The Geometry of Superposition"
@@ -36,6 +36,10 @@ class Config:
 
     def __post_init__(self):
         sweep.check_least(self, points=2)
+
+    @property
+    def cost(self) -> sweep.Cost:
+        return sweep.minimizing(self.points * len(RIVALS), weights=10)
 
 
 def run(config: Config) -> xr.Dataset:
@@ -92,6 +96,7 @@ def _of(stack, name) -> np.ndarray:
     return W[~np.isnan(W).all(axis=1)][:, ~np.isnan(W).all(axis=0)]
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(13, 9.6)
     table, below = fig.subfigures(2, 1, height_ratios=[5.6, 4])
@@ -222,6 +227,7 @@ SHARES = {
 }  # fmt: skip
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     W = {str(name): _of(data.W, name) for name in data["shape"].values}
     shares = {name: np.asarray(measures.dimensionality(shape), float) for name, shape in W.items()}

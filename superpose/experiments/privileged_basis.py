@@ -17,8 +17,8 @@ from jaxtyping import Array, Float
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
-from superpose import measures, plot, sweep, theory
-from superpose.claims import Claim, about, at_least, at_most, between, exactly
+from superpose import draws, measures, plot, sweep, theory
+from superpose.claims import Claim, about, as_claims, at_least, at_most, between, exactly
 from superpose.features import Independent
 from superpose.losses import Sampled
 from superpose.models import Network, ReluHidden, ReluOutput
@@ -64,22 +64,32 @@ class Config:
             )
         sweep.check_least(self, steps=1, longer=1, samples=1, others=1)
 
+    @property
+    def cost(self) -> sweep.Cost:
+        at, weights = len(DENSITIES), FEATURES * HIDDEN
+        first = sweep.training(at * self.members, FEATURES, weights, self.steps, 128)
+        second = sweep.training(at * self.semifinalists, FEATURES, weights, self.longer, 256)
+        last = sweep.evaluating(at * self.finalists * 250, 3 * self.samples * FEATURES)
+        return first + second + last + sweep.evaluating(1, self.others * 2**16 * FEATURES)
+
 
 class Drawn(eqx.Module):
     """The loss on the same samples every time, which `minimize` needs."""
 
     loss: Sampled
+    seed: int = eqx.field(static=True)
 
     def __call__(self, model: Network) -> Float[Array, ""]:
-        return self.loss(model, jax.random.key(1))
+        return self.loss(model, draws.stream(self.seed, "samples to minimize on"))
 
 
 def run(config: Config) -> xr.Dataset:
-    key = jax.random.key(config.seed)
+    key = draws.key_of(config.seed)
     _, place = sweep.points(DENSITIES, range(config.members))
     models = ensemble(lambda key: ReluHidden.init(FEATURES, HIDDEN, key=key), members=place, key=key)
     models, first = _trained(models, config.steps, 128, 1e-2, key)
-    models, second = _trained(_best(models, first, config.semifinalists), config.longer, 256, 5e-3, key)
+    longer = draws.stream(key, "longer training")
+    models, second = _trained(_best(models, first, config.semifinalists), config.longer, 256, 5e-3, longer)
     data = _solved(_best(models, second, config.finalists), config)
     data = data.assign(first_loss=(("density", "start"), first))
 
@@ -92,7 +102,7 @@ def run(config: Config) -> xr.Dataset:
         )
         other = sweep.best(_solved(starts, config)).drop_vars("member")
         data = data.merge(other.rename({label: f"{name}_{label}" for label in other.data_vars}))
-    return data.assign(importance=("feature", IMPORTANCE), **_positive(data), **_rotated(data, key))
+    return data.assign(importance=("feature", IMPORTANCE), **_positive(data, key), **_rotated(data, key))
 
 
 def _losses(density, batch) -> Sampled:
@@ -105,10 +115,10 @@ def _trained(models, steps, batch, rate, key):
     """Models, equally many at each density, after some steps, and their losses (density, model) on common samples."""
     density, _ = sweep.points(DENSITIES, range(len(models.b) // len(DENSITIES)))
     models = fit(
-        models, _losses(density, batch), steps=steps, key=jax.random.split(key, len(density)),
+        models, _losses(density, batch), steps=steps, key=key,
         optimizer=optax.adam(optax.cosine_decay_schedule(rate, steps)), own_loss=True, window=steps,
     ).models  # fmt: skip
-    return models, _evaluated(models, density, 2**13).reshape(len(DENSITIES), -1)
+    return models, _evaluated(models, density, 2**13, key).reshape(len(DENSITIES), -1)
 
 
 def _best(models, loss, count) -> Network:
@@ -121,25 +131,26 @@ def _solved(models, config) -> xr.Dataset:
     """Models, equally many at each density, at a minimum on common samples; their losses are on others."""
     members = range(len(models.b) // len(DENSITIES))
     density, _ = sweep.points(DENSITIES, members)
-    solved = minimize(models, Drawn(_losses(density, config.samples)), own_loss=True, evaluations=250).models
-    loss = _evaluated(solved, density, 2**16)
+    drawn = Drawn(_losses(density, config.samples), config.seed)
+    solved = minimize(models, drawn, own_loss=True, evaluations=250).models
+    loss = _evaluated(solved, density, 2**16, config.seed)
     return sweep.dataset(solved, loss, grid={"density": DENSITIES, "member": members})
 
 
-def _evaluated(models, density, samples) -> np.ndarray:
-    losses = _losses(density, samples)
+def _evaluated(models, density, samples, key) -> np.ndarray:
+    losses, key = _losses(density, samples), draws.stream(key, "evaluation")
     on_common = jax.jit(
         lambda models, losses: jax.lax.map(lambda both: both[1](both[0], key), (models, losses))
     )
-    key = jax.random.key(2)
     return np.asarray(on_common(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), models), losses))
 
 
-def _active(density, n=4096) -> np.ndarray:
-    return np.asarray(Independent(density, n_features=FEATURES).sample_active(jax.random.key(3), n))
+def _active(density, key, n=4096) -> np.ndarray:
+    world = Independent(density, n_features=FEATURES)
+    return np.asarray(world.sample_active(draws.stream(key, "inputs"), n))
 
 
-def _positive(data):
+def _positive(data, key):
     """The share of inputs, some feature active, at which a hidden neuron is above 0 before its ReLU."""
     found = {}
     best = sweep.best(data)
@@ -148,7 +159,7 @@ def _positive(data):
         ("biased_positive", data.biased_W, data.biased_hidden_bias),
     ):
         share = [
-            (_active(p) @ w.T + b > 0).mean()
+            (_active(p, key) @ w.T + b > 0).mean()
             for p, w, b in zip(DENSITIES, W.values, bias.values, strict=True)
         ]
         found[name] = ("density", np.array(share))
@@ -157,7 +168,7 @@ def _positive(data):
 
 def _rotated(data, key):
     """The largest change of an output when the hidden layer is rotated, for the densities' best models."""
-    turn = np.linalg.qr(np.asarray(jax.random.normal(key, (HIDDEN, HIDDEN)), float))[0]
+    turn = np.linalg.qr(np.asarray(draws.normal(draws.stream(key, "turn"), (HIDDEN, HIDDEN)), float))[0]
     best = sweep.best(data)
     found = {}
     for name, W, b, hidden in (
@@ -166,7 +177,7 @@ def _rotated(data, key):
     ):
         change = []
         for p, w, bias in zip(DENSITIES, W.values, b.values, strict=True):
-            before, after = (np.maximum(hidden(_active(p) @ V.T) @ V + bias, 0) for V in (w, turn @ w))
+            before, after = (np.maximum(hidden(_active(p, key) @ V.T) @ V + bias, 0) for V in (w, turn @ w))
             change.append(np.abs(after - before).max())
         found[name] = ("density", np.array(change))
     return found
@@ -184,6 +195,7 @@ def _arranged(W) -> np.ndarray:
     return W[np.lexsort((np.abs(W).argmax(axis=1), counts, ~mono))]
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(12.5, 8.2)
     top, bottom = fig.subfigures(2, 1, height_ratios=[1, 1.45])
@@ -257,6 +269,7 @@ CLEAR, CLOSE = [0, 1, 2, 4, 5], 3
 """The densities at which one code is best, and that at which three are nearly equal, by their places."""
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     best = sweep.best(data)
     W = best.W.values
@@ -336,7 +349,7 @@ def claims(data: xr.Dataset) -> list[Claim]:
         Claim(
             "better-codes", "These codes are better than one neuron a feature, the more so the sparser", PLACE,
             at_most(-0.02), np.append(relative[1] - 1, np.diff(relative[1:])), basis="theory's loss of that",
-            what="relative loss at density 0.35, less 1, and its changes from there",
+            what="relative loss at density 0.35, less 1, and its changes from there", quick=False,
         ),
         Claim(
             "bias-lifts", "Given a hidden bias, the model makes it positive, and the ReLU hardly acts", PLACE,

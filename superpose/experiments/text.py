@@ -6,6 +6,7 @@ windows are shuffled by themselves.
 """
 
 import re
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,8 +23,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from scipy import optimize, stats
 
-from superpose import measures, plot, sweep
-from superpose.claims import Claim, about, at_least, at_most
+from superpose import draws, fonts, measures, plot, sweep
+from superpose.claims import Claim, about, as_claims, at_least, at_most
 from superpose.features import Empirical
 from superpose.losses import Population, Sampled
 from superpose.models import ReluOutput
@@ -61,8 +62,10 @@ mustn't it's that's there's he's she's i'm i've i'll i'd you're you've you'll we
 @dataclass(frozen=True)
 class Config:
     text: tuple[str, ...] = ()
-    """Your own text files, in UTF-8; without any, the help topics that come with Python. The stop list
-    is English, and words are runs of letters, so the language must put something between its words."""
+    """Your own text files, in UTF-8; without any, the help topics that come with Python. Words are runs of
+    letters, as they are written: a language without spaces between its words needs them put there first."""
+    stop_words: tuple[str, ...] = ()
+    """Text files with words to leave out, instead of the English list that comes with superpose."""
     window: int = 20
     """Words of running text in a window, which is one sample. Windows do not overlap."""
     n_words: int = 200
@@ -100,6 +103,14 @@ class Config:
                 "be no more than windows; give more text or a lower --n-words or --window"
             )
 
+    @property
+    def cost(self) -> sweep.Cost:
+        trained = [
+            sweep.training(2 * self.members, self.n_words, self.n_words * m, self.steps, self.batch)
+            for m in self.n_hidden
+        ]
+        return sum(trained, sweep.evaluating(2, self.n_words**2))
+
     @cached_property
     def windows(self) -> list[list[str]]:
         """The text in pieces of `window` words; what is left over at the end of a file or topic is dropped."""
@@ -110,8 +121,9 @@ class Config:
     def words(self) -> list[str]:
         """The features, by the number of windows that they are in; ties in the alphabet's order."""
         count = Counter(word for window in self.windows for word in set(window))
-        stopped = set(STOP_WORDS.split())
-        there = [word for word in count if len(word) > 1 and word not in stopped]
+        lists = _documents(self.stop_words) if self.stop_words else [STOP_WORDS]
+        stopped = {word for text in lists for word in _words(text)}
+        there = [word for word in count if not _is_letter(word) and word not in stopped]
         return sorted(there, key=lambda word: (-count[word], word))[: self.n_words]
 
     def bags(self) -> np.ndarray:
@@ -124,12 +136,37 @@ class Config:
 
 
 def _words(text: str) -> list[str]:
-    # Runs of letters in lower case, apostrophes within a word kept. So what is left of
-    # reStructuredText in Python's topics (rules, asterisks, quotes, indentation) falls away, and
-    # names of programs are cut at underscores, dots and digits. Single letters count as words
-    # of the window, but are no features: they are "a", "I", and the names of variables.
-    straight = text.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
-    return re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)*", straight)
+    # Runs of letters in lower case, with the marks on them, such as the vowels of Hindi, and with apostrophes
+    # and joiners within a word. So what is left of reStructuredText in Python's topics (rules, asterisks, quotes,
+    # indentation) falls away, and names of programs are cut at underscores, dots and digits.
+    text = unicodedata.normalize("NFKC", text).lower().replace("\N{SOFT HYPHEN}", "")
+    text = text.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    marks = re.escape(
+        "".join(sorted(char for char in set(text) if unicodedata.category(char) in ("Mn", "Mc")))
+    )
+    letter = rf"[^\W\d_][{marks}]*" if marks else r"[^\W\d_]"
+    return re.findall(rf"(?:{letter})+(?:['\u200c\u200d](?:{letter})+)*", text)
+
+
+def _is_letter(word) -> bool:
+    """Single letters count as words of a window, but are no features: they are "a", "I", and names of variables.
+
+    A syllable of Korean or a Chinese character is more than that.
+    """
+    return len(word) == 1 and unicodedata.east_asian_width(word) != "W"
+
+
+UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\U00020000-\U0003ffff]"
+)
+"""Letters of Thai, Lao, Burmese, Khmer, Japanese and Chinese, which are written without spaces between words."""
+
+
+def _is_unspaced(words: list[str]) -> bool:
+    """Whether these are clauses rather than words: most in such a script, and too long for words of it."""
+    letters = [len(UNSPACED.findall(word)) for word in words]
+    long = [n for n in letters if n]
+    return len(long) > len(words) / 2 and sum(long) >= 5 * len(long)
 
 
 def _documents(paths: tuple[str, ...]) -> list[str]:
@@ -147,8 +184,14 @@ def _read(path: str) -> str:
         ) from None
     if "\0" in text:
         raise ValueError(f"{path} is not text: it has zero bytes; name a text file")
-    if not _words(text):
+    words = _words(text)
+    if not words:
         raise ValueError(f"{path} has no words; name a file with text")
+    if _is_unspaced(words):
+        raise ValueError(
+            f"{path} has no spaces between its words; put them there first, with a segmenter such as jieba for "
+            "Chinese, MeCab for Japanese or PyThaiNLP for Thai"
+        )
     return text
 
 
@@ -200,7 +243,7 @@ def run(config: Config) -> xr.Dataset:
 
 
 def _trained(bags, config: Config) -> xr.Dataset:
-    key, world, n = jax.random.key(config.seed), Empirical(bags), config.n_words
+    key, world, n = draws.key_of(config.seed), Empirical(bags), config.n_words
     training = Sampled(world, config.batch)
     optimizer = optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.steps))
     sized = {}
@@ -279,6 +322,7 @@ def _ranked(values) -> np.ndarray:
     return rank / (rank.std() or 1.0)
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     text, control = (measured(data).sel(world=world) for world in ("text", "independent"))
     sizes, n_words = data.n_hidden.values, data.sizes["feature"]
@@ -287,17 +331,23 @@ def claims(data: xr.Dataset) -> list[Claim]:
     by_density = text.by_density / text.by_density_error
     by_chance = control.by_pmi / control.by_pmi_error
 
-    def claim(id, statement, expected, values, what, asked=sizes > 0, **more):
-        """A claim of ours, at each of the sizes `asked`."""
+    def claim(id, statement, expected, values, what, asked=sizes > 0, combined=np.asarray, **more):
+        """A claim of ours at the sizes `asked`, of each of their values or of what is `combined` of all."""
         values, asked = np.asarray(values, float), np.asarray(asked)
         there = ", ".join(f"{m}" for m in sizes[asked])
         more = {"basis": "three standard errors", "number": "{:.2f}"} | more
-        return Claim(id, statement, "ours", expected, values[asked], what=f"{what}, m = {there}", **more)
+        return Claim(
+            id, statement, "ours", expected, combined(values[asked]), what=f"{what}, m = {there}", **more
+        )
+
+    def of_all(errors):
+        """Differences in standard errors, each of another size, as one (Stouffer)."""
+        return errors.sum() / np.sqrt(len(errors)) if len(errors) else errors
 
     def above_control(of):
         return (text[of] - control[of]) / np.hypot(text[f"{of}_error"], control[f"{of}_error"])
 
-    return [
+    made = [
         claim(
             "superposition", "Text: more words are represented than there are dimensions", at_least(1.01),
             text.represented / sizes, "words for each dimension", basis="superposition",
@@ -309,8 +359,8 @@ def claims(data: xr.Dataset) -> list[Claim]:
         ),
         claim(
             "shares", "Text: of the represented words, a more frequent one has more of a dimension", at_least(3),
-            by_density, "rank correlation of dimensionality with frequency, in standard errors", in_text,
-            quick=False,
+            by_density, "rank correlation of dimensionality with frequency, in standard errors of all sizes together",
+            in_text, of_all, quick=False,
         ),
         claim(
             "together", "Words that occur together are stored side by side", at_least(0.1),
@@ -327,7 +377,8 @@ def claims(data: xr.Dataset) -> list[Claim]:
         ),
         claim(
             "apart", "The tenth of pairs that occur together least are pushed apart",
-            at_most(-3), above_control("apart"), "difference of mean cosines in standard errors", in_both, quick=False,
+            at_most(-3), above_control("apart"), "difference of mean cosines in standard errors of all sizes together",
+            in_both, of_all, quick=False,
         ),
         claim(
             "control", "Control: independent words of equal densities show no such correlation", about(0, 3),
@@ -339,11 +390,13 @@ def claims(data: xr.Dataset) -> list[Claim]:
             number="{:.3f}",
         ),
         claim(
-            "more", "More words of text are stored than independent ones, until all of those are", at_least(1),
-            text.represented - control.represented, "words more", control.represented < n_words, basis="the data",
-            quick=False,
+            "more", "More words of text are stored than independent ones, until all of those are", at_least(10),
+            text.represented - control.represented, "words more at all sizes together", control.represented < n_words,
+            np.sum, basis="ours: clearly more", number="{:.0f}", quick=False,
         ),
     ]  # fmt: skip
+    # In 2 and 3 dimensions alone there may be too few words to say anything.
+    return [claim for claim in made if sizes.max() > 3 or claim.values.size]
 
 
 def notes(data: xr.Dataset) -> list[str]:
@@ -353,11 +406,25 @@ def notes(data: xr.Dataset) -> list[str]:
         f"that comes with Python: {data.sizes['feature']} words, windows of running text as samples.",
         f"Best of {members} models of each size. Two claims need many words: in 2 and 3 dimensions few are stored, "
         "and with few words a correlation says little.",
+        *_words_drawn(data),
     ]
 
 
+def _words_drawn(data) -> list[str]:
+    """The words of the figure as text, which browsers can show and search; with the numbers that stand for them."""
+    there = sorted({i for W in _drawn(data).values() for i in _longest(W).tolist()})
+    words = {i: str(data.word.values[i]) for i in there}
+    if not words:
+        return []
+    # Isolated, so that words from right to left do not carry along the commas and numbers beside them.
+    told = [f"#{i}\xa0" * (not fonts.drawable(word)) + f"\u2068{word}\u2069" for i, word in words.items()]
+    why = [f"{line[0].upper()}{line[1:]}." for line in fonts.lacking(words.values())]
+    return [f"The words in the figure: {', '.join(told)}.", *why]
+
+
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
-    drawn = {m: best.W.values for m, best in _best(data, "text").items() if m in (2, 3)}
+    drawn = _drawn(data)
     if not drawn:
         fig = plot.figure(12, 3.4)
         _numbers(fig.subplots(1, 4), data)
@@ -366,17 +433,30 @@ def figure(data: xr.Dataset) -> Figure:
     top, bottom = fig.subfigures(2, 1, squeeze=False, height_ratios=[4.5, 3.4])[:, 0]
     share = LogNorm(data.density.min() / 1.01, data.density.max())
     color = plot.importance_colors(share(data.density.values))
+    names = fonts.labels([str(word) for word in data.word.values])
     axes = np.ravel(top.subplots(1, len(drawn), width_ratios=[{2: 4.4, 3: 5.8}[m] for m in drawn]))
     for ax, (m, W) in zip(axes, drawn.items(), strict=True):
-        (_plane if m == 2 else _sphere)(ax, W, data.word.values, color)
+        (_plane if m == 2 else _sphere)(ax, W, names, color)
         what = f"{m} hidden dimensions{' as a map of the sphere' if m == 3 else ''}"
-        ax.set_title(f"{what}: {_represented(W).sum()} words represented;\nin gray, the next by norm")
+        numbers = any(not fonts.drawable(str(data.word.values[i])) for i in _longest(W))
+        key = "; numbers stand for words, see the notes" if numbers else ""
+        ax.set_title(f"{what}: {_represented(W).sum()} words represented;\nin gray, the next by norm{key}")
     colors = matplotlib.cm.ScalarMappable(share, plot.importance_colors)
     bar = top.colorbar(colors, ax=axes, shrink=0.7, pad=0.01, label="windows that have the word")
     bar.outline.set_visible(False)
     _in_percent(bar.ax.yaxis)
     _numbers(bottom.subplots(1, 4), data)
     return fig
+
+
+def _drawn(data) -> dict[int, np.ndarray]:
+    """The weights that are drawn as a picture, by the number of hidden dimensions."""
+    return {m: best.W.values for m, best in _best(data, "text").items() if m in (2, 3)}
+
+
+def _longest(W) -> np.ndarray:
+    """The words that are named, the longest first: so many as there is room for."""
+    return np.argsort(-np.asarray(measures.norms(W)))[: {2: 22, 3: 26}[len(W)]]
 
 
 def _numbers(axes, data) -> None:
@@ -443,7 +523,7 @@ def _plane(ax: Axes, W, words, color) -> None:
         ax.plot(*W[:, i], "o", color=color[i], ms=5, mec="white", mew=0.5)
     up = np.clip(1.25 * W[1] / np.maximum(norm, 1e-9), -1.25, 1.25)
     for side, place in ((-1, "right"), (1, "left")):
-        here = [i for i in np.argsort(-norm)[:22] if (W[0, i] >= 0) == (side > 0)]
+        here = [i for i in _longest(W) if (W[0, i] >= 0) == (side > 0)]
         here.sort(key=lambda i: up[i])
         room = 0.14 * np.arange(len(here))  # the least between two lines
         height = optimize.isotonic_regression(up[here] - room).x + room if here else room
@@ -455,13 +535,14 @@ def _plane(ax: Axes, W, words, color) -> None:
 
 
 def _name(ax, x, y, word, norm, place) -> None:
-    ax.text(x, y, word, ha=place, va="center", fontsize=8.5, color=plot.INK if norm > 0.5 else "#777777")
+    look = {"ha": place, "va": "center", "fontsize": 8.5, "color": plot.INK if norm > 0.5 else "#777777"}
+    plot.write(ax, x, y, word, **look)
 
 
 def _sphere(ax: Axes, W, words, color) -> None:
     """Directions in three hidden dimensions on a map of the sphere that keeps areas (Hammer's)."""
     norm = np.asarray(measures.norms(W))
-    shown = np.argsort(-norm)[:26]
+    shown = _longest(W)
     axes = np.linalg.svd(W)[0]  # the words' own axes: where they spread least is up
     turned = (axes * np.linalg.det(axes)).T @ W[:, shown] / np.maximum(norm[shown], 1e-9)
     east, up = np.arctan2(turned[1], turned[0]), np.arcsin(np.clip(turned[2], -1, 1))
@@ -482,7 +563,7 @@ def _sphere(ax: Axes, W, words, color) -> None:
     angle, far = np.radians(angles.ravel()), reach.ravel()
     taken = [*np.hstack([points - 0.05, points + 0.05])]
     for i, point in zip(shown, points, strict=True):
-        size = np.array([0.083 * len(words[i]) + 0.04, 0.14])
+        size = np.array([0.083 * fonts.columns(words[i]) + 0.04, 0.14])
         low = point + np.stack([far * np.cos(angle), (far + 0.04) * np.sin(angle)], -1)
         low -= np.stack([(1 - np.round(np.cos(angle))) / 2, np.full(angle.shape, 0.5)], -1) * size
         sides = [np.minimum(low + size, box[2:]) - np.maximum(low, box[:2]) for box in taken]

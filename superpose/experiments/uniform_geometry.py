@@ -7,15 +7,14 @@ dimension, and the shares gather at the fractions that belong to regular polytop
 
 from dataclasses import dataclass
 
-import jax
 import numpy as np
 import optax
 import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from superpose import measures, plot, polytopes, sweep, theory
-from superpose.claims import Claim, at_least, at_most, between
+from superpose import draws, measures, plot, polytopes, sweep, theory
+from superpose.claims import Claim, as_claims, at_least, at_most, between
 from superpose.features import Independent
 from superpose.losses import Sampled
 from superpose.models import ReluOutput
@@ -53,13 +52,18 @@ class Config:
                 f"got n_features={self.n_features} and n_hidden={self.n_hidden}"
             )
 
+    @property
+    def cost(self) -> sweep.Cost:
+        n, weights = self.n_features, self.n_features * self.n_hidden
+        return sweep.training(self.densities * self.members, n, weights, self.steps, self.batch)
+
 
 def run(config: Config) -> xr.Dataset:
     sparseness = np.geomspace(1, 10, config.densities)
     grid = {"sparseness": sparseness, "member": range(config.members)}
     at, member = sweep.points(*grid.values())
     n, m = config.n_features, config.n_hidden
-    key = jax.random.key(config.seed)
+    key = draws.key_of(config.seed)
     # From small weights: large ones get stuck where features are dense.
     models = ensemble(lambda key: ReluOutput.init(n, m, key=key, scale=0.1), members=member, key=key)
     losses = sweep.each(lambda density: Sampled(Independent(density, n_features=n), config.batch), 1 / at)
@@ -90,6 +94,7 @@ SHOWN = (1.5, 3.0, 4.5, 5.5, 8.0)
 NAMED = ("dedicated", *RIVALS, "unnamed")
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     W = sweep.best(data).W
     n, m = data.sizes["feature"], data.sizes["hidden"]
@@ -209,6 +214,7 @@ def _kinds(ax, data, W, parts):
 CHECK = "a replication of the paper's figure"
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     W = sweep.best(data).W
     x, m = data.sparseness.values, data.sizes["hidden"]

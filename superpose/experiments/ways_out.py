@@ -15,8 +15,8 @@ import optax
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import dictionaries, measures, plot, sweep, theory
-from superpose.claims import Claim, about, at_least, at_most, between, exactly
+from superpose import dictionaries, draws, measures, plot, sweep, theory
+from superpose.claims import Claim, about, as_claims, at_least, at_most, between, exactly
 from superpose.dictionaries import Reconstruction, SparseAutoencoder
 from superpose.features import Independent
 from superpose.losses import Population, Sampled, mean_activation
@@ -74,6 +74,15 @@ class Config:
                 "densities and dictionary-penalties must name at least one, dictionary-penalties not negative"
             )
 
+    @property
+    def cost(self) -> sweep.Cost:
+        starts, n = 2 * self.members + 10, self.dictionary_features
+        penalized = sweep.training(len(self.penalties) * starts, 20, 220, self.steps, 512)
+        mixed = sweep.training(len(self.densities) * self.members, 60, 1200, self.steps, 512)
+        tries = len(self.dictionary_penalties) * self.members
+        latents = sweep.training(tries, 3 * n, 60 * n, self.dictionary_steps, 256)
+        return penalized + mixed + latents + sweep.training(self.members, n, 10 * n, self.steps, 512)
+
 
 PENALIZED = (20, 10, 0.05)  # features, hidden dimensions, density
 IMPORTANCE = 0.9 ** np.arange(20)
@@ -97,7 +106,7 @@ def _penalized(config) -> xr.Dataset:
     `W_found` is the best without the third kind.
     """
     n, m, density = PENALIZED
-    key, members = jax.random.key(config.seed), config.members
+    key, members = draws.key_of(config.seed), config.members
     world = Independent(density, IMPORTANCE)
     train = partial(fit, steps=config.steps, own_loss=True, optimizer=_adam(0.01, config.steps))
 
@@ -116,8 +125,8 @@ def _penalized(config) -> xr.Dataset:
     starts = eqx.tree_at(
         lambda model: (model.W, model.b), member(fresh, np.zeros_like(start)), (W[start], b[start])
     )
-    models = train(starts, losses(penalty), key=jax.random.fold_in(key, 1)).models
-    population, x = Population(world), world.sample(jax.random.fold_in(key, 2), 20_000)
+    models = train(starts, losses(penalty), key=draws.stream(key, "penalized")).models
+    population, x = Population(world), world.sample(draws.stream(key, "evaluation"), 20_000)
     evaluate = partial(jax.lax.map, lambda model: (population(model), mean_activation(model, x)))
     loss, activation = jax.jit(evaluate)(models)
     grid = {"penalty": config.penalties, "member": range(len(kind))}
@@ -132,7 +141,7 @@ def _penalized(config) -> xr.Dataset:
 
 def _mixtures(config) -> xr.Dataset:
     """The best model of each kind at each density, with the same number of hidden units active."""
-    n, key = 20, jax.random.key(config.seed)
+    n, key = 20, draws.key_of(config.seed)
     density, place = sweep.points(config.densities, range(config.members))
     world = sweep.each(lambda density: Independent(density, n_features=n), density)
     kinds = {
@@ -144,7 +153,7 @@ def _mixtures(config) -> xr.Dataset:
     for init in kinds.values():
         trained = fit(
             ensemble(lambda key: init(key=key), members=place, key=key),  # noqa: B023
-            Sampled(world, batch=512), steps=config.steps, key=jax.random.fold_in(key, 1), own_loss=True,
+            Sampled(world, batch=512), steps=config.steps, key=key, own_loss=True,
             optimizer=_adam(0.01, config.steps),
         )  # fmt: skip
         grid = {"density": config.densities, "member": range(config.members)}
@@ -170,7 +179,7 @@ def _per_activation() -> xr.Dataset:
 
 def _dictionaries(config) -> xr.Dataset:
     n, m = config.dictionary_features, PENALIZED[1]
-    world, key = Independent(0.8 / n, n_features=n), jax.random.key(config.seed)
+    world, key = Independent(0.8 / n, n_features=n), draws.key_of(config.seed)
     trained = fit(
         ensemble(lambda key: ReluOutput.init(n, m, key=key), members=config.members, key=key),
         Sampled(world, batch=512), steps=config.steps, key=key, optimizer=_adam(0.01, config.steps),
@@ -179,14 +188,15 @@ def _dictionaries(config) -> xr.Dataset:
     sizes = (n, 2 * n)
     penalty, place = sweep.points(config.dictionary_penalties, range(config.members))
     objective = sweep.each(lambda penalty: Reconstruction(model, world, penalty, 256), penalty)
-    h = jax.jit(lambda model: Reconstruction(model, world, 0.0).activations(key, 10_000))(model)
+    inside, evaluation = (draws.stream(key, purpose) for purpose in ("dictionaries", "evaluation"))
+    h = jax.jit(lambda model: Reconstruction(model, world, 0.0).activations(evaluation, 10_000))(model)
     shape = (len(config.dictionary_penalties), config.members)
     directions = np.full((len(sizes), *shape[:1], m, max(sizes)), np.nan)
     fires, unexplained = np.full((len(sizes), shape[0], max(sizes)), np.nan), np.zeros((len(sizes), shape[0]))
     for at, latents in enumerate(sizes):
         trained = fit(
-            ensemble(lambda key: SparseAutoencoder.init(m, latents, key=key), members=place, key=key),  # noqa: B023
-            objective, steps=config.dictionary_steps, key=jax.random.fold_in(key, 2), own_loss=True,
+            ensemble(lambda key: SparseAutoencoder.init(m, latents, key=key), members=place, key=inside),  # noqa: B023
+            objective, steps=config.dictionary_steps, key=inside, own_loss=True,
             optimizer=_adam(0.005, config.dictionary_steps),
         )  # fmt: skip
         least = np.asarray(trained.history)[:, -1].reshape(shape).argmin(axis=1)
@@ -260,6 +270,7 @@ def recovery(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     return cosines, np.array(agreement)
 
 
+@plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(12.5, 8.2)
     top, bottom = fig.subfigures(2, 1, hspace=0.04)
@@ -380,6 +391,7 @@ def _draw_dictionaries(ax, data) -> None:
     ax.set_title("{} features found in {} hidden units".format(*sizes))
 
 
+@as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
     return [*_penalty_claims(data), *_mixture_claims(data), *_dictionary_claims(data)]
 
@@ -401,11 +413,11 @@ def _penalty_claims(data) -> list[Claim]:
         ),
         Claim(
             "penalty-gone", "A large enough penalty leaves no superposition", PLACE,
-            at_most(1), gone.per_dimension.values, what="features per dimension, |W|^2 / m", basis="at most a dimension for each",
+            at_most(1), gone.per_dimension.values, what="features per dimension, |W|^2 / m", basis="at most a dimension for each", quick=False,
         ),
         Claim(
             "penalty-diagonal", "and then no feature interferes with another", PLACE,
-            at_most(0.02), gone.off.values, what="largest entry of W^T W off its diagonal", basis="0 but for training",
+            at_most(0.02), gone.off.values, what="largest entry of W^T W off its diagonal", basis="0 but for training", quick=False,
         ),
         Claim(
             "penalty-axes", "It turns the features onto the hidden units, in models that did not start there", PLACE,
@@ -415,7 +427,7 @@ def _penalty_claims(data) -> list[Claim]:
         Claim(
             "penalty-price", "Getting rid of superposition has its price", PLACE,
             at_least(1), data.loss.values[free] / none,
-            what="loss, relative to the least of models without superposition", basis="closed form",
+            what="loss, relative to the least of models without superposition", basis="closed form", quick=False,
         ),
         Claim(
             "penalty-price-before", "which models with superposition do not pay", PLACE,
@@ -425,16 +437,16 @@ def _penalty_claims(data) -> list[Claim]:
         Claim(
             "penalty-least-important", "It drops the less important features first", PLACE,
             exactly(0), numbers.swaps.values.sum() if len(free) else np.nan,
-            what="pairs of which only the less important is stored", basis="all else is equal",
+            what="pairs of which only the less important is stored", basis="all else is equal", quick=False,
         ),
         Claim(
             "penalty-threshold", "Once there is no superposition, a feature is stored where it is worth a hidden unit", "ours",
-            about(rest.predicted.values, 1), rest["count"].values, what="features stored", basis="theory.penalty_limit",
+            about(rest.predicted.values, 1), rest["count"].values, what="features stored", basis="theory.penalty_limit", quick=False,
         ),
         Claim(
             "penalty-jump", "A feature is dropped at once: none is stored shorter than the square root of 1/3", "ours",
             between(3**-0.5, 1.02), gone.shortest.values, what="least norm of a stored feature",
-            basis="theory: shorter ones are at no minimum, and from the square root of 2/3 at none that is the best",
+            basis="theory: shorter ones are at no minimum, and from the square root of 2/3 at none that is the best", quick=False,
         ),
         Claim(
             "penalty-free", "The first bit of superposition is removed at no price to first order", PLACE + ", footnote",
@@ -494,7 +506,7 @@ def _dictionary_claims(data) -> list[Claim]:
     found_claims = [
         Claim(
             "dictionary-superposition", "The model that is looked into is in superposition", PLACE,
-            at_least(5), int(measures.excess_features(data.dictionary_W.values)),
+            at_least(5), float(measures.excess_features(data.dictionary_W.values)),
             what="features beyond the dimensions that they span", basis="0 without superposition",
         ),
         Claim(

@@ -1,11 +1,11 @@
 """Many models side by side: `ensemble` makes them, `fit` trains them on samples, `minimize` solves.
 
 `basins` sorts the solutions of many starts. A member's initial weights and its random draws depend on its own
-key only. So a model trained alone is the same model in any ensemble.
+key only. So a model trained alone is the same model in any ensemble. The two are different streams of the key.
 """
 
 from superpose.train._basins import Basins, basins
-from superpose.train._ensemble import ensemble, member, member_keys
+from superpose.train._ensemble import ensemble, member, member_keys, stack
 from superpose.train._fit import Fit, fit
 from superpose.train._minimize import OUTCOMES, Minimum, minimize
 
@@ -20,4 +20,5 @@ __all__ = [
     "member",
     "member_keys",
     "minimize",
+    "stack",
 ]

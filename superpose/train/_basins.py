@@ -1,12 +1,13 @@
 """What many starts found: which minima are the same, how often each is reached, how sure the best is."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from superpose.features import Anticorrelated, Correlated, Empirical, Features
+from superpose.features import Anticorrelated, Correlated, Empirical
+from superpose.inputs import whole
 from superpose.train._minimize import Minimum
 
 # Measured on all pairs of starts in 1,600 cells of 2 in 1 and 900 of 3 in 2: those that reached the same
@@ -35,8 +36,20 @@ class Basins(NamedTuple):
     converged: Float[np.ndarray, "*group"]
     """The share of starts that converged; the others count as no minimum."""
 
+    def __repr__(self) -> str:
+        *groups, starts = np.shape(self.label)
+        if groups:
+            many = " × ".join(map(str, groups))
+            minima = "–".join(map(str, np.unique([np.min(self.distinct), np.max(self.distinct)])))
+            found = f"{many} groups of {starts} starts, minima in each: {minima}"
+        else:
+            gap = f", the next {self.gap:.2%} above" if np.isfinite(self.gap) else ""
+            found = f"{starts} starts, minima: {self.distinct}, the best {self.best:.4g}{gap}"
+        reached, missed = np.mean(self.reached), np.max(self.missed)
+        return f"Basins({found}, reached by {reached:.0%}, a better one missed if its chance < {missed:.2g})"
 
-def basins(solved: Minimum, features: Features | None = None, *, starts: int | None = None) -> Basins:
+
+def basins(solved: Minimum, features: Any = None, *, starts: int | None = None) -> Basins:
     """Sort the solutions of many starts into different minima, for each group of `starts` in a row.
 
     Two solutions are the same where their losses agree, to `SAME_LOSS`, and their preactivations
@@ -69,6 +82,12 @@ def basins(solved: Minimum, features: Features | None = None, *, starts: int | N
     >>> round(float(found.missed), 3)
     0.058
     """
+    if not isinstance(solved, Minimum) or not hasattr(solved.models, "preactivation"):
+        raise TypeError(f"solved must be what minimize returns for networks, got {type(solved).__name__}")
+    starts = None if starts is None else whole(starts, "starts")
+    n, known = solved.models.b.shape[-1], getattr(features, "n_features", None)
+    if features is not None and known != n:
+        raise ValueError(f"features must be the law of the models' {n} features, got one of {known}")
     members = len(solved.loss)
     n_starts = members if starts is None else starts
     if n_starts < 1 or members % n_starts:

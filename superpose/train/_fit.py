@@ -7,14 +7,28 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int
 
+from superpose.draws import AnyKey, key_of, stream
+from superpose.inputs import whole
 from superpose.progress import progress_bar
-from superpose.train._ensemble import Tree, member, member_keys
+from superpose.train._ensemble import (
+    DRAWS,
+    Tree,
+    called,
+    check_own,
+    count,
+    member,
+    member_keys,
+    number,
+    parameters,
+    told,
+)
 
 
 def _block(models) -> int:
@@ -38,13 +52,16 @@ class Fit(NamedTuple):
     snapshots: Any
     """The models after each of the steps asked for, leading axes `(snapshot, member)`."""
 
+    def __repr__(self) -> str:
+        return f"Fit({told(self.models, self.history[..., -1])}, {jnp.max(self.steps)} steps)"
+
 
 def fit(
     models: Tree,
-    loss: Callable[[Tree, Key[Array, ""]], Float[Array, ""]],
+    loss: Callable[..., Float[Array, ""]],
     *,
     steps: int,
-    key: Key[Array, " *member"],
+    key: AnyKey,
     optimizer: optax.GradientTransformation | None = None,
     own_loss: bool = False,
     window: int = 100,
@@ -54,12 +71,15 @@ def fit(
     """Train each member on `loss` for `steps` steps, with fresh draws at each.
 
     `models` are any parameters: a pytree of arrays with a leading `member` axis, of which `loss` takes
-    one member.
+    one member: `loss(model, key)`, or `loss(model)` where nothing is drawn. It is any callable. One
+    that is a pytree, as those of `superpose.losses` are, is compiled once for all its arrays, and a
+    function once for each function.
     `optimizer` is `optax.adam(1e-3)` unless given; give it a schedule for a learning rate that
-    changes. With `own_loss`, the leaves of `loss` have a leading `member` axis, one loss for
-    each member; otherwise all share one. `key` is one key, from which member `i` gets
-    `fold_in(key, i)`, or an array of the members' own keys. At step `t` a member draws with
-    `fold_in(own_key, t)` and nothing else.
+    changes. It may need the loss itself, as L-BFGS does. With `own_loss`, the leaves of `loss` have a
+    leading `member` axis, one loss for each member; otherwise all share one. `key` is one key, from
+    which member `i` gets `fold_in(key, i)`, or an array of the members' own keys. At step `t` a member
+    draws with `fold_in(draws.stream(own_key, "draws of training"), t)` and nothing else; so it may be
+    the key that `ensemble` had.
 
     Raises ValueError for a number of steps or a window below 1, and for snapshots outside
     `0..steps`.
@@ -74,20 +94,43 @@ def fit(
     >>> result.history.shape, bool((result.history[:, 1] < result.history[:, 0]).all())
     ((2, 2), True)
     """
+    steps, window = whole(steps, "steps"), whole(window, "window")
     if steps < 1 or window < 1:
         raise ValueError(f"steps and window must be at least 1, got steps={steps}, window={window}")
+    snapshots = [whole(at, "snapshots") for at in snapshots]
     if any(not 0 <= at <= steps for at in snapshots):
-        raise ValueError(f"snapshots must be within 0..{steps}, got {list(snapshots)}")
+        raise ValueError(f"snapshots must be within 0..{steps}, got {snapshots}")
     optimizer = _ADAM if optimizer is None else optimizer
-    members, size, devices = len(jax.tree.leaves(models)[0]), _block(models), jax.devices()
-    keys = member_keys(key, members) if jnp.ndim(key) == 0 else key
-    advance = partial(_advance, optimizer, own_loss)
+    if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
+        raise TypeError(
+            f"optimizer must be one of optax, such as optax.adam(1e-3), got {type(optimizer).__name__}"
+        )
+    models = parameters(models)
+    members, size, devices = count(models), _block(models), jax.devices()
+    called(loss, with_key=True)
+    # Arrays are traced; what else the loss has, such as a function, is part of the program.
+    arrays, rest = eqx.partition(loss, eqx.is_array)
+    leaves, kind = jax.tree.flatten(rest)
+    if own_loss:
+        check_own(arrays, members)
+    key = key_of(key)
+    keys = member_keys(key, members) if key.ndim == 0 else key
+    if keys.shape != (members,):
+        raise ValueError(
+            f"key must be one key, or one for each of the {members} members, got shape {keys.shape}"
+        )
 
-    ensemble = (models, jax.vmap(optimizer.init)(models)), keys
+    def advance(*state):
+        # Optax does not keep to strict promotion, and this setting is each thread's own.
+        with jax.numpy_dtype_promotion("standard"):
+            return _advance(optimizer, own_loss, kind, tuple(leaves), *state)
+
+    with jax.numpy_dtype_promotion("standard"):
+        ensemble = (models, jax.vmap(optimizer.init)(models)), keys
 
     def begin(block):
         at = np.minimum(np.arange(block * size, (block + 1) * size), members - 1)  # the last fills up
-        part = *_at(ensemble, at), _at(loss, at) if own_loss else loss  # copies, which can be donated
+        part = *_at(ensemble, at), _at(arrays, at) if own_loss else arrays  # copies, which can be donated
         state, key, own = jax.device_put(part, devices[block % len(devices)])
         none = np.int32(0)
         return advance(state, key, own, none, none)[0], key, own  # no step yet, but compiled
@@ -128,23 +171,32 @@ _ADAM = optax.adam(1e-3)  # one object, so that a second `fit` finds the first o
 
 @partial(
     jax.jit,
-    static_argnums=(0, 1),
-    donate_argnums=(2,),
+    static_argnums=(0, 1, 2, 3),
+    donate_argnums=(4,),
     compiler_options={"xla_cpu_multi_thread_eigen": False},
 )
-def _advance(optimizer, own_loss, ensemble, keys, loss, start, stop):
+def _advance(optimizer, own_loss, kind, leaves, ensemble, keys, arrays, start, stop):
     """The members of a block after the steps `start..stop`, and their losses, added up."""
+    update = optax.with_extra_args_support(optimizer).update
+    rest = jax.tree.unflatten(kind, leaves)
 
-    def train(model, state, key, loss):
+    def train(model, state, key, arrays):
+        loss, key = called(eqx.combine(arrays, rest), with_key=True), stream(key, DRAWS)
+
         def body(t, carry):
             model, state, total = carry
-            value, gradient = jax.value_and_grad(lambda m: loss(m, jax.random.fold_in(key, t)))(model)
-            updates, state = optimizer.update(gradient, state, model)
+
+            def here(model):
+                return number(loss(model, jax.random.fold_in(key, t)))
+
+            value, gradient = jax.value_and_grad(here)(model)
+            # Some optimizers need more than the gradient: the loss, or to try it elsewhere on the same draw.
+            updates, state = update(gradient, state, model, value=value, grad=gradient, value_fn=here)
             return optax.apply_updates(model, updates), state, total + value.astype(jnp.float32)
 
         return jax.lax.fori_loop(start, stop, body, (model, state, jnp.float32(0)))
 
     model, state = ensemble
     axes = (0, 0, 0, 0 if own_loss else None)
-    model, state, total = jax.vmap(train, in_axes=axes)(model, state, keys, loss)
+    model, state, total = jax.vmap(train, in_axes=axes)(model, state, keys, arrays)
     return (model, state), total

@@ -1,8 +1,9 @@
 """Local minima of an exact loss."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from itertools import cycle, islice
 from threading import Event, Lock
@@ -15,8 +16,9 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int
 
+from superpose.inputs import whole
 from superpose.progress import progress_bar
-from superpose.train._ensemble import Tree, member
+from superpose.train._ensemble import Tree, called, check_own, count, member, number, parameters, told
 
 OUTCOMES = (
     "converged",
@@ -45,6 +47,9 @@ class Minimum(NamedTuple):
     def converged(self) -> Bool[np.ndarray, " member"]:
         return self.outcome == 0
 
+    def __repr__(self) -> str:
+        return f"Minimum({told(self.models, self.loss)}, {np.mean(self.converged):.0%} converged)"
+
 
 class _Search(NamedTuple):
     # One member's state: the best point so far, and the trial that comes next, x + t * d.
@@ -63,7 +68,7 @@ class _Search(NamedTuple):
 
 def minimize(
     models: Tree,
-    loss: Callable[[Tree], Float[Array, ""]],
+    loss: Callable[..., Float[Array, ""]],
     *,
     own_loss: bool = False,
     tolerance: float = 1e-6,
@@ -74,10 +79,12 @@ def minimize(
     """Take each member to a local minimum of an exact `loss`, in float64.
 
     `models` are any parameters: a pytree of arrays with a leading `member` axis, of which `loss`
-    takes one member. `own_loss` is as for `fit`. Each member is a search of its own, by BFGS with
-    an Armijo line search; they are shared among `jax.devices()`, and the number of devices does
-    not change a bit of any. A member has converged where no slope exceeds `tolerance` times the
-    loss of its start. `OUTCOMES` lists why others stopped.
+    takes one member; it is any callable that needs no key. `own_loss` is as for `fit`. Each member is
+    a search of its own, by BFGS with an Armijo line search; they are shared among `jax.devices()`, and
+    the number of devices does not change a bit of any. A member has converged where no slope exceeds
+    `tolerance` times the loss of its start. `OUTCOMES` lists why others stopped.
+
+    Raises TypeError for a loss that draws with a key: use `fit`, or the same draw each time.
 
     With `eigenvalues=k`, also the `k` smallest eigenvalues of the Hessian. A negative one means a
     saddle. Rotations of `m` hidden dimensions cost nothing, so `m (m - 1) / 2` are 0, up to the
@@ -98,13 +105,21 @@ def minimize(
     >>> OUTCOMES[solved.outcome[best]], bool(solved.eigenvalues[best, 0] > 0)
     ('converged', True)
     """
-    with jax.enable_x64(True):
-        models = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), models)
+    evaluations, eigenvalues = whole(evaluations, "evaluations"), whole(eigenvalues, "eigenvalues")
+    if evaluations < 1 or eigenvalues < 0 or not tolerance >= 0:
+        raise ValueError(
+            "evaluations must be at least 1, eigenvalues and tolerance not negative, "
+            f"got {evaluations=}, {eigenvalues=}, {tolerance=}"
+        )
+    called(loss, with_key=False)
+    with _exactly():
+        models = parameters(models, np.float64)
+        members = count(models)
         if own_loss:
-            loss = jax.tree.map(np.asarray, loss)
+            loss = jax.tree.map(lambda leaf: np.asarray(leaf) if eqx.is_array(leaf) else leaf, loss)
+            check_own(loss, members)
         unravel = ravel_pytree(member(models, 0))[1]
         leaves = jax.tree.leaves(models)
-        members = len(leaves[0])
         starts = np.concatenate([leaf.reshape(members, -1) for leaf in leaves], axis=1)
         limits = np.float64(tolerance), np.int64(evaluations)
 
@@ -131,6 +146,13 @@ def minimize(
         )  # fmt: skip
 
 
+@contextmanager
+def _exactly() -> Iterator[None]:
+    """Double precision, and promotion that does not get in the way: settings of a thread's own."""
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
+        yield
+
+
 def _search_all(starts, shared, own, onward, side, progress) -> dict[str, np.ndarray]:
     """Where the searches from all starts end, by the fields of `_Search`.
 
@@ -155,7 +177,7 @@ def _search_all(starts, shared, own, onward, side, progress) -> dict[str, np.nda
     def work(state, device):
         nonlocal finished
         who = np.full(slots, members)
-        with jax.enable_x64(True):  # which is a thread's own
+        with _exactly():
             while not stopped.is_set():
                 free = np.flatnonzero(who == members)
                 with lock:
@@ -201,8 +223,9 @@ def _rounds(state, new, shared, unravel, limits, side) -> _Search:
         state, own = each
 
         def search(state, own):
-            loss = shared if own is None else own
-            return _search(jax.value_and_grad(lambda x: loss(unravel(x))), tolerance, evaluations, state)
+            return _search(
+                jax.value_and_grad(_of_numbers(own, shared, unravel)), tolerance, evaluations, state
+            )
 
         def advance(carry):
             done, state = carry
@@ -220,13 +243,18 @@ def _rounds(state, new, shared, unravel, limits, side) -> _Search:
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), jax.lax.map(row, rows))
 
 
+def _of_numbers(own, shared, unravel) -> Callable[[Array], Array]:
+    """A member's loss as a function of all its parameters in a row."""
+    loss = shared if own is None else own
+    return lambda x: number(loss(unravel(x))).astype(x.dtype)
+
+
 @eqx.filter_jit
 def _curvatures(x, own, shared, unravel) -> Float[Array, "member eigenvalue"]:
     """All eigenvalues of the Hessian, a column of which is computed at a time."""
 
     def spectrum(x, own):
-        loss = shared if own is None else own
-        slope = jax.grad(lambda x: loss(unravel(x)))
+        slope = jax.grad(_of_numbers(own, shared, unravel))
         H = jax.lax.map(lambda along: jax.jvp(slope, (x,), (along,))[1], jnp.eye(len(x)))
         return jnp.linalg.eigvalsh((H + H.T) / 2)
 

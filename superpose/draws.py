@@ -1,0 +1,113 @@
+"""Random streams, and what is drawn from them: the same bits whatever the settings of JAX.
+
+A key is JAX's, of either kind, or a whole number. `stream` gives each purpose a stream of its own, so that
+one key can be given to all that takes a key. What is drawn does not depend on double precision, on the kind
+of keys that is the default, or on how JAX splits them.
+"""
+
+import math
+import operator
+import zlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key, UInt32
+
+__all__ = ["bits", "choice", "key_of", "normal", "stream", "uniform"]
+
+AnyKey = Any
+"""What `key_of` takes."""
+
+_RAW = {2: "threefry2x32", 4: "rbg"}
+"""The kinds of raw keys, by their numbers of words."""
+
+
+def key_of(key: AnyKey, name: str = "key") -> Key[Array, "..."]:
+    """What is given as a key, as JAX's: from `jax.random.key`, from `jax.random.PRNGKey`, or a whole number.
+
+    Keys, and raw keys in rows, may be an array of keys. A number `n` is the key `jax.random.key(n)`, also where JAX's
+    settings would make another of it. Raises TypeError or ValueError for anything else.
+
+    >>> bool(key_of(7) == jax.random.key(7)), bool(key_of(jax.random.PRNGKey(7)) == key_of(7))
+    (True, True)
+    """
+    if isinstance(key, jax.Array) and jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key):
+        return key
+    if getattr(key, "dtype", None) == np.uint32 and key.ndim and key.shape[-1] in _RAW:
+        return jax.random.wrap_key_data(jnp.asarray(key), impl=_RAW[key.shape[-1]])
+    try:
+        if isinstance(key, bool | np.bool_):
+            raise TypeError
+        number = operator.index(key)
+    except TypeError:
+        shape = f" of shape {np.shape(key)}" if hasattr(key, "shape") else f", {key!r:.40}"
+        raise TypeError(
+            f"{name} must be jax.random.key(0), jax.random.PRNGKey(0) or a whole number, "
+            f"got {type(key).__name__}{shape}"
+        ) from None
+    if not -(2**63) <= number < 2**64:
+        raise ValueError(f"{name} must fit into 64 bits where it is a number, got {number}")
+    words = np.array([number >> 32 & 0xFFFFFFFF, number & 0xFFFFFFFF], np.uint32)
+    return jax.random.wrap_key_data(jnp.asarray(words), impl=_RAW[2])
+
+
+def stream(key: AnyKey, purpose: str) -> Key[Array, ""]:
+    """The key for one purpose, which has nothing to do with those for others, nor with those of members.
+
+    >>> key = jax.random.key(0)
+    >>> bool(stream(key, "evaluation") == stream(key, "evaluation")), bool(stream(key, "x") == stream(key, "y"))
+    (True, False)
+    """
+    # Members are numbered from 0 on; the sums of names are far beyond.
+    return jax.random.fold_in(key_of(key), np.uint32(zlib.crc32(purpose.encode())))
+
+
+def bits(key: Key[Array, ""], shape: tuple[int, ...]) -> UInt32[Array, "..."]:
+    """Random words: a hash of the key and of each word's place.
+
+    Cheap arithmetic that XLA fuses with what uses the words, many times faster on a CPU than
+    `jax.random.bits`; not cryptographic. `tests/test_random.py` tests it, and LOG.md names the
+    batteries that it passes. The halves of the key are mixed first, for keys that differ in a bit;
+    adding the place again between the halves makes equal words as frequent as they should be.
+    """
+    first, second = jax.random.key_data(key)[:2]
+    second = _mixed(second, *_LONG)
+    first = _mixed(first ^ second, *_LONG)
+    place = jax.lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
+    mixed = _mixed(place ^ first, *_SHORT) + place * np.uint32(0x9E3779B9)
+    return _mixed(mixed ^ second, *_LONG)
+
+
+# Rounds of a shift and an odd factor that spread each bit over all, found by C. Wellons' search
+# for hash functions with little bias ("hash-prospector").
+_SHORT = (16, 0x21F0AAAD), (15, 0xD35A2D97), (15, 1)
+_LONG = (17, 0xED5AD4BB), (11, 0xAC4C1B51), (15, 0x31848BAB), (14, 1)
+
+
+def _mixed(word, *rounds):
+    for shift, factor in rounds:
+        word = (word ^ (word >> np.uint32(shift))) * np.uint32(factor)
+    return word
+
+
+def uniform(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
+    """Uniform on (0, 1], in float32.
+
+    From 32 bits, not the 23 of `jax.random.uniform`: at density 0.001 those would leave an active feature only
+    some eight thousand values.
+    """
+    return (bits(key, shape).astype(jnp.float32) + 0.5) * 2.0**-32
+
+
+def normal(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
+    """Normal with mean 0 and standard deviation 1, in float32; at most 5.4 in size."""
+    signed = jax.lax.bitcast_convert_type(bits(key, shape), jnp.int32).astype(jnp.float32)
+    within = jnp.clip((signed + 0.5) * 2.0**-31, -1 + 2.0**-24, 1 - 2.0**-24)
+    return math.sqrt(2) * jax.lax.erf_inv(within)
+
+
+def choice(key: Key[Array, ""], shape: tuple[int, ...], n) -> Int[Array, "..."]:
+    """Each of `0, ..., n - 1` as likely, but for `n / 2^32` of its chance."""
+    return (bits(key, shape) % jnp.asarray(n).astype(jnp.uint32)).astype(jnp.int32)

@@ -1,0 +1,100 @@
+"""What users bring, as what the package computes with: one line says what is wrong with the rest, and how to mend it.
+
+What is traced by JAX is taken as it is, so that no check gets in the way of `jit`, `vmap` and `grad`.
+"""
+
+import operator
+from collections.abc import Iterator
+from numbers import Real
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+ArrayLike = Any
+"""Lists, and the arrays of NumPy, JAX, pandas, xarray, PyTorch and others: all that `numpy.asarray` takes."""
+
+__all__ = ["ArrayLike", "array", "finite", "numbers", "weights", "whole"]
+
+
+def array(value: ArrayLike, name: str, *axes: str) -> Float[Array | np.ndarray, "..."]:
+    """Real numbers as an array with these axes: JAX's arrays as they are, all else as NumPy's.
+
+    Whole numbers become float64, floats keep their precision. Without `axes`, any shape will do. Raises TypeError for
+    what is no array of real numbers, and ValueError for other axes.
+
+    >>> array([[1, 2]], "W", "hidden", "feature").tolist()
+    [[1.0, 2.0]]
+    """
+    told = getattr(value, "dims", None)
+    if not isinstance(value, jax.Array):
+        value = _numpy(value, name)
+    if not jnp.issubdtype(value.dtype, jnp.floating):
+        if not (jnp.issubdtype(value.dtype, jnp.integer) or value.dtype == bool):
+            raise TypeError(f"{name} must be real numbers, got {value.dtype}")
+        value = value.astype(jnp.float32 if isinstance(value, jax.Array) else np.float64)
+    if axes and value.ndim != len(axes):
+        raise ValueError(
+            f"{name} must have the shape ({', '.join(axes)}), got {value.shape}{_hint(value, axes)}"
+        )
+    if axes and told is not None and set(told) == set(axes) and tuple(told) != axes:
+        raise ValueError(
+            f"{name} must have the axes ({', '.join(axes)}), got ({', '.join(told)}); transpose it"
+        )
+    return value
+
+
+def _numpy(value, name) -> np.ndarray:
+    try:
+        found = np.asarray(value)
+        if found.dtype != object:
+            return found
+        if not all(isinstance(each, Real) for each in found.flat):
+            raise TypeError("not all of it is numbers")
+        return found.astype(np.float64)
+    except Exception as error:
+        why = str(error).partition("\n")[0]
+        raise TypeError(f"{name} must be an array of numbers, got {type(value).__name__}: {why}") from None
+
+
+def _hint(value, axes) -> str:
+    if value.ndim == len(axes) - 1 and axes[:1] == ("hidden",):
+        return "; give one hidden dimension as [[...]]"
+    if value.ndim == len(axes) + 1:
+        return "; for several at once use jax.vmap"
+    return ""
+
+
+def weights(W: ArrayLike, name: str = "W") -> Float[Array | np.ndarray, "hidden feature"]:
+    """The weights of one model: column `W[:, i]` is the direction of feature `i`."""
+    return array(W, name, "hidden", "feature")
+
+
+def finite(value: ArrayLike, name: str, *axes: str) -> Float[np.ndarray, "..."]:
+    """The same as NumPy's, for what has no answer that is NaN: raises ValueError for NaN and infinity."""
+    found = np.asarray(array(value, name, *axes))
+    if not np.isfinite(found).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity")
+    return found
+
+
+def numbers(**named: ArrayLike) -> Iterator[Any]:
+    """Arguments of a formula, by name: numbers stay as they are, all else becomes an array."""
+    for name, value in named.items():
+        yield value if isinstance(value, int | float | np.floating) else array(value, name)
+
+
+def whole(value, name: str) -> int:
+    """A whole number, of any type.
+
+    >>> whole(np.int8(3), "steps")
+    3
+    """
+    try:
+        if isinstance(value, bool | np.bool_):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {value!r:.40}") from None

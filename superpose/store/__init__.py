@@ -1,0 +1,35 @@
+"""Datasets and results to and from disk: whole or not at all, and read without executing code.
+
+A result is a folder that superpose wrote, with a manifest of its files and their hashes. What is not in the
+manifest, or is no longer as it says, belongs to the user: it stays, whatever takes the result's place.
+"""
+
+from superpose.store._datasets import DamagedError, faults, load, save, told_faults
+from superpose.store._files import as_json, plain, read_json, write_json
+from superpose.store._manifest import CONFIG, MANIFEST, listed
+from superpose.store._pages import check_puttable, put
+from superpose.store._replace import abandon, check_replaceable, recover, replaced
+from superpose.store._verify import Verified, verified
+
+__all__ = [
+    "CONFIG",
+    "MANIFEST",
+    "DamagedError",
+    "Verified",
+    "abandon",
+    "as_json",
+    "check_puttable",
+    "check_replaceable",
+    "faults",
+    "listed",
+    "load",
+    "plain",
+    "put",
+    "read_json",
+    "recover",
+    "replaced",
+    "save",
+    "told_faults",
+    "verified",
+    "write_json",
+]

@@ -1,0 +1,76 @@
+"""Looking through a folder for what is no longer as superpose wrote it."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from superpose.store._datasets import DATA, ROOT, dataset_faults, faults, is_sealed
+from superpose.store._files import read_json
+from superpose.store._manifest import CONFIG, MANIFEST, is_old, listed
+
+RESULTS, REPORT = "results", "report.json"
+"""In a report: the folder of its results, and what it shows of them."""
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was found of one result, report or dataset: files that are missing or damaged, by name."""
+
+    path: Path
+    faults: dict[str, str]
+    checksums: bool
+    """Whether it has any; older versions wrote none, and a changed number cannot be told there."""
+
+
+def verified(folder: Path) -> list[Verified]:
+    """Every result, report and dataset that `folder` is or holds, compared with the hashes of what was written.
+
+    Raises FileNotFoundError where there is none.
+    """
+    found = _there(folder) or [one for child in _children(folder) for one in _there(child)]
+    if not found:
+        raise FileNotFoundError(
+            f"{folder} holds nothing to verify; give a result, a folder of results or a report"
+        )
+    return found
+
+
+def _there(folder: Path) -> list[Verified]:
+    """What the folder itself is, a report with its results; nothing for any other folder."""
+    if (folder / ROOT).is_file():
+        return [_dataset(folder)]
+    files = listed(folder)
+    if CONFIG in (files or {}) or (folder / DATA).is_dir() or is_old(folder):
+        return [_result(folder)]
+    results = [_result(child) for child in _children(folder / RESULTS) if _is_result(child)]
+    return ([_report(folder)] if (folder / MANIFEST).is_file() else []) + results
+
+
+def _children(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return [folder / name for name in sorted(os.listdir(folder)) if name[0] != "."]
+
+
+def _is_result(folder: Path) -> bool:
+    return (folder / MANIFEST).is_file() or (folder / DATA).is_dir() or is_old(folder)
+
+
+def _report(folder: Path) -> Verified:
+    """Of a report's own files; that a result is missing is one of its faults."""
+    found = faults(folder) if listed(folder) is not None else {MANIFEST: "damaged"}
+    told = read_json(folder / REPORT)
+    if isinstance(told, dict) and REPORT not in found:
+        done = [each["name"] for each in told.get("experiments", []) if not each["error"]]
+        found |= {f"{RESULTS}/{name}": "missing" for name in done if not _is_result(folder / RESULTS / name)}
+    return Verified(folder, found, True)
+
+
+def _result(folder: Path) -> Verified:
+    found = faults(folder)
+    old = listed(folder) is None and MANIFEST not in found
+    return Verified(folder, found, not old)
+
+
+def _dataset(store: Path) -> Verified:
+    return Verified(store, dataset_faults(store), is_sealed(store))
