@@ -7,7 +7,7 @@ independently of each other. `docs/exact.md` derives what is computed here.
 import math
 from collections.abc import Callable
 from functools import lru_cache, partial, reduce
-from itertools import combinations, product
+from itertools import chain, combinations, product
 from operator import mul
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ import numpy as np
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jax.lax import stop_gradient
+from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
 from superpose.models import activations
@@ -46,6 +47,13 @@ class World(NamedTuple):
         starts = np.cumsum((0, *self.sizes))
         place = np.arange(max(self.sizes))
         return np.where(place < np.array(self.sizes)[:, None], starts[:-1, None] + place, starts[-1])
+
+    def by_set(self, numbers, fill=0.0):
+        """The last axis as (set, member), filled up where a set has fewer members than others."""
+        if max(self.sizes) == 1:
+            return numbers[..., None]
+        rest = jnp.full_like(numbers[..., :1], fill)
+        return jnp.concatenate([numbers, rest], axis=-1)[..., self.members]
 
     @property
     def parts(self):
@@ -110,13 +118,13 @@ def supports(sizes, together, counts) -> Supports:
     starts, found = np.cumsum((0, *sizes)), []
     for sets in (sets for count in counts for sets in combinations(range(len(sizes)), count)):
         members = [range(starts[s], starts[s + 1]) for s in sets]
-        choices = [tuple(j for m in members for j in m)] if together else list(product(*members))
+        choices = [tuple(chain(*members))] if together else list(product(*members))
         found += [(features, sets, 1 / len(choices)) for features in choices]
     found.sort(key=lambda support: -len(support[0]))
     features = np.full((len(found), len(found[0][0])), starts[-1], np.int32)
     active = np.zeros((len(found), len(sizes)), bool)
-    for row, (members, sets, _) in enumerate(found):
-        features[row, : len(members)] = members
+    for row, (those, sets, _) in enumerate(found):
+        features[row, : len(those)] = those
         active[row, list(sets)] = True
     return Supports(
         features, np.array([len(f) for f, _, _ in found]), active, np.array([w for _, _, w in found])
@@ -158,13 +166,10 @@ def _closed(world, i, gains, c, group, weight, kink, H=0.0):
 
 def _moments(world, i, gains, c):
     """`E[t^2]`, `E[t]`, `E[t z]`, `E[z]` and `E[z^2]`."""
-    value, sets, n_sets = world.value, world.set_of, len(world.sizes)
-    mean, square = value.mean, value.square
+    mean, square = world.value.mean, world.value.square
     t_x, t_mean = _target_moments(world)
-    sizes = double(world.sizes)
-    total = jax.ops.segment_sum(gains, sets, n_sets)
-    squares = jax.ops.segment_sum(gains**2, sets, n_sets)
-    at = jnp.asarray(sets)[i]
+    sizes, at = double(world.sizes), jnp.asarray(world.set_of)[i]
+    total, squares = (world.by_set(a).sum(-1) for a in (gains, gains**2))
     p = world.chance[at]
     if world.together:
         set_mean = world.chance * mean * total
@@ -232,37 +237,34 @@ def _series(transform, world, i, points, s, weights, few, gains, c, few_c, chanc
     That costs no digits, since it is a factor as it was multiplied in; and one pass for the product and another for
     the gradient store nothing.
     """
-    return _with_slopes(transform, world, i, points, s, weights, few, gains, c, few_c, chance, False)[0]
+    return _with_slopes(False, transform, world, i, points, s, weights, few, gains, c, few_c, chance)[0]
 
 
 @partial(_series.defjvp, symbolic_zeros=True)
 def _series_jvp(transform, world, primals, tangents):
     changes = tangents[-4:]
-    value, slopes = _with_slopes(transform, world, *primals, not isinstance(changes[-1], SymbolicZero))
+    by_chance = not isinstance(changes[-1], SymbolicZero)
+    value, slopes = _with_slopes(by_chance, transform, world, *primals)
     pairs = zip(slopes, changes, strict=True)
     change = sum((slope * change).sum() for slope, change in pairs if not isinstance(change, SymbolicZero))
     return value, change
 
 
-def _with_slopes(transform, world, i, points, s, weights, few, gains, c, few_c, chance, by_chance):
+def _with_slopes(by_chance, transform, world, i, points, s, weights, few, gains, c, few_c, chance):
     """The value, and its slopes by `gains`, `c`, `few_c` and, if asked for, `chance`.
 
     Numbers are complex in here only: without x64 mode, JAX cannot transpose the real part of one.
     """
-    members, sizes = jnp.asarray(world.members), double(world.sizes)
     (a, b), (none, odds) = weights, few or (0.0, jnp.zeros_like(chance))
-    n, width = len(world.set_of), members.shape[1]
-    at = jnp.asarray(world.set_of)[i]
-    other = np.arange(len(sizes)) != at
-    padded = jnp.concatenate([gains, jnp.zeros_like(gains[:1])])
-    sets = padded[members], sizes, jnp.where(other, chance, 0.0), jnp.where(other, odds, 0.0)
+    sizes, at, one = double(world.sizes), jnp.asarray(world.set_of)[i], jnp.ones_like(s)
+    other, mates = np.arange(len(sizes)) != at, np.arange(len(gains)) != i
+    sets = world.by_set(gains), sizes, jnp.where(other, chance, 0.0), jnp.where(other, odds, 0.0)
 
     def multiply(sums, each):
         gains, size, p, odd = each
         phi, _ = _of_set(lax.complex(*transform(world.value, gains, points)), size, world.together)
         return (sums[0] * _factor(p, phi), sums[1] + odd * phi if few else sums[1]), None
 
-    one = jnp.ones_like(s)
     (product, some), _ = lax.scan(multiply, (one, 0 * one), sets)
 
     # What feature i itself, and then its set, makes of a and b.
@@ -271,9 +273,9 @@ def _with_slopes(transform, world, i, points, s, weights, few, gains, c, few_c, 
         phi, slope, curve = _two_slopes(lambda g, law=law: transform(law, g, points), sign * gains[i])
         mine = mine + share * (a * phi + _divided(b * slope, s))
         mine_slope = mine_slope + share * sign * (a * slope + _divided(b * curve, s))
-    mates = jnp.where(members[at] == i, n, members[at])
-    if width > 1:
-        phi, slope, _ = _two_slopes(lambda g: transform(world.value, g, points), padded[mates])
+    if max(world.sizes) > 1:
+        size, with_i = sizes[at], world.by_set(jnp.where(mates, gains, 0.0))[at]
+        phi, slope, _ = _two_slopes(lambda g: transform(world.value, g, points), with_i)
         if world.together:
             phi = _apart_from_zero(phi)
             whole = reduce(mul, phi)
@@ -283,8 +285,7 @@ def _with_slopes(transform, world, i, points, s, weights, few, gains, c, few_c, 
                 _divided(mine * whole, phi) * slope,
             )
         else:
-            size = sizes[at]
-            mine = (mine + a * (phi.sum(0) - (width - size + 1))) / size
+            mine = (mine + a * (phi.sum(0) - (len(phi) - size + 1))) / size
             mine_slope, mates_slope = mine_slope / size, a * slope / size
 
     p, odd = chance[at], odds[at]
@@ -307,13 +308,14 @@ def _with_slopes(transform, world, i, points, s, weights, few, gains, c, few_c, 
         )
 
     _, (by_gain, by_p) = lax.scan(slopes, None, sets)
-    by_gain = jnp.zeros_like(padded).at[members].add(by_gain).at[i].add((by_mine * mine_slope).real.sum())
-    if width > 1:
-        by_gain = by_gain.at[mates].add((by_mine * mates_slope).real.sum(-1))
+    if max(world.sizes) > 1:
+        by_gain = by_gain.at[at].add((by_mine * mates_slope).real.sum(-1))
+    by_gain = by_gain.reshape(-1)[np.flatnonzero(world.members.reshape(-1) < len(gains))]
+    by_gain = jnp.where(mates, by_gain, (by_mine * mine_slope).real.sum())
     if by_chance:
         by_p = jnp.where(other, by_p, (turn * (mine - a)).real.sum())
     by_c, by_few_c = (s * total).real.sum(), (s * without).real.sum()
-    return (total + without).real.sum(), (by_gain[:n], by_c, by_few_c, by_p)
+    return (total + without).real.sum(), (by_gain, by_c, by_few_c, by_p)
 
 
 def _two_slopes(f, x):
@@ -396,7 +398,7 @@ def _few(world, i, gains, finest, one):
     0 out of the series. Without `one`, no set counts.
     """
     seen = -jnp.expm1(-((finest * gains) ** 2))
-    seen = jax.ops.segment_max(seen, world.set_of, len(world.sizes))
+    seen = world.by_set(seen).max(-1)
     other = np.arange(len(world.sizes)) != jnp.asarray(world.set_of)[i]
     seen = stop_gradient(jnp.where(other | (not one), seen, 1.0))
     counted = stop_gradient(jnp.minimum(world.chance * seen, 1 - 1e-9))
@@ -441,14 +443,11 @@ def _contour(world, i, gains, c, kink, count):
 
 def _log_moment(world, gains, s):
     """`log E[exp(s z)]` but for c, at real s: for each row of `s`."""
-    sets, sizes = world.set_of, double(world.sizes)
     cumulant = world.value.cumulant(s * gains)
     if world.together:
-        active = jax.ops.segment_sum(cumulant.T, sets, len(sizes)).T
+        active = world.by_set(cumulant).sum(-1)
     else:
-        top = jax.ops.segment_max(cumulant.T, sets, len(sizes)).T
-        inside = jnp.exp(cumulant - jnp.where(jnp.isfinite(top), top, 0.0)[:, sets])
-        active = top + jnp.log(jax.ops.segment_sum(inside.T, sets, len(sizes)).T / sizes)
+        active = logsumexp(world.by_set(cumulant, -jnp.inf), axis=-1) - jnp.log(double(world.sizes))
     p = jnp.minimum(stop_gradient(world.chance), 1 - 1e-16)
     return jnp.where(active < 700, jnp.log1p(p * jnp.expm1(jnp.minimum(active, 700))), jnp.inf).sum(-1)
 
@@ -475,11 +474,9 @@ def _range(world, gains, c, margin):
 
 def _set_bound(a, low, high, world):
     """The largest value of `a . x`."""
-    most = jnp.maximum(a * low, a * high)
-    n_sets = len(world.sizes)
-    if world.together:
-        return jnp.maximum(jax.ops.segment_sum(most, world.set_of, n_sets), 0).sum()
-    return jnp.maximum(jax.ops.segment_max(most, world.set_of, n_sets), 0).sum()
+    most = world.by_set(jnp.maximum(a * low, a * high), 0.0 if world.together else -jnp.inf)
+    most = most.sum(-1) if world.together else most.max(-1)
+    return jnp.maximum(most, 0).sum()
 
 
 def _smooth(world, i, gains, c, activation, harmonics):
@@ -548,7 +545,8 @@ def errors_given(
         bent = 0.0
         if activation != "identity":
             bent = _closed(world, i, gains, c, group, weight, KINKS[activation])
-        return _error(activation, *_moments_of(world, i, gains, c, group, weight), bent)
+        tt, tz, zz = _moments_of(world, i, gains, c, group, weight)
+        return _error(activation, tt, tz, zz, bent)
 
     return _each_output(error, A, c)
 

@@ -26,6 +26,8 @@ A law may bring a closed form, with which losses are exact for few features and 
 """
 
 import math
+from functools import reduce
+from operator import add
 
 import equinox as eqx
 import jax
@@ -298,7 +300,7 @@ def cube_mean(c, gains, active):
         for m in range(1, degree // 2 + 1):
             factor.append(factor[-1] * half**2 / (2 * m * (2 * m + 1)))
         series = [
-            sum(factor[a] * series[m - a] for a in range(m + 1) if m - a < len(series))
+            reduce(add, (factor[a] * series[m - a] for a in range(m + 1) if m - a < len(series)))
             for m in range(degree // 2 + 1)
         ]
         reach = reach + jnp.abs(half)
@@ -309,11 +311,11 @@ def cube_mean(c, gains, active):
         more = rows[k] - rows[k + 1]
         series = [_longer(part, more, float(m == 0)) for m, part in enumerate(series)]
         reach, crossing, across = (_longer(a, more) for a in (reach, crossing, across))
-        powers = (
-            part * middle ** (degree - 2 * m) / math.factorial(degree - 2 * m)
-            for m, part in enumerate(series)
-        )
-        mean = jnp.where(crossing, across, jnp.sign(middle) * sum(powers))
+        square, polynomial = middle**2, 0.0
+        for m, part in enumerate(series):
+            polynomial = polynomial * square + part / math.factorial(degree - 2 * m)
+        one_sided = jnp.abs(middle) * polynomial if degree % 2 else jnp.sign(middle) * polynomial
+        mean = jnp.where(crossing, across, one_sided)
     return mean[0]
 
 
