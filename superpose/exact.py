@@ -166,7 +166,7 @@ def _closed(world, i, gains, c, group, weight, kink, H=0.0):
 
 def _moments(world, i, gains, c):
     """`E[t^2]`, `E[t]`, `E[t z]`, `E[z]` and `E[z^2]`."""
-    mean, square = world.value.mean, world.value.square
+    mean, square = double(world.value.mean), double(world.value.square)
     t_x, t_mean = _target_moments(world)
     sizes, at = double(world.sizes), jnp.asarray(world.set_of)[i]
     total, squares = (world.by_set(a).sum(-1) for a in (gains, gains**2))
@@ -188,11 +188,11 @@ def _moments(world, i, gains, c):
 
 def _moments_of(world, i, gains, c, group, weight):
     """`E[t^2]`, `E[t z]` and `E[z^2]` over these supports."""
-    mean, square = world.value.mean, world.value.square
+    mean, square = double(world.value.mean), double(world.value.square)
     t_x, t_mean = _target_moments(world)
     g, active = _gains(gains, group), (group.features == i).any(-1)
     z = c + mean * g.sum(-1)
-    tt = jnp.where(active, double(square), 0.0)
+    tt = jnp.where(active, square, 0.0)
     tz = jnp.where(active, t_x * gains[i] + t_mean * (z - mean * gains[i]), 0.0)
     zz = z**2 + (square - mean**2) * (g**2).sum(-1)
     return weight @ tt, weight @ tz, weight @ zz
@@ -201,7 +201,8 @@ def _moments_of(world, i, gains, c, group, weight):
 def _target_moments(world):
     """`E[t x]` and `E[t]` of an active feature."""
     parts = world.parts
-    return sum(w * sign * law.square for w, sign, law in parts), sum(w * law.mean for w, _, law in parts)
+    t_x = sum(share * sign * double(law.square) for share, sign, law in parts)
+    return t_x, sum(share * double(law.mean) for share, _, law in parts)
 
 
 # Sums over points s of what has the moment generating function of z, `M(s) = E[exp(s z)]`, as a factor.
@@ -404,7 +405,7 @@ def _few(world, i, gains, finest, one):
     counted = stop_gradient(jnp.minimum(world.chance * seen, 1 - 1e-9))
     none, odds = jnp.prod(1 - counted), counted / (1 - counted) * one
     unseen = stop_gradient(world.chance) * (1 - seen) / (1 if world.together else double(world.sizes))
-    return none, odds, unseen[world.set_of] * world.value.mean @ gains
+    return none, odds, double(world.value.mean) * (unseen[world.set_of] @ gains)
 
 
 def _contour(world, i, gains, c, kink, count):

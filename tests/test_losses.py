@@ -9,7 +9,7 @@ import pytest
 from reference import World, by_convolution, by_supports
 from scipy.integrate import quad
 
-from superpose import measures, theory
+from superpose import exact, measures, theory
 from superpose.features import Anticorrelated, Correlated, Empirical, Independent
 from superpose.losses import (
     Active,
@@ -21,7 +21,7 @@ from superpose.losses import (
     mean_error,
 )
 from superpose.models import Linear, ReluHidden, ReluOutput, Untied
-from superpose.values import Binary, Exponential, Gaussian, Uniform, double
+from superpose.values import MEMBERS, Binary, Exponential, Gaussian, Uniform, double, phases
 
 DENSITIES = (1.0, 0.3, 0.1, 0.01, 0.001)
 VALUES = {
@@ -887,3 +887,184 @@ def test_attacks_need_a_linear_hidden_layer_and_as_many_features():
             call(model)
     with pytest.raises(ValueError, match="5 features and the data 4"):
         Attacked(WORLD, 0.1)(ReluOutput.init(5, 2, key=key), key)
+
+
+class HalfNormal(eqx.Module):
+    """A law of one's own: what `superpose/values.py` lists, without a closed form."""
+
+    bounds = (0.0, np.inf)
+    mean = np.sqrt(2 / np.pi)
+    square = 1.0
+
+    def quantile(self, v):
+        return jnp.sqrt(2.0) * jax.scipy.special.erfinv(jnp.minimum(v, 1 - 2.0**-24))
+
+    def phase(self, angle, k):
+        # By Gauss-Legendre quadrature of exp(i s x), which is smooth.
+        x, weight = np.polynomial.legendre.leggauss(600)
+        x, weight = 4.5 * (x + 1), 4.5 * weight * np.sqrt(2 / np.pi) * np.exp(-((4.5 * (x + 1)) ** 2) / 2)
+        turn = (angle[..., None] * k)[..., None] * double(x)
+        return jnp.cos(turn) @ double(weight), jnp.sin(turn) @ double(weight)
+
+    def cumulant(self, s):
+        return s**2 / 2 + jnp.log(jax.scipy.special.erfc(-s / np.sqrt(2)))
+
+    @property
+    def halves(self):
+        return ((1.0, 1, self),)
+
+
+def _half_normal_loss(W, b, p):
+    """Of two features with equal densities, by nested quadrature that is cut at the kink."""
+    A = np.outer(W, W)
+    return sum(_half_normal_error(b[i], A[i, i], A[i, 1 - i], p) for i in range(2))
+
+
+def _half_normal_error(c, own, other, p):
+    node, weight = np.polynomial.legendre.leggauss(60)
+
+    def over(f, cut):  # E f(x)
+        ends = [0.0, cut, 9.0] if 0 < cut < 9 else [0.0, 9.0]
+        x, w = (
+            np.concatenate(parts)
+            for parts in zip(
+                *((a + (b - a) * (node + 1) / 2, (b - a) * weight / 2) for a, b in pairwise(ends)),
+                strict=True,
+            )
+        )
+        return w * np.sqrt(2 / np.pi) * np.exp(-(x**2) / 2) @ [f(value) for value in x]
+
+    def error(t, z):
+        return (t - max(z, 0)) ** 2
+
+    mine = over(lambda x: error(x, c + own * x), -c / own)
+    others = over(lambda y: error(0, c + other * y), -c / other)
+    both = over(lambda x: over(lambda y: error(x, c + own * x + other * y), -(c + own * x) / other), -c / own)
+    return (1 - p) ** 2 * error(0, c) + p * (1 - p) * (mine + others) + p**2 * both
+
+
+def test_a_law_of_values_of_ones_own_has_the_right_loss():
+    W, b, p = np.array([1.1, -0.7]), np.array([-0.1, 0.2]), 0.3
+    model, features = _model(W[None], b), Independent(p, n_features=2, value=HalfNormal())
+    loss = Population(features, harmonics=256)
+    value, stated = loss.with_error(model)
+    expected = _half_normal_loss(W, b, p)
+    assert abs(value - expected) <= max(2 * stated, 1e-8 * expected)
+    np.testing.assert_allclose(value, expected, rtol=1e-7)
+    x = features.sample(jax.random.key(0), 200_000)
+    errors = np.asarray(
+        per_sample(_model(*(a.astype(np.float32) for a in (W[None], b))), x, features.importance, "x")
+    )
+    assert abs(errors.mean() - value) <= 5 * errors.std() / np.sqrt(len(errors))
+    with pytest.raises(
+        ValueError, match=r"supports of 2 active features with HalfNormal values .* no closed form"
+    ):
+        Population(features, method="enumeration")(model)
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+def test_a_law_of_values_that_lacks_a_member_is_refused(member):
+    lacking = type("Lacking", (), {name: np.sqrt for name in ("quantile", *MEMBERS) if name != member})()
+    with pytest.raises(
+        ValueError, match=f"^exact losses need a law of values with {member}, which Lacking lacks"
+    ):
+        Population(Independent(0.1, value=lacking, n_features=2))(_model(np.ones((1, 2)), np.zeros(2)))
+
+
+class Pairs(eqx.Module):
+    """A law of features of one's own, of which exact losses know what they ask for."""
+
+    set_density: jax.Array
+    importance: jax.Array
+    value = Uniform()
+    sizes = (2, 2)
+    n_features = 4
+    together = False
+
+
+def test_features_of_ones_own_have_the_loss_of_what_they_say():
+    model, like = _model(*_weights(4, 1)), Anticorrelated((0.3, 0.1), (2, 2))
+    pairs = Pairs(like.set_density, like.importance)
+    assert Population(pairs)(model) == Population(like)(model)
+    assert Active(pairs, 1)(model) == Active(like, 1)(model)
+
+
+@pytest.mark.parametrize("member", ["set_density", "sizes", "together", "value"])
+def test_features_that_lack_a_member_are_refused(member):
+    said = {
+        "set_density": double([0.1]),
+        "sizes": (2,),
+        "together": True,
+        "value": Uniform(),
+        "n_features": 2,
+    }
+    lacking = type("Lacking", (), {name: what for name, what in said.items() if name != member})()
+    with pytest.raises(
+        ValueError, match=f"^exact losses are not known for Lacking features, which have no {member};"
+    ):
+        Population(lacking)(_model(np.ones((1, 2)), np.zeros(2)))
+
+
+@pytest.mark.parametrize("cls", [Correlated, Anticorrelated])
+def test_the_slope_by_a_density_is_what_the_set_adds(cls):
+    # A loss is a line in each density.
+    model, density = _model(*_weights(4, 1)), np.array([0.3, 0.1])
+    series = jax.jit(jax.grad(lambda p: Population(cls(p, (2, 2)), method="characteristic")(model)))
+    ends = [[np.where(np.arange(2) == s, p, density) for p in (1.0, 0.0)] for s in range(2)]
+    added = [np.subtract(*(Population(cls(p, (2, 2)))(model) for p in pair)) for pair in ends]
+    np.testing.assert_allclose(series(double(density)), added, rtol=1e-7)
+
+
+def test_a_factor_of_zero_can_be_divided_out():
+    # At s = i pi a binary feature of gain 1 and density 1/2 has E[exp(s x)] = 0.
+    world = exact.World(double([0.5, 0.4]), Binary(), (1, 1), True, "x")
+    s = jax.lax.complex(double([0.0]), double([np.pi]))
+    one = jnp.ones_like(s)
+
+    def series(gains):
+        return exact._sum(
+            exact._harmonic,
+            world,
+            jnp.int32(1),
+            (double(np.pi), double([1.0])),
+            s,
+            (one, one),
+            gains,
+            double(0.2),
+        )
+
+    def by_hand(gains):
+        turn = np.exp(1j * np.pi * np.array([*gains, 0.2]))
+        return (turn[2] * (0.5 + 0.5 * turn[0]) * (0.6 + 0.8 * turn[1])).real
+
+    gains, step = np.array([1.0, 0.3]), 1e-6 * np.eye(2)
+    np.testing.assert_allclose(series(double(gains)), by_hand(gains), atol=1e-15)
+    expected = [(by_hand(gains + row) - by_hand(gains - row)) / 2e-6 for row in step]
+    np.testing.assert_allclose(jax.jit(jax.grad(series))(double(gains)), expected, rtol=1e-8, atol=1e-12)
+
+
+def test_phases_are_right_to_rounding():
+    random = np.random.default_rng(0)
+    angle = random.uniform(-1, 1, 1000) * 10.0 ** random.uniform(-8, 2, 1000)
+    k = np.array([1.0, 2.0, 511.0, 8191.0])
+    cos, sin = jax.jit(lambda: phases(double(angle), double(k)))()
+    np.testing.assert_allclose(cos, np.cos(np.outer(angle, k)), atol=4e-16)
+    np.testing.assert_allclose(sin, np.sin(np.outer(angle, k)), atol=4e-16)
+    near = np.abs(np.outer(angle, k)) < 0.7
+    np.testing.assert_allclose(np.asarray(sin)[near], np.sin(np.outer(angle, k))[near], rtol=4e-16)
+
+
+@pytest.mark.parametrize(
+    ("features", "most"),
+    [
+        (Independent(0.1, n_features=5), 3300),
+        (Independent(0.1, n_features=100), 3600),
+        (Correlated(0.1, (3, 3)), 3600),
+    ],
+    ids=["5", "100", "sets"],
+)
+def test_a_loss_with_its_gradient_is_a_small_program(features, most):
+    # XLA takes 1 to 2 ms for each line: benchmarks/compiling.py.
+    model = ReluOutput.init(features.n_features, 2, key=jax.random.key(0))
+    loss = jax.jit(jax.value_and_grad(lambda model: Population(features)(model)))
+    assert loss.lower(model).as_text().count("\n") <= most
