@@ -3,7 +3,6 @@
 Only what an answer needs is imported, so that `superpose --help` comes at once.
 """
 
-import difflib
 import io
 import sys
 import warnings
@@ -12,7 +11,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from superpose.experiments import Experiment, experiments
+from superpose.experiments import Experiment, check_seed, experiments, meant
 
 HELP = """\
 superpose: the laboratory for superposition in neural networks
@@ -120,13 +119,7 @@ def _warned(message, *_, **__) -> None:
 
 
 def _meant(word: str, known: Iterable[str]) -> str:
-    """What may have been meant by a word that is not known.
-
-    >>> _meant("intr", ["intro", "text"]), _meant("x", ["intro", "text"])
-    ('did you mean intro?', 'there are intro, text')
-    """
-    close = difflib.get_close_matches(word.lower().replace("_", "-"), known, 1)
-    return f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+    return meant(word.lower().replace("_", "-"), known)
 
 
 def _experiment(name: str) -> Experiment:
@@ -266,8 +259,10 @@ def _settings(experiment: Experiment, args: Sequence[str]) -> tuple[str, Any]:
 
 
 def _known_seed(seed) -> None:
-    if not 0 <= seed < 2**63:
-        raise InputError(f"seed must be from 0 to 2^63 - 1, got {seed}")
+    try:
+        check_seed(seed)
+    except ValueError as error:
+        raise InputError(str(error)) from None
 
 
 def _parsed(default, command: str, description: str, args: Sequence[str]) -> Any:

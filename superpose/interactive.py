@@ -1,6 +1,5 @@
 """Experiments from Python: run one, and look at what it gave."""
 
-import difflib
 import operator
 import os
 import reprlib
@@ -17,7 +16,7 @@ from matplotlib.figure import Figure
 
 from superpose import plot, runs, store
 from superpose.claims import Claims
-from superpose.experiments import Experiment, experiments
+from superpose.experiments import Experiment, check_seed, experiments, meant
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,7 +65,7 @@ def run(name: str, *, quick: bool = False, out: str | Path | None = None, **sett
     known = experiments()
     name = name.replace("_", "-")
     if name not in known:
-        raise ValueError(f"there is no experiment {name!r}; {_like(name, known)}")
+        raise ValueError(f"there is no experiment {name!r}; {meant(name, known, repr)}")
     experiment = known[name]
     config = _config(experiment, (experiment.quick if quick else {}) | settings)
     if out is None:
@@ -86,16 +85,10 @@ def _config(experiment, settings):
     }
     for name in settings:
         if name not in kinds:
-            raise ValueError(f"{experiment.name} has no setting {name!r}; {_like(name, kinds)}")
+            raise ValueError(f"{experiment.name} has no setting {name!r}; {meant(name, kinds, repr)}")
     made = config(**{name: _setting(name, value, kinds[name]) for name, value in settings.items()})
-    if not 0 <= made.seed < 2**63:
-        raise ValueError(f"seed must be from 0 to 2^63 - 1, got {made.seed}")
+    check_seed(made.seed)
     return made
-
-
-def _like(name, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, known, 1)
-    return f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
 
 
 def _setting(name, value, kind):

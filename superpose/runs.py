@@ -23,26 +23,26 @@ from superpose.progress import progress_bar, say
 def run(experiment: Experiment, config, folder: Path, *, announced: bool = False) -> report.Result:
     """Run one experiment, and put data, figure, claims and settings at `folder`, whole or not at all.
 
-    With `announced`, one line says before how long it will take. Raises OSError where nothing can be put there, before
-    the work if that can be known, and MemoryError as `computed` does.
+    Raises OSError where nothing can be put there, before the work if that can be known, and MemoryError as
+    `computed` does.
     """
     with store.replaced(folder) as new:
-        sweep.check_room(config)
-        if announced:
-            say(f"{experiment.name}: about {report.duration(experiment.expected(config))} on two cores")
         keep_compiled()
         with _leaving_at_once(new):
-            data, seconds = computed(experiment, config)
+            data, seconds = computed(experiment, config, announced=announced)
         result = write(experiment, made(experiment, config) | {"seconds": seconds}, data, new)
     return replace(result, folder=folder)
 
 
-def computed(experiment: Experiment, config) -> tuple[xr.Dataset, float]:
+def computed(experiment: Experiment, config, *, announced: bool = False) -> tuple[xr.Dataset, float]:
     """What the experiment gives with these settings, with what it was made from, and the seconds that it took.
 
-    Raises MemoryError, before the work, where it does not fit into memory.
+    With `announced`, one line says before how long that will be. Raises MemoryError, before the work, where it does not
+    fit into memory.
     """
     sweep.check_room(config)
+    if announced:
+        say(f"{experiment.name}: about {report.duration(experiment.expected(config))} on two cores")
     began = time.monotonic()
     data = experiment.module().run(config)
     seconds = round(time.monotonic() - began, 1)
@@ -151,10 +151,12 @@ def _state(experiment: Experiment, config, place: Path) -> str:
         return "to run"
     found = store.faults(place)
     whole_data = not any(name.startswith("data.zarr") for name in found)
-    same = whole_data and store.plain(made(experiment, config)).items() <= _made_from(place, found).items()
-    drawn = same and store.listed(place) is not None and _made_from(place, found)["drawn_by"] == _drawn_by()
+    made_from = _made_from(place, found) if whole_data else {}
+    same = store.plain(made(experiment, config)).items() <= made_from.items()
+    sealed = store.listed(place) is not None
+    drawn = same and sealed and made_from["drawn_by"] == _drawn_by()
     state = "kept" if drawn and not found else "to draw again" if same else "to run"
-    if found and store.listed(place) is not None:
+    if found and sealed:
         say(f"{experiment.name}: {store.told_faults(place, found)}; {state}{' again' * (state == 'to run')}")
     return state
 

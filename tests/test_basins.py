@@ -79,15 +79,31 @@ def test_losses_are_the_same_up_to_one_in_a_hundred_thousand():
         assert (found.distinct, found.reached) == (distinct, 1 / distinct)
 
 
-def test_an_entry_of_a_feature_itself_is_told_from_those_of_others_in_its_set():
-    own, other = np.array([[1.0, 0.5], [0.5, 1.0]]), np.array([[0.5, 1.0], [1.0, 0.5]])
+def _untied(*A):
+    """Models without rotations or biases, each with the preactivation `A x`, of equal losses."""
+    n = len(A[0])
     with jax.enable_x64(True):
         models = jax.vmap(lambda W, b, A: Untied(W, b, A, None, "relu", "identity"))(
-            np.array([np.eye(2)] * 2), np.zeros((2, 2)), np.array([own, other])
+            np.array([np.eye(n)] * len(A)), np.zeros((len(A), n)), np.array(A)
         )
-    solved = _solved(np.zeros((2, 2, 2)), np.zeros((2, 2)), [1, 1])._replace(models=models)
+    return _solved(np.zeros((len(A), n, n)), np.zeros((len(A), n)), np.ones(len(A)))._replace(models=models)
+
+
+def test_an_entry_of_a_feature_itself_is_told_from_those_of_others_in_its_set():
+    solved = _untied([[1.0, 0.5], [0.5, 1.0]], [[0.5, 1.0], [1.0, 0.5]])
     assert basins(solved, Correlated([0.1], (2,))).distinct == 2
     assert basins(solved, Independent(0.1, n_features=2)).distinct == 2
+
+
+def test_the_same_entries_in_other_rows_are_another_minimum():
+    # Three equal links among four features: all with one of them, or from one to the next.
+    star, path = np.eye(4), np.eye(4)
+    for A, links in ((star, [(0, 1), (0, 2), (0, 3)]), (path, [(0, 1), (1, 2), (2, 3)])):
+        for i, j in links:
+            A[i, j] = A[j, i] = 0.5
+    world = Independent(0.1, n_features=4)
+    assert basins(_untied(star, path), world).distinct == 2
+    assert basins(_untied(star, star[::-1, ::-1]), world).distinct == 1
 
 
 def test_starts_that_did_not_converge_are_no_minima():

@@ -16,6 +16,8 @@ Each file has
 """
 
 import ast
+import difflib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -44,6 +46,22 @@ class Experiment:
 
     def module(self) -> ModuleType:
         return import_module(f"superpose.experiments.{self.path.stem}")
+
+
+def meant(word: str, known: Iterable[str], written: Callable[[str], str] = str) -> str:
+    """What may have been meant by a word that is not known.
+
+    >>> meant("intr", ["intro", "text"]), meant("x", ["intro", "text"])
+    ('did you mean intro?', 'there are intro, text')
+    """
+    close = difflib.get_close_matches(word, known, 1)
+    return f"did you mean {written(close[0])}?" if close else f"there are {', '.join(known)}"
+
+
+def check_seed(seed: int) -> None:
+    """Raise ValueError for a seed that no key can be made of."""
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"seed must be from 0 to 2^63 - 1, got {seed}")
 
 
 def experiments() -> dict[str, Experiment]:
