@@ -374,7 +374,6 @@ def _characteristic(world, i, gains, c, kink, harmonics):
     none, odds, shift = _few(world, i, gains, jnp.pi * harmonics / H, one)
     angle, odd, flat = jnp.pi / H, double(k), double(np.zeros(harmonics))
     # -Im M = Re i M.
-    # -Im M = Re i M.
     weights = (
         lax.complex(flat, kink[0] * 4 * H**2 / math.pi**3 * double(smooth / k**3.0)),
         lax.complex(-kink[1] * 4 * H / math.pi**2 * double(smooth / k**2.0), flat),
@@ -461,7 +460,7 @@ def _range(world, gains, c, margin):
     """
     gains, c = stop_gradient((gains, c))
     low, high = world.value.bounds
-    largest = jnp.maximum(jnp.abs(gains).max(), 1e-300)
+    largest = jnp.maximum(jnp.abs(gains).max(), 1e-100)
     s = double(2.0 ** np.arange(-4, 7))[:, None] / (largest * math.sqrt(world.value.square))
     ends = []
     for sign in (1, -1):
@@ -469,7 +468,7 @@ def _range(world, gains, c, margin):
         tail = ((_log_moment(world, sign * gains, s) + 36) / s[:, 0]).min()
         ends.append(sign * c + jnp.minimum(bound, tail))
     # Members of a set may cancel; H must not be so small that phases overflow.
-    H = jnp.maximum(jnp.maximum(*ends), jnp.maximum(1e-3 * largest, 1e-300))
+    H = jnp.maximum(jnp.maximum(*ends), jnp.maximum(1e-3 * largest, 1e-100))
     return H * (1 + margin)
 
 
