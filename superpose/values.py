@@ -284,43 +284,45 @@ def cube_mean(c, gains, active):
     """
     n = gains.shape[-1]
     rows = [int((active >= k).sum()) for k in range(n + 1)]
-    gains = _by_size(gains)
-    halves = [gains[:some, k] / 2 for k, some in enumerate(rows[1:])]
+    half = _by_size(gains) / 2
     middles = [(c + gains.sum(-1) / 2)[None]]
-    for half in halves:
-        middle = middles[-1][:, : len(half)]
-        middles.append(jnp.concatenate([middle + half, middle - half]))
-    mean = signed_square(middles[-1], 2 + n)
-    # E[exp(t (z - middle))] over the gains that are left, as a series in t^2: a product of
-    # `sinh(g t / 2) / (g t / 2)`.
-    series, reach = [jnp.ones_like(c[: rows[n]])], jnp.zeros_like(c[: rows[n]])
+    for k, some in enumerate(rows[1:]):
+        middle = middles[-1][:, :some]
+        middles.append(jnp.concatenate([middle + half[:some, k], middle - half[:some, k]]))
+    # Of the gains from each on: how far they take z from the middle, and `E[exp(t (z - middle))]` as a series in t^2.
+    onward = double(np.tril(np.ones((n, n))))
+    reach = jnp.abs(half) @ onward
+    series = [jnp.ones_like(half)]
+    logs = [half ** (2 * m) @ (onward * slope) for m, slope in enumerate(_log_sinhc((n + 1) // 2), 1)]
+    for m in range(1, len(logs) + 1):
+        parts = (a / m * logs[a - 1] * series[m - a] for a in range(1, m + 1))
+        series.append(reduce(add, parts))
+    mean = signed_square(middles[n], 2 + n)
     for k in reversed(range(n)):
-        half, middle, degree = halves[k], middles[k], 2 + k
-        factor = [jnp.ones_like(half)]
+        some, degree, middle = rows[k], 2 + k, middles[k]
+        crossing = jnp.abs(middle) < reach[:some, k]
+        # Rows that have no more gains than these have none left to integrate over.
+        above, below = jnp.split(_longer(mean, some - rows[k + 1]), 2)
+        across = (above - below) / (2 * jnp.where(crossing, half[:some, k], 0.5))
+        square, polynomial = middle**2, 1 / math.factorial(degree)
         for m in range(1, degree // 2 + 1):
-            factor.append(factor[-1] * half**2 / (2 * m * (2 * m + 1)))
-        series = [
-            reduce(add, (factor[a] * series[m - a] for a in range(m + 1) if m - a < len(series)))
-            for m in range(degree // 2 + 1)
-        ]
-        reach = reach + jnp.abs(half)
-        crossing = jnp.abs(middle[:, : len(half)]) < reach
-        above, below = jnp.split(mean, 2)
-        across = (above - below) / (2 * jnp.where(crossing, half, 0.5))
-        # Rows that have no more gains than these, with none left to integrate over.
-        more = rows[k] - rows[k + 1]
-        series = [_longer(part, more, float(m == 0)) for m, part in enumerate(series)]
-        reach, crossing, across = (_longer(a, more) for a in (reach, crossing, across))
-        square, polynomial = middle**2, 0.0
-        for m, part in enumerate(series):
-            polynomial = polynomial * square + part / math.factorial(degree - 2 * m)
+            polynomial = polynomial * square + series[m][:some, k] / math.factorial(degree - 2 * m)
         one_sided = jnp.abs(middle) * polynomial if degree % 2 else jnp.sign(middle) * polynomial
         mean = jnp.where(crossing, across, one_sided)
     return mean[0]
 
 
-def _longer(a, more, fill=0.0):
-    return jnp.concatenate([a, jnp.full((*a.shape[:-1], more), fill, a.dtype)], axis=-1)
+def _log_sinhc(count):
+    """The coefficients of `log(sinh(x) / x)` as a series in x^2, without that of 1, which is 0."""
+    series = [1 / math.factorial(2 * m + 1) for m in range(count + 1)]
+    logs = [0.0]
+    for m in range(1, count + 1):
+        logs.append(series[m] - sum(a / m * logs[a] * series[m - a] for a in range(1, m)))
+    return logs[1:]
+
+
+def _longer(a, more):
+    return jnp.concatenate([a, jnp.zeros((*a.shape[:-1], more), a.dtype)], axis=-1)
 
 
 def _by_size(gains):
