@@ -1,8 +1,9 @@
 """What the first exact loss of a size costs: seconds of tracing and compiling, lines of HLO, and a run.
 
 Each case is the loss and its gradient, for 64 models side by side as `minimize` takes them (one, for
-100 features), in a process of its own with nothing compiled before. Seconds are of CPU, and
-medians for a run, which is in milliseconds a model.
+100 features), in a process of its own with nothing compiled before; then, in another, the first `minimize` of 8
+models and a second one. Times are of the clock, those of a run medians of milliseconds a model; of
+CPU in parentheses.
 
     python benchmarks/compiling.py [CASE ...]
 """
@@ -68,25 +69,32 @@ def measured(case):
     )  # fmt: skip
     models = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), models)
     both = jax.jit(jax.vmap(jax.value_and_grad(lambda model: loss(model))))
-    lowered, trace, _ = clocked(lambda: both.lower(models))
+    lowered, *trace = clocked(lambda: both.lower(models))
     lines = lowered.as_text().count("\n")
-    run, build, _ = clocked(lambda: lowered.compile())
+    run, *build = clocked(lambda: lowered.compile())
     jax.block_until_ready(run(models))
     taken, began = [], time.perf_counter()
     while len(taken) < 5 or (time.perf_counter() - began < 2 and len(taken) < 100):
         taken.append(clocked(lambda: jax.block_until_ready(run(models)))[1:])
-    cpu, wall = (1e3 * statistics.median(column) / members for column in zip(*taken, strict=True))
-    return [trace, build, lines, cpu, wall]
+    return (
+        lines,
+        *trace,
+        *build,
+        *(1e3 * statistics.median(column) / members for column in zip(*taken, strict=True)),
+    )
 
 
 def first(case):
-    """Seconds of CPU of the first `minimize` of 8 models, and of a second one."""
+    """Seconds of the first `minimize` of 8 models, and of a second one."""
     (n, m, activation), loss = CASES[case]()
     models = ensemble(
         lambda key: ReluOutput.init(n, m, activation=activation, key=key),
         members=8, key=jax.random.key(0),
     )  # fmt: skip
-    return [clocked(lambda: minimize(models, loss, progress=False))[1] for _ in range(2)]
+    (_, cpu, wall), (_, cpu_again, again) = (
+        clocked(lambda: minimize(models, loss, progress=False)) for _ in range(2)
+    )
+    return cpu, wall, cpu_again, again
 
 
 def alone(work, case):
@@ -100,15 +108,13 @@ def main():
     if sys.argv[1:2] in (["measured"], ["first"]):
         return print(json.dumps(globals()[sys.argv[1]](sys.argv[2])))
     print("## Compiling exact losses\n")
-    print("| case | lines | trace, s | compile, s | run, ms (wall) | first `minimize`, s | again |")
+    print("| case | lines | trace, s | compile, s | run, ms | first `minimize`, s | again, s |")
     print("|---|---|---|---|---|---|---|")
     for case in sys.argv[1:] or CASES:
-        trace, build, lines, cpu, wall = alone("measured", case)
-        begin, again = alone("first", case) if not case.startswith("100 ") else (float("nan"),) * 2
-        print(
-            f"| {case} | {lines:,} | {trace:.1f} | {build:.1f} | {cpu:.3g} ({wall:.3g}) | {begin:.1f} | {again:.1f} |",
-            flush=True,
-        )
+        lines, *pairs = alone("measured", case)
+        pairs += alone("first", case) if not case.startswith("100 ") else [float("nan")] * 4
+        cells = (f"{wall:.3g} ({cpu:.3g})" for cpu, wall in zip(pairs[::2], pairs[1::2], strict=True))
+        print(f"| {case} | {lines:,} | {' | '.join(cells)} |", flush=True)
     return None
 
 

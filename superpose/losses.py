@@ -296,6 +296,7 @@ class Attacked(eqx.Module):
 
     Elhage et al. (2022), "Toy Models of Superposition", "Superposition and Adversarial Robustness".
 
+    >>> from superpose.features import Independent
     >>> from superpose.models import ReluOutput
     >>> world, key = Independent(0.1, n_features=5), jax.random.key(0)
     >>> model = ReluOutput.init(5, 2, key=key)
