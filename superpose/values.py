@@ -21,8 +21,8 @@ A law may bring a closed form, with which losses are exact for few features and 
   gains. Gains after the first `active[row]`, of which a row has no more than the one before, are 0. Where `here`, x is
   of the law `half` instead, the law itself or one of its halves; these have `closed` too.
 - `corners`, by how much a further active feature multiplies the work of that (1 if left out);
-- `generating(s)`, `E[exp(s x)]` at complex s as real and imaginary part, where it is a rational function with one
-  pole, on the real axis at `1 / pole`.
+- `generating(s)`, `E[exp(s x)]` at complex s as real and imaginary part, and `pole`, where it is a rational function
+  whose one pole is there, on the real axis.
 """
 
 import math
