@@ -8,11 +8,15 @@ CPU in parentheses.
     python benchmarks/compiling.py [CASE ...]
 """
 
+import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +26,8 @@ from superpose.losses import Active, Population
 from superpose.models import ReluOutput
 from superpose.train import ensemble, minimize
 from superpose.values import Binary, Exponential, Gaussian, Uniform
+
+HERE = Path(__file__).parent.parent
 
 
 def independent(n, m, value=Uniform(), activation=None, **settings):
@@ -59,58 +65,86 @@ def clocked(work):
     return result, time.process_time() - cpu, time.perf_counter() - wall
 
 
-def measured(case):
-    """Of one case, in this process."""
+def networks(case, members):
     (n, m, activation), loss = CASES[case]()
-    members = 64 if n < 100 else 1
-    models = ensemble(
+    return loss, ensemble(
         lambda key: ReluOutput.init(n, m, activation=activation, key=key),
         members=members, key=jax.random.key(0),
     )  # fmt: skip
+
+
+def measured(case):
+    """Of one case, in this process."""
+    members = 1 if case.startswith("100 ") else 64
+    loss, models = networks(case, members)
     models = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), models)
     both = jax.jit(jax.vmap(jax.value_and_grad(lambda model: loss(model))))
     lowered, *trace = clocked(lambda: both.lower(models))
-    lines = lowered.as_text().count("\n")
     run, *build = clocked(lambda: lowered.compile())
     jax.block_until_ready(run(models))
     taken, began = [], time.perf_counter()
     while len(taken) < 5 or (time.perf_counter() - began < 2 and len(taken) < 100):
         taken.append(clocked(lambda: jax.block_until_ready(run(models)))[1:])
-    return (
-        lines,
-        *trace,
-        *build,
-        *(1e3 * statistics.median(column) / members for column in zip(*taken, strict=True)),
-    )
+    medians = (1e3 * statistics.median(column) / members for column in zip(*taken, strict=True))
+    return lowered.as_text().count("\n"), *trace, *build, *medians
+
+
+def runs(case):
+    """Milliseconds of CPU and clock that each evaluation of `minimize` takes, of 128 models, once it is compiled."""
+    loss, models = networks(case, 128)
+    minimize(models, loss, progress=False)
+    taken = []
+    for _ in range(3):
+        solved, *pair = clocked(lambda: minimize(models, loss, progress=False))
+        taken.append([1e3 * seconds / solved.evaluations.sum() for seconds in pair])
+    return [float(statistics.median(column)) for column in zip(*taken, strict=True)]
 
 
 def first(case):
     """Seconds of the first `minimize` of 8 models, and of a second one."""
-    (n, m, activation), loss = CASES[case]()
-    models = ensemble(
-        lambda key: ReluOutput.init(n, m, activation=activation, key=key),
-        members=8, key=jax.random.key(0),
-    )  # fmt: skip
+    loss, models = networks(case, 8)
     (_, cpu, wall), (_, cpu_again, again) = (
         clocked(lambda: minimize(models, loss, progress=False)) for _ in range(2)
     )
     return cpu, wall, cpu_again, again
 
 
-def alone(work, case):
+def alone(work, case, checkout=HERE, **environment):
     told = subprocess.run(
-        [sys.executable, __file__, work, case], check=True, capture_output=True, text=True
-    ).stdout
+        [sys.executable, __file__, work, case], check=True, capture_output=True, text=True, cwd=checkout,
+        env=os.environ | {"PYTHONPATH": str(checkout)} | environment,
+    ).stdout  # fmt: skip
     return json.loads(told.splitlines()[-1])
 
 
+def by_turns(cases, other, turns):
+    print("## An evaluation of `minimize`\n")
+    print("| case | before, ms | now, ms | now / before, median of turns | range |")
+    print("|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as cache:
+        kept = {"JAX_COMPILATION_CACHE_DIR": cache, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+        for case in cases:
+            pairs = [[alone("runs", case, at, **kept)[1] for at in (other, HERE)] for _ in range(turns)]
+            before, now = (statistics.median(column) for column in zip(*pairs, strict=True))
+            ratios = sorted(b / a for a, b in pairs)
+            told = f"{statistics.median(ratios):.2f} | {ratios[0]:.2f} to {ratios[-1]:.2f}"
+            print(f"| {case} | {before:.3g} | {now:.3g} | {told} |", flush=True)
+
+
 def main():
-    if sys.argv[1:2] in (["measured"], ["first"]):
+    if sys.argv[1:2] in (["measured"], ["runs"], ["first"]):
         return print(json.dumps(globals()[sys.argv[1]](sys.argv[2])))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cases", nargs="*", default=list(CASES))
+    parser.add_argument("--against", type=Path, help="another checkout")
+    parser.add_argument("--turns", type=int, default=5)
+    asked = parser.parse_args()
+    if asked.against:
+        return by_turns(asked.cases, asked.against.resolve(), asked.turns)
     print("## Compiling exact losses\n")
     print("| case | lines | trace, s | compile, s | run, ms | first `minimize`, s | again, s |")
     print("|---|---|---|---|---|---|---|")
-    for case in sys.argv[1:] or CASES:
+    for case in asked.cases:
         lines, *pairs = alone("measured", case)
         pairs += alone("first", case) if not case.startswith("100 ") else [float("nan")] * 4
         cells = (f"{wall:.3g} ({cpu:.3g})" for cpu, wall in zip(pairs[::2], pairs[1::2], strict=True))

@@ -28,6 +28,9 @@ OUTCOMES = (
 )
 """How a search can end, by the number that `Minimum.outcome` gives it."""
 
+# A search has one core; and the widest vectors, of which XLA is wary, are up to 30% faster.
+COMPILER = {"xla_cpu_multi_thread_eigen": False, "xla_cpu_prefer_vector_width": 512}
+
 
 class Minimum(NamedTuple):
     """What `minimize` returns, as NumPy arrays: they are float64, which JAX by itself would round."""
@@ -128,9 +131,7 @@ def minimize(
         def own(at):
             return member(loss, at) if own_loss else None
 
-        # As many side by side as fill a cache, or a chip, and half a gigabyte of H at most.
-        most = 64 if jax.default_backend() == "cpu" else 4096
-        side = max(1, min(most, members, 2**26 // starts.shape[1] ** 2))
+        side = _side(members, starts.shape[1])
         onward = partial(_rounds, unravel=unravel, limits=limits, side=side)
         ends = _search_all(starts, shared, own, onward, side, progress)
 
@@ -144,6 +145,15 @@ def minimize(
             jax.tree.map(np.asarray, jax.vmap(unravel)(jnp.asarray(found))), ends["f"], gradient, ends["outcome"],
             ends["evaluations"], np.concatenate(curvatures)[:members] if eigenvalues else None,
         )  # fmt: skip
+
+
+def _side(members: int, numbers: int) -> int:
+    """How many members side by side, of so many numbers: as many as fill a cache, or a chip.
+
+    And half a gigabyte of H at most.
+    """
+    most = min(max(256 // numbers, 8), 64) if jax.default_backend() == "cpu" else 4096
+    return max(1, min(most, members, 2**26 // numbers**2))
 
 
 @contextmanager
@@ -209,10 +219,7 @@ def _search_all(starts, shared, own, onward, side, progress) -> dict[str, np.nda
     return ends
 
 
-# The widest vectors: XLA is wary of them, and these are up to 30% faster.
-@eqx.filter_jit(  # type: ignore[call-overload]
-    compiler_options={"xla_cpu_multi_thread_eigen": False, "xla_cpu_prefer_vector_width": 512}
-)
+@eqx.filter_jit(compiler_options=COMPILER)  # type: ignore[call-overload]
 def _rounds(state, new, shared, unravel, limits, side) -> _Search:
     """Put the members in `order`, begin the new ones, and take each up to 8 evaluations further."""
     order, begins, starts, own = new
