@@ -178,7 +178,7 @@ class Anticorrelated(_Sets):
 
     @property
     def density(self) -> Float[Array, " feature"]:
-        return (self.set_density / np.array(self.sizes, np.float64))[_set_of(self.sizes)]
+        return (self.set_density / double(self.sizes))[_set_of(self.sizes)]
 
     def _drawn(self, key, n, density):
         set_of, sizes = _set_of(self.sizes), np.array(self.sizes)

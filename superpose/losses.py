@@ -4,7 +4,7 @@ Every loss here is the paper's: `sum_i importance_i (x_i - x'_i)^2`, averaged ov
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 import equinox as eqx
@@ -24,6 +24,17 @@ __all__ = ["Active", "Attacked", "Population", "Sampled", "attacks", "mean_activ
 
 targets: dict[str, Callable] = {"x": lambda x: x, "abs": jnp.abs}
 """What a model can be asked for: the features, or their magnitudes."""
+
+
+def _promoting(method):
+    """With types that promote each other, whatever the caller has set: in here real numbers meet complex ones."""
+
+    @wraps(method)
+    def promoting(*args, **settings):
+        with jax.numpy_dtype_promotion("standard"):
+            return method(*args, **settings)
+
+    return promoting
 
 
 def mean_error(
@@ -227,9 +238,11 @@ class Population(eqx.Module):
         if self.harmonics is not None and self.harmonics < 32:
             raise ValueError(f"harmonics must be at least 32, got {self.harmonics}")
 
+    @_promoting
     def __call__(self, model: Network, key: AnyKey | None = None) -> Float[Array, ""]:
         return self._value(model, 1)
 
+    @_promoting
     def with_error(self, model: Network) -> tuple[Float[Array, ""], Float[Array, ""]]:
         """The loss and an estimate of its error: rounding, and what twice as many harmonics change.
 
@@ -398,6 +411,7 @@ class Active(eqx.Module):
         """The chance that exactly `count` features are active."""
         return _chance(self.features.set_density, self.count)
 
+    @_promoting
     def __call__(self, model: Network, key: AnyKey | None = None) -> Float[Array, ""]:
         _same_length(model, self.features.n_features)
         A, c = jax.tree.map(double, model).preactivation()

@@ -66,7 +66,7 @@ def superposition(W: ArrayLike) -> Float[Array, " feature"]:
     [1.0, 1.0, 0.0]
     """
     W = weights(W)
-    return (_along_each(W) ** 2).sum(axis=1) - norms(W) ** 2 * _has_direction(W)
+    return (_along_each(W) ** 2).sum(axis=1) - jnp.where(_has_direction(W), norms(W) ** 2, 0.0)
 
 
 def dimensionality(W: ArrayLike) -> Float[Array, " feature"]:

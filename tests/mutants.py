@@ -62,7 +62,7 @@ MUTANTS = [
     ("features", "jnp.minimum(u / safe, 1.0)", "jnp.minimum(u, 1.0)"),
     ("features", "return jnp.where(active[_set_of(self.sizes)], values, 0.0).T", "return jnp.where(active[_set_of(self.sizes)], values[:1], 0.0).T"),
     ("features", "(chosen[set_of] == place[:, None].astype(np.int32))", "(chosen[set_of] != place[:, None].astype(np.int32))"),
-    ("features", "self.set_density / np.array(self.sizes, np.float64)", "self.set_density"),
+    ("features", "(self.set_density / double(self.sizes))", "self.set_density"),
     ("features", "return self.set_density[_set_of(self.sizes)]", "return self.set_density[_set_of(self.sizes)] ** 2"),
     ("features", "return -jnp.expm1(jnp.cumsum(jnp.log1p(-density)))", "return jnp.cumsum(density)"),
     ("features", "jnp.where(reached, 1.0, _as_sampled(density))", "_as_sampled(density)"),

@@ -28,6 +28,7 @@ from superpose import (  # fmt: skip
     theory,
     train,
 )
+from superpose.values import Exponential, Gaussian
 
 W = [[1, -1, 0], [0, 0, 2]]
 SHARES = [0.5, 0.25, 0.125]
@@ -174,6 +175,15 @@ def test_arrays_of_all_kinds_give_the_answer_of_numpys(argument, call, good):
         assert len(found) == len(expected)
         for a, b in zip(found, expected, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize(("argument", "call", "good"), CELLS)
+def test_strict_promotion_changes_nothing(argument, call, good):
+    expected = _numbers(call(np.asarray(good, np.float32)))
+    with jax.numpy_dtype_promotion("strict"):
+        found = _numbers(call(np.asarray(good, np.float32)))
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 OPTIONAL = {"weight", "penalty", "W_out", "hidden_bias"}  # None is an answer
@@ -440,6 +450,23 @@ def test_training_does_not_mind_strict_promotion():
         solved = train.minimize(bowl, lambda x: 1 + (x**2).sum(), **SOLVE)
     np.testing.assert_array_equal(found.models.W, expected.models.W)
     assert solved.converged.all()
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        losses.Population(features.Independent(0.1, n_features=3), method="characteristic"),
+        losses.Population(features.Independent(0.1, value=Exponential(), n_features=3)),
+        losses.Population(features.Correlated(0.1, (2, 1), value=Gaussian()), target="abs"),
+        losses.Active(features.Anticorrelated(0.1, (2, 1)), 1),
+    ],
+)
+def test_exact_losses_and_their_gradients_do_not_mind_strict_promotion(loss):
+    expected = jax.value_and_grad(lambda model: loss(model))(MODEL)
+    with jax.numpy_dtype_promotion("strict"):
+        found = jax.value_and_grad(lambda model: loss(model))(MODEL)
+    for a, b in zip(_numbers(found), _numbers(expected), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_sparse_matrices_of_all_kinds_are_data():
