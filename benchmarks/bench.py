@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-SCRIPTS = ("diagrams", "sampled", "dstar", "scaling")
+SCRIPTS = ("diagrams", "sampled", "dstar", "scaling", "series", "compiling")
 
 
 def processor() -> str:
