@@ -368,6 +368,34 @@ def test_population_of_other_outputs_meets_the_reference(value, activation):
         np.testing.assert_allclose(exact, _reference(model, features, target), rtol=1e-8)
 
 
+# Laws by themselves, by the midpoint rule over their quantiles.
+MIDDLES = (np.arange(200_000) + 0.5) / 200_000
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_the_phases_of_a_law_are_its_characteristic_function(value):
+    x, angle, k = np.asarray(VALUES[value].quantile(double(MIDDLES))), double([0.4, -1.1]), np.array([1, 3])
+    cos, sin = VALUES[value].phase(angle, k)
+    turns = np.asarray(angle)[:, None] * k
+    np.testing.assert_allclose(cos, np.cos(turns[..., None] * x).mean(-1), atol=1e-4)
+    np.testing.assert_allclose(sin, np.sin(turns[..., None] * x).mean(-1), atol=1e-4)
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("value", VALUES)
+def test_the_closed_form_of_a_law_with_one_active_feature_is_the_integral(value, own):
+    law = VALUES[value]
+    half = law.halves[0][2] if own else law
+    x = np.asarray(law.quantile(double(MIDDLES)))
+    if own:  # the feature's magnitude, where it is of the first half's sign
+        x = x[x >= 0]
+    for c, g in product((-1.0, -0.3, 0.3, 1.0), (-0.8, 0.8)):
+        gains, active, here = double([[g]]), np.array([1]), np.array([[own]])
+        found = jax.jit(lambda c, gains: law.signed_square(c, gains, active, here, half))(double(c), gains)  # noqa: B023
+        z = c + g * x
+        np.testing.assert_allclose(found[0], (z * abs(z) / 2).mean(), atol=2e-4)
+
+
 @pytest.mark.parametrize("loss", [Population, Sampled])
 def test_model_and_data_of_different_lengths_are_refused(loss):
     with pytest.raises(ValueError, match="the model has 4 features and the data 3; they must be equal"):
