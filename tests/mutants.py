@@ -91,7 +91,7 @@ MUTANTS = [
     ("train/_minimize", "np.abs(ends[\"g\"]).max(axis=1) / ends[\"scale\"]", "np.abs(ends[\"g\"]).max(axis=1)"),
     ("train/_fit", "history.append(total / (stop - since))", "history.append(total / window)"),
     ("train/_fit", "np.concatenate(leaves)[:members]", "np.concatenate(leaves)[-members:]"),
-    ("train/_fit", "np.minimum(np.arange(block * size, (block + 1) * size), members - 1)", "np.arange(block * size, (block + 1) * size) % members"),
+    ("train/_fit", "np.minimum(np.arange(block * size, (block + 1) * size), members - 1)", "np.minimum(np.arange(block * size, (block + 1) * size), members - 2)"),
     ("measures", "(length > threshold).sum(", "(length >= 0).sum("),
     ("measures", "jnp.sqrt((weights(W) ** 2).sum(axis=0))", "jnp.sqrt((weights(W) ** 2).sum(axis=1))"),
     ("measures", "W.shape[0] / jnp.asarray((W**2).sum())", "W.shape[1] / jnp.asarray((W**2).sum())"),

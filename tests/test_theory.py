@@ -395,3 +395,14 @@ def test_a_pair_compressed_by_steep_lines_comes_back_wrong_only_near_them():
     assert wrong[~near.any(axis=0)].max() < 1e-9
     for steep in near:
         assert (wrong[steep] > 1e-9).mean() > 0.99
+
+
+def test_a_family_is_lifted_as_high_as_asked():
+    directions, lift = (
+        np.array([[1.0, 0.0, -1.0], [0.0, 0.0, 0.0]]),
+        np.array([[0.0, 0.0, 0.0], [1.0, -1.0, 1.0]]),
+    )
+    family = theory.Family(directions, lift)
+    np.testing.assert_array_equal(family.model(2.0, np.zeros(3)).W, 2 * directions)
+    raised = family.model(np.array([1.0, 1.0, 3.0]), np.zeros(3), 0.5).W
+    np.testing.assert_allclose(raised, [[1, 0, -3], [0.5, -0.5, 0.5]])

@@ -302,6 +302,12 @@ def test_no_evaluations_left_is_not_converged():
     assert (stopped.evaluations == 5).all()
 
 
+def test_the_gradient_is_told_as_a_share_of_the_loss_at_the_start():
+    starts = np.array([[3.0, -1.0], [0.5, 0.1]])
+    stopped = minimize(starts, lambda x: 1e-3 * (x**2).sum(), evaluations=1, progress=False)
+    np.testing.assert_allclose(stopped.gradient, 2 * np.abs(starts).max(1) / (starts**2).sum(1), rtol=1e-12)
+
+
 def test_two_features_reach_the_antipodal_pair_or_better(pairs):
     pair = 2 * 0.1**2 / 6
     assert 0.9 * pair <= pairs.loss.min() <= pair
