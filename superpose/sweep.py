@@ -82,7 +82,11 @@ def each(make, *values):
 
 
 def best(data: xr.Dataset) -> xr.Dataset:
-    """The member of least loss at each point of the grid."""
+    """The member of least loss at each point of the grid.
+
+    >>> best(xr.Dataset({"loss": (("point", "member"), [[3.0, 1.0], [2.0, 5.0]])})).loss.values.tolist()
+    [1.0, 2.0]
+    """
     if "loss" not in data or "member" not in data.loss.dims:
         raise ValueError(f"data must have a loss along member, got {list(data)} along {list(data.dims)}")
     return data.isel(member=data.loss.argmin("member"))
