@@ -102,7 +102,7 @@ def _importance(n, seed):
     ("n", "rtol"), [(2, 1e-12), (3, 1e-12), (5, 1e-12), (10, 1e-8), (20, 1e-6), (100, 1e-6)]
 )
 def test_population_meets_an_independent_reference(n, rtol, density):
-    for seed in range(2 if n < 100 else 1):
+    for seed in range(2):
         model = _model(*_weights(n, seed))
         features = Independent(density, _importance(n, seed))
         exact = population(model, features)
