@@ -60,6 +60,13 @@ class World(NamedTuple):
         """The law of a feature as `(share, sign, law)`: with y of that law, x is `sign y` and the target y."""
         return self.value.halves if self.target == "abs" else ((1.0, 1, self.value),)
 
+    @property
+    def by_law(self):
+        """The parts of each law, `(shares, signs, law)`: what is the same program but for its numbers."""
+        parts = self.parts
+        laws = dict.fromkeys(law for _, _, law in parts)
+        return [(*map(double, zip(*[part[:2] for part in parts if part[2] == law])), law) for law in laws]
+
 
 def closed_size(world: World) -> float:
     """Supports of how many active features have a closed form."""
@@ -146,7 +153,7 @@ def _closed(world, i, gains, c, group, weight, kink, H=0.0):
     The latter is the derivative of the former by the gain of feature i itself.
     """
     here, g, total = group.features == i, _gains(gains, group), 0.0
-    for share, sign, law in world.parts:
+    for shares, signs, law in world.by_law:
 
         def mean(own, law=law):
             each = jnp.where(here, own, g)
@@ -156,8 +163,9 @@ def _closed(world, i, gains, c, group, weight, kink, H=0.0):
                 square = world.value.signed_square(c, each, group.active, here, law)
             return weight @ (square - H / 2 * z)
 
-        value, slope = jax.jvp(mean, (sign * gains[i],), (jnp.ones_like(c),))
-        total = total + share * (kink[0] * value + kink[1] * slope)
+        own = signs * gains[i]
+        value, slope = jax.vmap(lambda own, mean=mean: jax.jvp(mean, (own,), (jnp.ones_like(c),)))(own)
+        total = total + shares @ (kink[0] * value + kink[1] * slope)
     return total
 
 

@@ -636,7 +636,7 @@ def test_at_most_one_active_feature_is_all_that_is_left_as_density_goes_to_0():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("value", ["uniform", "binary"])
+@pytest.mark.parametrize("value", ["uniform", "binary", "signed", "gaussian"])
 def test_the_stated_error_is_about_the_true_one(value):
     fine = jax.jit(
         lambda model, features: Population(features, method="characteristic", harmonics=4096)(model)
