@@ -65,7 +65,10 @@ class World(NamedTuple):
         """The parts of each law, `(shares, signs, law)`: what is the same program but for its numbers."""
         parts = self.parts
         laws = dict.fromkeys(law for _, _, law in parts)
-        return [(*map(double, zip(*[part[:2] for part in parts if part[2] == law])), law) for law in laws]
+        return [
+            (*map(double, zip(*[part[:2] for part in parts if part[2] == law], strict=True)), law)
+            for law in laws
+        ]
 
 
 def closed_size(world: World) -> float:

@@ -202,24 +202,20 @@ def check_room(config) -> None:
     if not hasattr(config, "cost"):
         return
     needed = 8 * config.cost.numbers
+    default = type(config)()
 
     def less(name):
         """What it would be with this setting at its default."""
         try:
-            return 8 * replace(config, **{name: _default(config, name)}).cost.numbers
+            return 8 * replace(config, **{name: getattr(default, name)}).cost.numbers
         except ValueError:
             return needed
 
-    changed = [
-        each.name for each in fields(config) if getattr(config, each.name) != _default(config, each.name)
-    ]
+    names = [each.name for each in fields(config)]
+    changed = [name for name in names if getattr(config, name) != getattr(default, name)]
     most = min(changed, key=less, default="")
     remedy = f"give a lower --{_option(most)}" if most else "use a machine with more memory"
     memory.check(needed, f"a run with {_option(most)} {_setting(config, most)}" if most else "a run", remedy)
-
-
-def _default(config, name):
-    return getattr(type(config)(), name)
 
 
 def _setting(config, name) -> str:

@@ -164,7 +164,8 @@ def test_the_pentagon_is_that_of_the_paper():
 
 
 @pytest.mark.parametrize(
-    ("n", "m", "density", "name"), [(2, 1, 0.1, "1 antipodal pair"), (5, 2, 0.05, "1 pentagon")]
+    ("n", "m", "density", "name"),
+    [(2, 1, 0.1, "1 antipodal pair"), pytest.param(5, 2, 0.05, "1 pentagon", marks=pytest.mark.slow)],
 )
 def test_the_best_model_is_the_best_family_where_features_are_equal(n, m, density, name):
     world = Independent(density, n_features=n)

@@ -138,10 +138,11 @@ def test_a_second_fit_finds_the_first_ones_program():
     assert _advance._cache_size() == before
 
 
-@pytest.mark.parametrize("devices", [2, 3])
+@pytest.mark.parametrize("devices", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_the_result_does_not_depend_on_the_number_of_devices(seven, devices):
     code = (
         "import sys; sys.path.insert(0, 'tests'); import jax, numpy as np, test_train; "
+        "from superpose import runs; runs.keep_compiled(); "
         f"assert len(jax.devices()) == {devices}; "
         "models = test_train._fit(7).models; np.savez(sys.stdout.buffer, models.W, models.b)"
     )
@@ -203,27 +204,23 @@ def test_a_member_alone_reaches_the_minimum_that_it_reaches_in_an_ensemble(minim
 
 
 def test_minimize_does_not_depend_on_the_number_of_devices(tmp_path):
-    # 300 members fill more than one row of 256, so that two devices share them.
-    code = """
-import sys
-import jax, numpy as np
-from superpose.features import Independent
-from superpose.losses import Population
-from superpose.models import ReluOutput
-from superpose.train import ensemble, minimize
-models = ensemble(lambda key: ReluOutput.init(2, 1, key=key), members=300, key=jax.random.key(0))
-solved = minimize(models, Population(Independent(0.1, n_features=2)))
-np.savez(sys.argv[1], devices=len(jax.devices()), W=solved.models.W, b=solved.models.b, loss=solved.loss)
-"""
-    ran = []
-    for devices in (1, 2):
-        file = tmp_path / f"{devices}.npz"
-        env = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
-        subprocess.run([sys.executable, "-c", code, file], env=env, check=True, timeout=300)
-        ran.append(np.load(file))
-    assert [int(one["devices"]) for one in ran] == [1, 2]
-    for name in ("W", "b", "loss"):
-        np.testing.assert_array_equal(ran[0][name], ran[1][name])
+    # 300 members fill more than one row of 64, so that two devices share them.
+    code = (
+        "import sys; sys.path.insert(0, 'tests'); import jax, numpy as np, test_train; "
+        "from superpose import runs; runs.keep_compiled(); solved = test_train.many_pairs(); "
+        "np.savez(sys.argv[1], devices=len(jax.devices()), W=solved.models.W, b=solved.models.b, loss=solved.loss)"
+    )
+    env = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    file = tmp_path / "2.npz"
+    subprocess.run([sys.executable, "-c", code, file], cwd=ROOT, env=env, check=True, timeout=300)
+    ran, here = np.load(file), many_pairs()
+    assert int(ran["devices"]) == 2
+    for name, expected in (("W", here.models.W), ("b", here.models.b), ("loss", here.loss)):
+        np.testing.assert_array_equal(ran[name], expected)
+
+
+def many_pairs():
+    return minimize(_models(300, 2, 1), Population(Independent(0.1, n_features=2)))
 
 
 def test_more_members_than_slots_are_minimized_in_turn(pairs):
