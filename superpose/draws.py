@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, UInt32
 
+from superpose.jit import program
+
 __all__ = ["bits", "choice", "key_of", "normal", "stream", "uniform"]
 
 AnyKey = Any
@@ -64,6 +66,7 @@ def stream(key: AnyKey, purpose: str) -> Key[Array, ""]:
     return jax.random.fold_in(key_of(key), np.uint32(zlib.crc32(purpose.encode())))
 
 
+@program
 def bits(key: Key[Array, ""], shape: tuple[int, ...]) -> UInt32[Array, "..."]:
     """Random words: a hash of the key and of each word's place.
 
@@ -92,6 +95,7 @@ def _mixed(word, *rounds):
     return word
 
 
+@program
 def uniform(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
     """Uniform on (0, 1], in float32.
 
@@ -101,6 +105,7 @@ def uniform(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
     return (bits(key, shape).astype(jnp.float32) + 0.5) * 2.0**-32
 
 
+@program
 def normal(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
     """Normal with mean 0 and standard deviation 1, in float32; at most 5.4 in size."""
     signed = jax.lax.bitcast_convert_type(bits(key, shape), jnp.int32).astype(jnp.float32)
@@ -108,6 +113,7 @@ def normal(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
     return math.sqrt(2) * jax.lax.erf_inv(within)
 
 
+@program
 def choice(key: Key[Array, ""], shape: tuple[int, ...], n) -> Int[Array, "..."]:
     """Each of `0, ..., n - 1` as likely, but for `n / 2^32` of its chance."""
     return (bits(key, shape) % jnp.asarray(n).astype(jnp.uint32)).astype(jnp.int32)

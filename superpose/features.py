@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Int
 from superpose import draws
 from superpose.draws import AnyKey, key_of, stream
 from superpose.inputs import array, whole
+from superpose.jit import program
 from superpose.values import Uniform, double
 
 
@@ -33,7 +34,7 @@ class _Sets(eqx.Module):
         """Samples in which each set is active with its chance in `density`, one for all samples or for each."""
 
     def sample(self, key: AnyKey, n: int) -> Float[Array, "sample feature"]:
-        return self._drawn(key_of(key), _size(n), _as_sampled(self.set_density))
+        return _drawn(self, key_of(key), _size(n))
 
     @property
     def any_active(self) -> Float[Array, ""]:
@@ -47,8 +48,13 @@ class _Sets(eqx.Module):
         >>> bool((rare.sample_active(jax.random.key(0), 100) > 0).any(axis=1).all())
         True
         """
-        key, n = key_of(key), _size(n)
-        return self._drawn(key, n, _density_given_any(key, self.set_density, n))
+        return _drawn(self, key_of(key), _size(n), given_any=True)
+
+
+@program
+def _drawn(law, key, n, given_any=False):
+    density = _density_given_any(key, law.set_density, n) if given_any else _as_sampled(law.set_density)
+    return law._drawn(key, n, density)
 
 
 class Independent(_Sets):

@@ -19,6 +19,7 @@ import ast
 import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -66,18 +67,23 @@ def check_seed(seed: int) -> None:
 
 def experiments() -> dict[str, Experiment]:
     """The experiments by name, in the order of the paper."""
-    found = []
-    for path in Path(__file__).parent.glob("[a-z]*.py"):
-        tree = ast.parse(path.read_bytes())
-        said = {
-            node.targets[0].id: ast.literal_eval(node.value)
-            for node in tree.body
-            if isinstance(node, ast.Assign)
-            and isinstance(node.targets[0], ast.Name)
-            and node.targets[0].id in ("PLACE", "TAKES", "QUICK", "ORDER")
-        }
-        summary, _, rest = (ast.get_docstring(tree) or "").partition("\n")
-        name = path.stem.replace("_", "-")
-        each = Experiment(name, path, summary, rest.strip(), said["PLACE"], said["TAKES"], said["QUICK"])
-        found.append((said["ORDER"], each))
-    return {each.name: each for _, each in sorted(found, key=lambda pair: pair[0])}
+    paths = Path(__file__).parent.glob("[a-z]*.py")
+    found = sorted((_read(path, path.stat().st_mtime_ns) for path in paths), key=lambda pair: pair[0])
+    return {each.name: each for _, each in found}
+
+
+@cache
+def _read(path: Path, changed: int) -> tuple[int, Experiment]:
+    """A file's place in the order and what it says, read again once it has changed."""
+    tree = ast.parse(path.read_bytes())
+    said = {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and node.targets[0].id in ("PLACE", "TAKES", "QUICK", "ORDER")
+    }
+    summary, _, rest = (ast.get_docstring(tree) or "").partition("\n")
+    name = path.stem.replace("_", "-")
+    each = Experiment(name, path, summary, rest.strip(), said["PLACE"], said["TAKES"], said["QUICK"])
+    return said["ORDER"], each
