@@ -10,9 +10,7 @@ CPU in parentheses.
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,14 +18,13 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+from apart import HERE, alone
 
 from superpose.features import Anticorrelated, Correlated, Independent
 from superpose.losses import Active, Population
 from superpose.models import ReluOutput
 from superpose.train import ensemble, minimize
 from superpose.values import Binary, Exponential, Gaussian, Uniform
-
-HERE = Path(__file__).parent.parent
 
 
 def independent(n, m, value=Uniform(), activation=None, **settings):
@@ -114,14 +111,6 @@ def first(case):
     return cpu, wall, cpu_again, again
 
 
-def alone(work, case, checkout=HERE, **environment):
-    told = subprocess.run(
-        [sys.executable, __file__, work, case], check=True, capture_output=True, text=True, cwd=checkout,
-        env=os.environ | {"PYTHONPATH": str(checkout)} | environment,
-    ).stdout  # fmt: skip
-    return json.loads(told.splitlines()[-1])
-
-
 def by_turns(cases, other, turns):
     print("## An evaluation of `minimize`\n")
     print("| case | before, ms | now, ms | now / before, median of turns | range |")
@@ -129,7 +118,10 @@ def by_turns(cases, other, turns):
     with tempfile.TemporaryDirectory() as cache:
         kept = {"JAX_COMPILATION_CACHE_DIR": cache, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
         for case in cases:
-            pairs = [[alone("runs", case, at, **kept)[1] for at in (other, HERE)] for _ in range(turns)]
+            pairs = [
+                [alone(__file__, "runs", case, checkout=at, **kept)[1] for at in (other, HERE)]
+                for _ in range(turns)
+            ]
             before, now = (statistics.median(column) for column in zip(*pairs, strict=True))
             ratios = sorted(b / a for a, b in pairs)
             told = f"{statistics.median(ratios):.2f} | {ratios[0]:.2f} to {ratios[-1]:.2f}"
@@ -150,8 +142,8 @@ def main():
     print("| case | lines | trace, s | compile, s | run, ms | first `minimize`, s | again, s |")
     print("|---|---|---|---|---|---|---|")
     for case in asked.cases:
-        lines, *pairs = alone("measured", case)
-        pairs += alone("first", case) if not case.startswith("100 ") else [float("nan")] * 4
+        lines, *pairs = alone(__file__, "measured", case)
+        pairs += alone(__file__, "first", case) if not case.startswith("100 ") else [float("nan")] * 4
         cells = (f"{wall:.3g} ({cpu:.3g})" for cpu, wall in zip(pairs[::2], pairs[1::2], strict=True))
         print(f"| {case} | {lines:,} | {' | '.join(cells)} |", flush=True)
     return None

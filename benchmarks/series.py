@@ -11,21 +11,19 @@ memory, and in a product of large matrices, whose products and sums are one inst
 import argparse
 import json
 import math
-import os
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+from apart import alone
 
 from superpose.features import Independent
 from superpose.losses import Population
 from superpose.models import ReluOutput
 
-HERE = Path(__file__).parent.parent
 SIZES = (20, 50, 100, 200, 400, 1000)
 # A division counts once, as a product does; comparisons, choices and what moves numbers do not.
 COUNTED = {"add", "add_any", "sub", "mul", "div", "neg", "integer_pow", "sqrt", "square", "exp", "log", "log1p", "expm1",
@@ -97,14 +95,6 @@ def limits():
         return long, 2 * len(A) ** 3 / median(lambda: product(A), enough=2.0)
 
 
-def alone(checkout, *words):
-    told = subprocess.run(
-        [sys.executable, __file__, *map(str, words)], check=True, capture_output=True, text=True,
-        env=os.environ | {"PYTHONPATH": str(checkout)}, cwd=checkout,
-    ).stdout  # fmt: skip
-    return json.loads(told.splitlines()[-1])
-
-
 def main():
     if sys.argv[1:2] == ["measured"]:
         return print(json.dumps(measured(int(sys.argv[2]))))
@@ -115,7 +105,7 @@ def main():
     parser.add_argument("--against", type=Path, help="another checkout")
     parser.add_argument("--turns", type=int, default=3)
     asked = parser.parse_args()
-    long, product = alone(HERE, "limits")
+    long, product = alone(__file__, "limits")
     print("## Exact losses of many features\n")
     print(
         f"The machine does {long / 1e9:.1f} G operations a second in polynomials, {product / 1e9:.1f} in a product of matrices.\n"
@@ -127,9 +117,9 @@ def main():
     for n in asked.sizes:
         before, now = [], []
         for _ in range(asked.turns if n <= 400 else 1):
-            now.append(alone(HERE, "measured", n))
+            now.append(alone(__file__, "measured", n))
             if asked.against:
-                before.append(alone(asked.against.resolve(), "measured", n))
+                before.append(alone(__file__, "measured", n, checkout=asked.against.resolve()))
         seconds, (_, count, value) = statistics.median(turn[0] for turn in now), now[0]
         told, ratio, apart = "", "", ""
         if before:

@@ -46,7 +46,7 @@ def main() -> int:
     )
     parser.add_argument("--first", type=int, default=1000, help="the first seed")
     parser.add_argument("--full", action="store_true", help="not the small versions")
-    asked = parser.parse_args()
+    asked = parser.parse_intermixed_args()
     runs.keep_compiled()
     wrong: Counter[str] = Counter()
     for name in asked.names or (cheapest(10) if asked.full else list(experiments())):
