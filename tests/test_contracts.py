@@ -13,18 +13,18 @@ from superpose.train import ensemble, member
 from superpose.values import Exponential, Gaussian
 
 MODELS = [Linear, ReluOutput, ReluHidden, Untied, Mixture]
-IMPORTANCE = np.array([1.0, 0.5, 0.0, 2.0])
+IMPORTANCE = np.array([1.0, 0.0, 2.0])
 FEATURES = [
-    Independent(np.array([0.3, 0.1, 1.0, 0.5]), IMPORTANCE),
-    Correlated([0.3, 0.6], (3, 1), IMPORTANCE),
-    Anticorrelated([0.3, 0.6], (3, 1), IMPORTANCE),
-    Empirical(np.random.default_rng(0).normal(size=(20, 4)), IMPORTANCE),
+    Independent(np.array([0.3, 0.1, 1.0]), IMPORTANCE),
+    Correlated([0.3, 0.6], (2, 1), IMPORTANCE),
+    Anticorrelated([0.3, 0.6], (2, 1), IMPORTANCE),
+    Empirical(np.random.default_rng(0).normal(size=(20, 3)), IMPORTANCE),
 ]
 LOSSES = [Sampled(features, 32) for features in FEATURES] + [
     Sampled(FEATURES[0], 32, penalty=0.3),
-    Population(Independent(np.array([0.3, 0.1, 0.8, 0.5]), IMPORTANCE)),
-    Population(Correlated([0.3, 0.6], (3, 1), IMPORTANCE, Gaussian())),
-    Population(Anticorrelated([0.3, 0.6], (3, 1), IMPORTANCE, Exponential()), "abs"),
+    Population(Independent(np.array([0.3, 0.1, 0.8]), IMPORTANCE)),
+    Population(Correlated([0.3, 0.6], (2, 1), IMPORTANCE, Gaussian())),
+    Population(Anticorrelated([0.3, 0.6], (2, 1), IMPORTANCE, Exponential()), "abs"),
     Population(FEATURES[3]),
     Active(FEATURES[2], 1),
 ]
@@ -63,7 +63,7 @@ def evaluate(loss, model, key):
 def _models(cls):
     """Two members, with biases that are not 0, in float64."""
     more = {"experts": 3, "active": 2} if cls is Mixture else {"hidden_bias": True}
-    models = ensemble(lambda key: cls.init(4, 2, key=key, **more), members=2, key=jax.random.key(1))
+    models = ensemble(lambda key: cls.init(3, 2, key=key, **more), members=2, key=jax.random.key(1))
     rng = np.random.default_rng(2)
     models = jax.tree.map(
         lambda leaf: jnp.asarray(leaf + 0.1 * rng.normal(size=leaf.shape), jnp.float64), models

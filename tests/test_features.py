@@ -213,10 +213,10 @@ def test_laws_of_data_of_one_shape_stack_whatever_the_data_are():
 @pytest.mark.parametrize("dense", [True, False])
 def test_laws_of_data_of_other_sizes_stack(dense, monkeypatch):
     monkeypatch.setattr("superpose.features._DENSE", 2**22 if dense else 0)
-    matrices = [data[: 5 + at] for at, data in enumerate(_matrices(6))]
+    matrices = [data[: 5 + at] for at, data in enumerate(_matrices(3))]
     laws = [Empirical(scipy.sparse.csr_array(data)) for data in matrices]
     together = stack([Sampled(law, 64) for law in laws])
-    assert together.features.n_rows.tolist() == [5, 6, 7, 8, 9, 10]
+    assert together.features.n_rows.tolist() == [5, 6, 7]
     drawn = jax.vmap(lambda loss: loss.features.sample(jax.random.key(0), 64))(together)
     model = ReluHidden.init(6, 3, key=0)
     exact = jax.vmap(lambda law: Population(law)(model))(together.features)
@@ -224,7 +224,7 @@ def test_laws_of_data_of_other_sizes_stack(dense, monkeypatch):
         np.testing.assert_array_equal(drawn[at], law.sample(jax.random.key(0), 64))
         np.testing.assert_allclose(exact[at], Population(law)(model), rtol=1e-12)
     # Filled up far beyond a block of the exact loss, with rows that count nothing.
-    assert float(Population(laws[5].filled(10_000, 6))(model)) == pytest.approx(float(exact[5]), rel=1e-12)
+    assert float(Population(laws[2].filled(10_000, 6))(model)) == pytest.approx(float(exact[2]), rel=1e-12)
 
 
 def test_what_is_of_another_kind_or_size_does_not_stack():

@@ -293,7 +293,7 @@ def test_minima_are_float64_and_flat(minima):
 
 
 def test_no_evaluations_left_is_not_converged():
-    stopped = minimize(_models(2, 3, 2), THREE, evaluations=5)
+    stopped = minimize(_models(7, 3, 2), THREE, evaluations=5)
     assert not stopped.converged.any()
     assert (stopped.outcome == OUTCOMES.index("evaluations used up")).all()
     assert (stopped.evaluations == 5).all()
