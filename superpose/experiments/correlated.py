@@ -22,7 +22,7 @@ from superpose.train import ensemble, minimize
 ORDER = 10
 PLACE = "Correlated and Anticorrelated Features"
 TAKES = 45
-QUICK = {"members": 12, "control": 0}
+QUICK = {"members": 24, "control": 0}
 
 
 @dataclass(frozen=True)
