@@ -266,7 +266,7 @@ def claims(data: xr.Dataset) -> list[Claim]:
         Claim(
             "pentagons", "Sparser than on the plateau, pentagons appear", PLACE,
             at_least(5), pentagons[mixed].max(initial=0), what="most features in pentagons, from 3.8 to 6.5",
-            basis="the paper", number="{:.0f}",
+            basis="the paper", number="{:.0f}", quick=False,
         ),
         Claim(
             "antiprisms", "and square antiprisms", PLACE,
