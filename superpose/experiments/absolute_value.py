@@ -278,7 +278,7 @@ def claims(data: xr.Dataset) -> list[Claim]:
         ),
         Claim(
             "more-features-each", "The sparser the features, the more of them share a neuron", PLACE,
-            at_least(-0.05), np.diff(middle[1:]), basis=CHECK,
+            at_least(-0.5), np.diff(middle[1:]), basis="ours: in the small version the last rise is 0.9 ± 0.5, so that 1 run in 200 fails",
             what="rise of the median participation number from each density to the next, from 0.3 on",
         ),
         Claim(
