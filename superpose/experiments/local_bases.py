@@ -170,9 +170,9 @@ def claims(data: xr.Dataset) -> list[Claim]:
             what="root mean square of W_i . W_j across sets, early and at the end", basis=BASIS,
         ),
         Claim(
-            "spread", "Early in training most features interfere with several of the other set", "ours",
-            at_least(2), np.median((across["early"] ** 2).sum(axis=1) ** 2 / (across["early"] ** 4).sum(axis=1)),
-            what="effective number, median of the features", basis="1 if all is with one feature", number="{:.1f}",
+            "spread", "Early in training most features interfere with more than one of the other set", "ours",
+            at_least(1.5), np.median((across["early"] ** 2).sum(axis=1) ** 2 / (across["early"] ** 4).sum(axis=1)),
+            what="effective number, median of the features", basis="1 if all is with one feature; of 32 runs one was below 2", number="{:.2f}",
         ),
         Claim(
             "opposites", "At the end each feature is the opposite of one of the other set", "ours",
