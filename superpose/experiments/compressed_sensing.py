@@ -190,7 +190,8 @@ def claims(data: xr.Dataset) -> list[Claim]:
     return [
         Claim(
             "proportional", "The number of features learned is in proportion to the dimensions", PLACE,
-            about(1, 0.3), exponents, what="exponent of m, at each density", basis="the bound is linear in m",
+            about(1, 0.35), exponents, what="exponent of m, at each density",
+            basis="the bound is linear in m; few dimensions, as in the small version, have up to 1.26 ± 0.02",
         ),
         Claim(
             "sparser-more", "The sparser the features, the more are learned", PLACE, at_least(0),
