@@ -22,8 +22,8 @@ from superpose.train import ensemble, fit
 
 ORDER = 14
 PLACE = "Learning Dynamics"
-TAKES = 17
-QUICK = {"n_features": 40, "n_hidden": 6, "members": 4, "steps": 10_000, "learning_rate": 3e-3}
+TAKES = 26
+QUICK = {"n_features": 40, "n_hidden": 6, "members": 8, "steps": 10_000, "learning_rate": 3e-3}
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Config:
     """Hidden dimensions, of which each can hold two opposite features."""
     density: float = 0.3
     """The chance that a feature is active."""
-    members: int = 6
+    members: int = 10
     """Models, from different initial weights; the one in which the loss drops most at the last jump, relative
     to the first, is shown."""
     steps: int = 30_000
