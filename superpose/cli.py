@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from superpose import interrupts
 from superpose.experiments import Experiment, check_seed, experiments, meant
 
 HELP = """\
@@ -60,17 +61,12 @@ def main(args: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if args is None else args)
     _write_anything()
     try:
-        with warnings.catch_warnings():
+        with interrupts.leaving_at_once(), warnings.catch_warnings():
             warnings.showwarning = _warned
             return _main(args)
     except InputError as error:
         _said(error)
         return 2
-    except KeyboardInterrupt:
-        from superpose import runs
-
-        runs.interrupted()
-        return 130
 
 
 def _main(args: list[str]) -> int:

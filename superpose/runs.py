@@ -3,13 +3,11 @@
 import hashlib
 import json
 import os
-import signal
-import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import xarray as xr
 
 from superpose import report, store, sweep
 from superpose.experiments import Experiment, experiments
+from superpose.interrupts import leaving_at_once
 from superpose.progress import progress_bar, say
 
 
@@ -28,9 +27,9 @@ def run(experiment: Experiment, config, folder: Path, *, announced: bool = False
     """
     with store.replaced(folder) as new:
         keep_compiled()
-        with _leaving_at_once(new):
+        with leaving_at_once(partial(store.abandon, new)):
             data, seconds = computed(experiment, config, announced=announced)
-        result = write(experiment, made(experiment, config) | {"seconds": seconds}, data, new)
+            result = write(experiment, made(experiment, config) | {"seconds": seconds}, data, new)
     return replace(result, folder=folder)
 
 
@@ -120,7 +119,7 @@ def _drawn_by() -> str:
     return _hash(*_modules(drawing=True))
 
 
-_NOT_COMPUTING = ("cli", "interactive", "runs", "report", "store", "progress")
+_NOT_COMPUTING = ("cli", "interactive", "interrupts", "runs", "report", "store", "progress")
 _DRAWING = ("plot", "fonts", "claims")
 
 
@@ -181,7 +180,7 @@ def _redrawn(experiment, config, place) -> report.Result:
     """The result at `place` with its figure and claims made again, from its data."""
     made_from = _made_from(place, store.faults(place))
     data = store.load(place / "data.zarr")
-    with store.replaced(place) as new:
+    with store.replaced(place) as new, leaving_at_once(partial(store.abandon, new)):
         result = write(experiment, made_from, data, new)
     return replace(result, folder=place)
 
@@ -249,26 +248,3 @@ def forget_compiled() -> None:
     import jax
 
     jax.clear_caches()
-
-
-def interrupted() -> None:
-    """End the process at once: XLA may still be computing, and does not survive an orderly end."""
-    cursor = "\x1b[?25h" if sys.stderr.isatty() else ""  # progress bars hide it
-    print(f"{cursor}superpose: interrupted; nothing half-done was written", file=sys.stderr)
-    sys.stderr.flush()
-    os._exit(130)
-
-
-@contextmanager
-def _leaving_at_once(new: Path) -> Iterator[None]:
-    """Ctrl-C ends the process on the spot: as an exception it can get lost in JAX's callbacks."""
-
-    def leave(*_) -> None:
-        store.abandon(new)
-        interrupted()
-
-    before = signal.signal(signal.SIGINT, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

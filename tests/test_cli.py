@@ -293,3 +293,24 @@ def test_ctrl_c_leaves_nothing(tmp_path):
     assert running.returncode == 130, said
     assert said.endswith("superpose: interrupted; nothing half-done was written\n")
     assert _names(tmp_path) == []
+
+
+INTERRUPTED = """
+import os, signal, sys
+from superpose.cli import main
+def hook(event, args):
+    if event == "import" and args[0] == sys.argv[1]:
+        os.kill(os.getpid(), signal.SIGINT)
+sys.addaudithook(hook)
+sys.exit(main(["run", "polytopes", "--quick", "--out", sys.argv[2]]))
+"""
+
+
+@pytest.mark.parametrize("module", ["pandas", "jax._src.core", "matplotlib.figure"])
+def test_ctrl_c_is_one_line_also_while_modules_are_imported(tmp_path, module):
+    run = [sys.executable, "-c", INTERRUPTED, module, str(tmp_path / "out")]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 130, done.stderr
+    assert done.stderr.splitlines()[-1] == "superpose: interrupted; nothing half-done was written"
+    assert "Traceback" not in done.stderr
+    assert _names(tmp_path) == []
