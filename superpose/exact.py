@@ -20,12 +20,12 @@ from jax.lax import stop_gradient
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
-from superpose.models import activations
+from superpose.models import Activation, activations
 from superpose.values import Binary, double, signed_square
 
 METHODS = ("enumeration", "characteristic", "quadrature")
 # An error is a polynomial in moments, and so much of `E[z |z|] / 2` and of `E[t |z|]`.
-KINKS = {"relu": (1.0, -1.0), "abs": (0.0, -2.0)}
+KINKS: dict[Activation, tuple[float, float]] = {"relu": (1.0, -1.0), "abs": (0.0, -2.0)}
 
 
 class World(NamedTuple):
@@ -93,7 +93,7 @@ def work(world: World, count: int | None = None) -> float:
     return sums[count]
 
 
-def method(world: World, activation: str) -> str:
+def method(world: World, activation: Activation) -> str:
     """The best method, by size."""
     if activation not in ("identity", "relu", "abs"):
         return "quadrature"
@@ -143,7 +143,9 @@ def supports(sizes, together, counts) -> Supports:
 
 def probability(world: World, group: Supports) -> Float[Array, " support"]:
     """The chance of each support."""
-    return double(group.share) * jnp.where(group.sets, world.chance, 1 - world.chance).prod(-1)
+    each = jnp.where(group.sets, world.chance, 1 - world.chance)
+    # One by one: without x64 mode JAX cannot differentiate a product in float64.
+    return double(group.share) * reduce(mul, (each[:, s] for s in range(len(world.sizes))))
 
 
 def _gains(gains, group):
@@ -514,7 +516,7 @@ def output_errors(
     A: Float[Array, "output feature"],
     c: Float[Array, " output"],
     world: World,
-    activation: str,
+    activation: Activation,
     method: str,
     harmonics: int,
 ) -> Float[Array, " output"]:
@@ -544,7 +546,7 @@ def errors_given(
     A: Float[Array, "feature feature"],
     c: Float[Array, " feature"],
     world: World,
-    activation: str,
+    activation: Activation,
     count: int,
 ) -> Float[Array, " feature"]:
     """The same, given that exactly `count` sets are active; 0 where that has no chance."""

@@ -4,7 +4,7 @@ Every loss here is the paper's: `sum_i importance_i (x_i - x'_i)^2`, averaged ov
 """
 
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import lru_cache, partial, wraps
 from typing import Any
 
 import equinox as eqx
@@ -488,6 +488,10 @@ def _can(method, world, activation, count=None):
             f"{method} needs a relu, identity or abs output, and this model's is {told(activation)}; "
             "use method='quadrature', or Sampled"
         )
+    if callable(activation) and not _is_entry_by_entry(activation):
+        raise ValueError(
+            f"exact losses need an activation that changes each entry by itself, unlike {told(activation)}; use Sampled"
+        )
     if method == "enumeration" and activation != "identity":
         size = exact.largest_support(world, len(world.sizes) if count is None else count)
         if size > exact.closed_size(world):
@@ -502,6 +506,16 @@ def _can(method, world, activation, count=None):
                 f"an enumeration takes {numbers:.1g} numbers for each output, more than 1e6; "
                 "use Population with method='characteristic'"
             )
+
+
+@lru_cache(maxsize=64)
+def _is_entry_by_entry(activation) -> bool:
+    with jax.ensure_compile_time_eval():  # also within `jit`
+        z = jnp.asarray(np.array([-1.3, 0.4, 2.1], np.float32))
+        whole = jnp.asarray(activation(z))
+        return whole.shape == z.shape and np.allclose(
+            whole, [activation(z[i : i + 1])[0] for i in range(3)], equal_nan=True
+        )
 
 
 def _known_target(target):

@@ -728,6 +728,17 @@ def test_what_a_method_cannot_do_is_refused_in_one_line(loss, activation, messag
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("activation", [jax.nn.softmax, lambda z: z.sum(), lambda z: z[::-1]])
+def test_an_activation_that_is_not_entry_by_entry_is_refused(activation):
+    model, loss = (
+        ReluOutput.init(3, 2, key=0, activation=activation),
+        Population(Independent(0.1, n_features=3)),
+    )
+    for call in (loss, jax.jit(lambda model: loss(model))):
+        with pytest.raises(ValueError, match=r"^exact losses need an activation that .* entry by itself"):
+            call(model)
+
+
 @pytest.mark.parametrize(
     "loss", [Population(Independent(0.1, n_features=3)), Active(Independent(0.1, n_features=3), 1)]
 )
@@ -1047,6 +1058,18 @@ def test_the_slope_by_a_density_is_what_the_set_adds(cls):
     ends = [[np.where(np.arange(2) == s, p, density) for p in (1.0, 0.0)] for s in range(2)]
     added = [np.subtract(*(Population(cls(p, (2, 2)))(model) for p in pair)) for pair in ends]
     np.testing.assert_allclose(series(double(density)), added, rtol=1e-7)
+
+
+@pytest.mark.parametrize("make", [Independent, lambda density: Correlated(density, (2, 1))])
+def test_the_slope_of_an_enumeration_by_a_density_is_what_the_set_adds(make):
+    model, density = _model(*_weights(3, 1)), np.array([0.3, 1.0, 0.0] if make is Independent else [0.3, 0.2])
+
+    def loss(density):
+        return Population(make(density))(model)
+
+    for s in range(len(density)):
+        one, none = (loss(np.where(np.arange(len(density)) == s, p, density)) for p in (1.0, 0.0))
+        np.testing.assert_allclose(jax.grad(loss)(double(density))[s], float(one) - float(none), rtol=1e-10)
 
 
 def test_a_factor_of_zero_can_be_divided_out():

@@ -373,7 +373,8 @@ def claims(data: xr.Dataset) -> list[Claim]:
         ),
         claim(
             "beside", "The tenth of pairs that occur together most are nearer to each other than in the control",
-            at_least(3), above_control("beside"), "difference of mean cosines in standard errors", in_both, quick=False,
+            at_least(3), above_control("beside"), "difference of mean cosines in standard errors of all sizes together",
+            in_both, of_all, quick=False,
         ),
         claim(
             "apart", "The tenth of pairs that occur together least are pushed apart",
