@@ -10,7 +10,7 @@ demo: .venv/installed
 	@echo "The picture is at results/intro/figure.png"
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --dist loadgroup
+	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --dist loadfile
 
 # Format, lint, types, and the examples in docstrings.
 check: .venv/installed-dev

@@ -43,8 +43,8 @@ VERIFY = """\
 usage: superpose verify FOLDER
 
 Compares every file of a result, of a folder of results, of a report or of a data.zarr with the hash of what was
-written. A line for each file that is missing or damaged; `superpose reproduce` makes them again. Your own files
-beside them do not matter, and nothing is changed.
+written. A line for each file that is missing or damaged; `superpose reproduce` makes them again (where a report's own
+superpose.json is damaged, move that away first). Your own files beside them do not matter, and nothing is changed.
 
 exit status: 0 all is whole; 1 something is missing or damaged; 2 there is nothing to verify
 """

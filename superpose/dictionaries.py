@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from superpose import draws, measures
-from superpose.draws import AnyKey, key_of, stream
+from superpose.draws import AnyKey, one_key, stream
 from superpose.features import Empirical
 from superpose.inputs import ArrayLike, array, weights, whole
 from superpose.values import double
@@ -109,7 +109,7 @@ class Reconstruction(eqx.Module):
 
     def activations(self, key: AnyKey, n: int) -> Float[Array, "sample hidden"]:
         """What the model computes from `n` samples."""
-        key = key_of(key)
+        key = one_key(key)
         if isinstance(self.features, Empirical):
             x = self.features.sample(key, n)
         else:

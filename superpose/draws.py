@@ -2,7 +2,8 @@
 
 A key is JAX's, of either kind, or a whole number. `stream` gives each purpose a stream of its own, so that
 one key can be given to all that takes a key. What is drawn does not depend on double precision, on the kind
-of keys that is the default, or on how JAX splits them.
+of keys that is the default, or on how JAX splits them. Only `jax.disable_jit` may change the last bit of a value, as it
+rounds products before their sums.
 """
 
 import math
@@ -17,13 +18,23 @@ from jaxtyping import Array, Float, Int, Key, UInt32
 
 from superpose.jit import program
 
-__all__ = ["bits", "choice", "key_of", "normal", "stream", "uniform"]
+__all__ = ["bits", "choice", "key_of", "normal", "one_key", "stream", "uniform"]
 
 AnyKey = Any
 """What `key_of` takes."""
 
 _RAW = {2: "threefry2x32", 4: "rbg"}
 """The kinds of raw keys, by their numbers of words."""
+
+
+def one_key(key: AnyKey) -> Key[Array, ""]:
+    """The same as `key_of` for what draws with one key only: raises ValueError for an array of keys."""
+    key = key_of(key)
+    if key.ndim:
+        raise ValueError(
+            f"key must be one key, got an array of keys of shape {key.shape}; jax.vmap over them"
+        )
+    return key
 
 
 def key_of(key: AnyKey, name: str = "key") -> Key[Array, "..."]:
@@ -63,7 +74,7 @@ def stream(key: AnyKey, purpose: str) -> Key[Array, ""]:
     (True, False)
     """
     # Members are numbered from 0 on; the sums of names are far beyond.
-    return jax.random.fold_in(key_of(key), np.uint32(zlib.crc32(purpose.encode())))
+    return jax.random.fold_in(one_key(key), np.uint32(zlib.crc32(purpose.encode())))
 
 
 @program

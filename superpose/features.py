@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from superpose import draws
-from superpose.draws import AnyKey, key_of, stream
+from superpose.draws import AnyKey, one_key, stream
 from superpose.inputs import array, whole
 from superpose.jit import program
 from superpose.values import Uniform, double
@@ -34,7 +34,7 @@ class _Sets(eqx.Module):
         """Samples in which each set is active with its chance in `density`, one for all samples or for each."""
 
     def sample(self, key: AnyKey, n: int) -> Float[Array, "sample feature"]:
-        return _drawn(self, key_of(key), _size(n))
+        return _drawn(self, one_key(key), _size(n))
 
     @property
     def any_active(self) -> Float[Array, ""]:
@@ -48,7 +48,7 @@ class _Sets(eqx.Module):
         >>> bool((rare.sample_active(jax.random.key(0), 100) > 0).any(axis=1).all())
         True
         """
-        return _drawn(self, key_of(key), _size(n), given_any=True)
+        return _drawn(self, one_key(key), _size(n), given_any=True)
 
 
 @program
@@ -286,7 +286,7 @@ class Empirical(eqx.Module):
         return empty.at[sample, index].set(entry, mode="drop")
 
     def sample(self, key: AnyKey, n: int) -> Float[Array, "sample feature"]:
-        return self.rows(draws.choice(key_of(key), (_size(n),), self.n_rows))
+        return self.rows(draws.choice(one_key(key), (_size(n),), self.n_rows))
 
 
 Features = Independent | Correlated | Anticorrelated | Empirical

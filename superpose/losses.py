@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from superpose import draws, exact
-from superpose.draws import AnyKey, key_of, stream
+from superpose.draws import AnyKey, one_key, stream
 from superpose.features import Empirical
 from superpose.inputs import ArrayLike, array, whole
 from superpose.jit import program
@@ -128,11 +128,8 @@ def _as_penalty(value) -> Float[Array, "..."] | None:
 
 def _check_sampled(features, batch):
     """Raise unless there is a law to draw from, and a number of samples to draw."""
-    if not hasattr(features, "sample"):
-        raise TypeError(
-            f"features must be a law that samples, such as Independent, got {type(features).__name__}; "
-            "for data of your own give Empirical(data)"
-        )
+    if isinstance(features, type) or not hasattr(features, "sample"):
+        raise TypeError(_no_law(features))
     if whole(batch, "batch") < 1:
         raise ValueError(f"batch must be at least 1 sample, got {batch}")
 
@@ -179,7 +176,7 @@ class Sampled(eqx.Module):
 
     def __call__(self, model: Network, key: AnyKey) -> Float[Array, ""]:
         _same_length(model, self.features.n_features)
-        key = key_of(key)
+        key = one_key(key)
         if self.stratified and not isinstance(self.features, Empirical):
             x = self.features.sample_active(key, self.batch)
             importance = self.features.importance.astype(x.dtype)
@@ -246,7 +243,9 @@ class Population(eqx.Module):
             raise ValueError(
                 f"unknown method {self.method!r}; known are {', '.join(exact.METHODS)}, and None"
             )
-        if self.harmonics is not None and self.harmonics < 32:
+        if isinstance(self.features, type) or not hasattr(self.features, "n_features"):
+            raise TypeError(_no_law(self.features))
+        if self.harmonics is not None and whole(self.harmonics, "harmonics") < 32:
             raise ValueError(f"harmonics must be at least 32, got {self.harmonics}")
 
     @_promoting
@@ -353,7 +352,7 @@ class Attacked(eqx.Module):
 
     def __call__(self, model: Network, key: AnyKey) -> Float[Array, ""]:
         _same_length(model, self.features.n_features)
-        key = key_of(key)
+        key = one_key(key)
         A, c = model.preactivation()
         x = self.features.sample(key, self.batch).T
         importance = self.features.importance.astype(x.dtype)
@@ -518,8 +517,16 @@ def _is_entry_by_entry(activation) -> bool:
         )
 
 
+def _no_law(features) -> str:
+    told = f"the class {features.__name__}" if isinstance(features, type) else type(features).__name__
+    return (
+        f"features must be a law that samples, such as Independent(0.1, n_features=5), got {told}; "
+        "for data of your own give Empirical(data)"
+    )
+
+
 def _known_target(target):
-    if target not in targets:
+    if not isinstance(target, str) or target not in targets:
         raise ValueError(f"unknown target {target!r}; known are {', '.join(targets)}")
 
 

@@ -124,9 +124,14 @@ def leverage(W: ArrayLike) -> Float[Array, " feature"]:
     >>> np.asarray(leverage(jnp.array([[1.0, 0.0, 3.0], [0.0, 1.0, 0.0]])), float).round(3).tolist()
     [0.1, 1.0, 0.9]
     """
-    W = weights(W)
+    W = _for_algebra(weights(W))
     share = (W * (jnp.linalg.pinv(W @ W.T, hermitian=True) @ W)).sum(axis=0)
     return _unless_nan(share, W)
+
+
+def _for_algebra(W):
+    """Half precision as float32, the least that matrices are decomposed in."""
+    return W.astype(jnp.promote_types(W.dtype, jnp.float32))
 
 
 class Polytope(NamedTuple):
@@ -195,7 +200,7 @@ def excess_features(W: ArrayLike, threshold: float = 0.5) -> Float[Array, ""]:
     >>> float(excess_features(jnp.eye(2))), float(excess_features(jnp.array([[1.0, -1.0, 0.9]])))
     (0.0, 2.0)
     """
-    W = weights(W)
+    W = _for_algebra(weights(W))
     kept = jnp.where(norms(W) > threshold, W, 0.0)
     stretch = jnp.linalg.svd(kept, compute_uv=False)
     rank = (stretch > 1e-4 * stretch.max(initial=1e-12)).sum(dtype=stretch.dtype)

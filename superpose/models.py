@@ -91,6 +91,18 @@ class Network(eqx.Module):
     default_activation: ClassVar[str] = "relu"
     default_hidden_activation: ClassVar[str] = "identity"
 
+    def __check_init__(self):
+        if self.W.ndim < 2:
+            raise ValueError(f"W must have the shape (hidden, feature), got {self.W.shape}")
+        *lead, m, n = self.W.shape
+        for name, shape in (("b", (n,)), ("W_out", (n, m)), ("hidden_bias", (m,))):
+            value = getattr(self, name)
+            if value is not None and value.shape != (*lead, *shape):
+                hint = "; transpose it" if name == "W_out" and value.shape == (*lead, m, n) else ""
+                raise ValueError(
+                    f"{name} must have the shape {(*lead, *shape)} where W has {self.W.shape}, got {value.shape}{hint}"
+                )
+
     @classmethod
     def init(
         cls,

@@ -7,7 +7,7 @@ import superpose
 
 FOLDER = Path(superpose.__file__).parent
 ORDER = [
-    {"progress", "memory"}, {"draws", "inputs"}, {"values"}, {"features"}, {"models"}, {"exact"}, {"losses"}, {"train"},
+    {"progress", "memory", "interrupts", "jit"}, {"draws", "inputs"}, {"values"}, {"features"}, {"models"}, {"exact"}, {"losses"}, {"train"},
     {"polytopes"}, {"theory"},
     {"measures"}, {"dictionaries", "notebook"}, {"sweep"}, {"store"}, {"claims"},
     {"fonts"}, {"plot"}, {"experiments"}, {"report"}, {"runs"}, {"interactive"}, {"cli"},

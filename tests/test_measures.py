@@ -12,6 +12,7 @@ from superpose.measures import (
     dimensionality,
     dimensions_per_feature,
     excess_features,
+    leverage,
     gram,
     jumps,
     linearity,
@@ -379,3 +380,9 @@ def test_a_measure_over_models_is_that_of_each():
                 one = found.sel(density=density).isel(member=member)
                 np.testing.assert_allclose(one, measure(jnp.asarray(W[d, member])), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(over_models(norms, models[0, 0], "feature"), norms(jnp.asarray(W[0, 0])))
+
+
+@pytest.mark.parametrize("measure", [leverage, excess_features])
+def test_half_precision_is_enough_to_decompose(measure):
+    W = np.random.default_rng(0).normal(size=(2, 5)).astype(np.float16)
+    np.testing.assert_allclose(measure(W), measure(W.astype(np.float32)), atol=1e-3)

@@ -332,7 +332,6 @@ def killed(tmp_path_factory):
     return "".join(each.communicate(timeout=300)[0] for each in playing)
 
 
-@pytest.mark.xdist_group("kills")  # played once
 @pytest.mark.parametrize("name", [name for names in SCENARIOS for name in names])
 def test_a_result_is_the_old_or_the_new_one_whatever_happens(killed, name):
     told = re.search(rf"^{name} (\d+)$", killed, re.MULTILINE)

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
@@ -97,6 +97,8 @@ def fit(
     steps, window = whole(steps, "steps"), whole(window, "window")
     if steps < 1 or window < 1:
         raise ValueError(f"steps and window must be at least 1, got steps={steps}, window={window}")
+    if not isinstance(snapshots, Iterable):
+        raise TypeError(f"snapshots must be steps, such as (0, {steps}), got {snapshots!r:.40}")
     snapshots = [whole(at, "snapshots") for at in snapshots]
     if any(not 0 <= at <= steps for at in snapshots):
         raise ValueError(f"snapshots must be within 0..{steps}, got {snapshots}")

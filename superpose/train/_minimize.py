@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from itertools import cycle, islice
+from numbers import Real
 from threading import Event, Lock
 from typing import Any, NamedTuple
 
@@ -109,6 +110,8 @@ def minimize(
     ('converged', True)
     """
     evaluations, eigenvalues = whole(evaluations, "evaluations"), whole(eigenvalues, "eigenvalues")
+    if not isinstance(tolerance, Real):
+        raise TypeError(f"tolerance must be a number, got {tolerance!r:.40}")
     if evaluations < 1 or eigenvalues < 0 or not tolerance >= 0:
         raise ValueError(
             "evaluations must be at least 1, eigenvalues and tolerance not negative, "
