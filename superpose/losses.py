@@ -274,8 +274,10 @@ class Population(eqx.Module):
         rounding = jnp.asarray(1e-14, value.dtype) * self.features.n_features * value
         if hasattr(self.features, "rows"):
             return value, rounding
-        asked = self._outputs(jax.tree.map(double, model))
-        return value, rounding if "enumeration" in asked else rounding + _refinement(*asked)
+        *of, method, harmonics = self._outputs(jax.tree.map(double, model))
+        if method == "enumeration":
+            return value, rounding
+        return value, rounding + _refinement(*of, method, harmonics)
 
     def _outputs(self, model):
         """What `_population` takes."""
