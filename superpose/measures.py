@@ -6,8 +6,9 @@ measured, and what has no such answer raises ValueError.
 """
 
 from collections.abc import Callable
+from functools import wraps
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -15,33 +16,49 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from superpose.inputs import ArrayLike, array, finite, weights
+from superpose.jit import program
 from superpose.polytopes import nearest, parts
 
 Encoder = Callable[[Float[Array, " feature"]], Float[Array, " hidden"]]
+
+F = TypeVar("F", bound=Callable)
 
 # A column shorter than this has no direction to speak of: its What is 0.
 _NO_LENGTH = 1e-6
 
 
+def _of_weights(measure: F) -> F:
+    """A measure of the weights of one model, whatever they come as, and one program where it is called by itself."""
+    compiled = program(measure)
+
+    @wraps(measure)
+    def measured(W: ArrayLike, *args: Any, **settings: Any):
+        return compiled(weights(W), *args, **settings)
+
+    return measured  # type: ignore[return-value]
+
+
+@_of_weights
 def gram(W: ArrayLike) -> Float[Array, "feature feature"]:
     """`W^T W`: how much of feature `j` reaches output `i`. The identity where nothing interferes.
 
     >>> gram(jnp.array([[1.0, -1.0]])).tolist()
     [[1.0, -1.0], [-1.0, 1.0]]
     """
-    W = weights(W)
-    return jnp.asarray(W.T @ W)
+    return W.T @ W
 
 
+@_of_weights
 def norms(W: ArrayLike) -> Float[Array, " feature"]:
     """`|W_i|`: near 1 for a feature that the model represents, near 0 for one that it ignores.
 
     >>> norms(jnp.array([[3.0, 0.0], [4.0, 0.0]])).tolist()
     [5.0, 0.0]
     """
-    return jnp.sqrt((weights(W) ** 2).sum(axis=0))
+    return jnp.sqrt((W**2).sum(axis=0))
 
 
+@_of_weights
 def n_represented(W: ArrayLike, threshold: float = 0.5) -> Float[Array, ""]:
     """The number of features with `|W_i| > threshold`, from 0 to the number of features.
 
@@ -52,6 +69,7 @@ def n_represented(W: ArrayLike, threshold: float = 0.5) -> Float[Array, ""]:
     return _unless_nan((length > threshold).sum(dtype=length.dtype), length)
 
 
+@_of_weights
 def superposition(W: ArrayLike) -> Float[Array, " feature"]:
     """The interference that other features cause along the direction of each.
 
@@ -65,10 +83,10 @@ def superposition(W: ArrayLike) -> Float[Array, " feature"]:
     >>> superposition(jnp.array([[1.0, -1.0, 0.0], [0.0, 0.0, 1.0]])).tolist()
     [1.0, 1.0, 0.0]
     """
-    W = weights(W)
     return (_along_each(W) ** 2).sum(axis=1) - jnp.where(_has_direction(W), norms(W) ** 2, 0.0)
 
 
+@_of_weights
 def dimensionality(W: ArrayLike) -> Float[Array, " feature"]:
     """The share of a hidden dimension that each feature has for itself.
 
@@ -81,12 +99,12 @@ def dimensionality(W: ArrayLike) -> Float[Array, " feature"]:
     >>> dimensionality(jnp.array([[1.0, -1.0, 0.0], [0.0, 0.0, 1.0]])).tolist()
     [0.5, 0.5, 1.0]
     """
-    W = weights(W)
     there = _has_direction(W)
     shared = (_along_each(W) ** 2).sum(axis=1)
     return jnp.where(there, norms(W) ** 2 / jnp.where(there, shared, 1.0), 0.0)
 
 
+@_of_weights
 def dimensions_per_feature(W: ArrayLike) -> Float[Array, ""]:
     """`D* = m / |W|_F^2`: hidden dimensions for each represented feature.
 
@@ -98,20 +116,21 @@ def dimensions_per_feature(W: ArrayLike) -> Float[Array, ""]:
     >>> float(dimensions_per_feature(jnp.array([[1.0, -1.0]])))
     0.5
     """
-    W = weights(W)
-    return W.shape[0] / jnp.asarray((W**2).sum())
+    return W.shape[0] / (W**2).sum()
 
 
+@_of_weights
 def cosines(W: ArrayLike) -> Float[Array, "feature feature"]:
     """`What_i . What_j`, from -1 (opposite) to 1 (the same direction); 0 for an ignored feature.
 
     >>> cosines(jnp.array([[2.0, -1.0], [0.0, 0.0]])).tolist()
     [[1.0, -1.0], [-1.0, 1.0]]
     """
-    unit = _unit(weights(W))
+    unit = _unit(W)
     return unit.T @ unit
 
 
+@_of_weights
 def leverage(W: ArrayLike) -> Float[Array, " feature"]:
     """How much of the hidden space hangs on each feature: `W_i^T (W W^T)^+ W_i`.
 
@@ -124,7 +143,7 @@ def leverage(W: ArrayLike) -> Float[Array, " feature"]:
     >>> np.asarray(leverage(jnp.array([[1.0, 0.0, 3.0], [0.0, 1.0, 0.0]])), float).round(3).tolist()
     [0.1, 1.0, 0.9]
     """
-    W = _for_algebra(weights(W))
+    W = _for_algebra(W)
     share = (W * (jnp.linalg.pinv(W @ W.T, hermitian=True) @ W)).sum(axis=0)
     return _unless_nan(share, W)
 
@@ -187,6 +206,7 @@ def _polytope(unit, features, tolerance) -> Polytope:
     return Polytope(name, tuple(features[order].tolist()), rank, error)
 
 
+@_of_weights
 def excess_features(W: ArrayLike, threshold: float = 0.5) -> Float[Array, ""]:
     """How many more features are represented than the dimensions that their directions span.
 
@@ -200,13 +220,14 @@ def excess_features(W: ArrayLike, threshold: float = 0.5) -> Float[Array, ""]:
     >>> float(excess_features(jnp.eye(2))), float(excess_features(jnp.array([[1.0, -1.0, 0.9]])))
     (0.0, 2.0)
     """
-    W = _for_algebra(weights(W))
+    W = _for_algebra(W)
     kept = jnp.where(norms(W) > threshold, W, 0.0)
     stretch = jnp.linalg.svd(kept, compute_uv=False)
     rank = (stretch > 1e-4 * stretch.max(initial=1e-12)).sum(dtype=stretch.dtype)
     return n_represented(W, threshold) - rank
 
 
+@_of_weights
 def basis_alignment(W: ArrayLike) -> Float[Array, " feature"]:
     """The share of each feature's length that lies along one neuron.
 
@@ -219,7 +240,7 @@ def basis_alignment(W: ArrayLike) -> Float[Array, " feature"]:
     >>> basis_alignment(jnp.array([[0.0, 1.0], [3.0, -1.0]])).round(3).tolist()
     [1.0, 0.5]
     """
-    return (_unit(weights(W)) ** 2).max(axis=0, initial=0.0)
+    return (_unit(W) ** 2).max(axis=0, initial=0.0)
 
 
 def linearity(encode: Encoder, x: ArrayLike) -> Float[Array, ""]:
@@ -269,6 +290,7 @@ def _effect(encode, x) -> Float[Array, "sample hidden"]:
     return jax.vmap(encode)(x) - encode(jnp.zeros_like(x[0]))
 
 
+@_of_weights
 def participation(W: ArrayLike) -> Float[Array, " hidden"]:
     """How many features each hidden neuron responds to: `(sum_i |w_i|)^2 / sum_i w_i^2` of its weights `w`.
 
@@ -280,7 +302,6 @@ def participation(W: ArrayLike) -> Float[Array, " hidden"]:
     >>> participation(jnp.array([[2.0, 0.0, 0.0], [1.0, -1.0, 0.0]])).tolist()
     [1.0, 2.0]
     """
-    W = weights(W)
     square = (W**2).sum(axis=1)
     there = ~(square <= _NO_LENGTH**2)
     return jnp.where(there, jnp.abs(W).sum(axis=1) ** 2 / jnp.where(there, square, 1.0), 0.0)
