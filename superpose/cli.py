@@ -98,11 +98,28 @@ def _main(args: list[str]) -> int:
     return 0
 
 
+class _Unread(io.FileIO):
+    """Where output goes: once nobody reads it any more, it is lost, which is no reason to lose the work as well."""
+
+    def write(self, data):
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            return len(data)
+
+
 def _write_anything() -> None:
-    """Let what a terminal's encoding, or any, lacks be written as escapes instead of ending the command."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    """Let neither what a terminal's encoding lacks nor a reader that has left, such as `head`, end the command."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if not isinstance(stream, io.TextIOWrapper):
+            continue
+        stream.reconfigure(errors="backslashreplace")
+        if stream is getattr(sys, f"__{name}__"):
+            bytes_to = io.BufferedWriter(_Unread(stream.fileno(), "w", closefd=False))
+            lines = stream.line_buffering
+            told = io.TextIOWrapper(bytes_to, stream.encoding, stream.errors, line_buffering=lines)
+            setattr(sys, name, told)
 
 
 def _said(message: object) -> None:

@@ -314,3 +314,19 @@ def test_ctrl_c_is_one_line_also_while_modules_are_imported(tmp_path, module):
     assert done.stderr.splitlines()[-1] == "superpose: interrupted; nothing half-done was written"
     assert "Traceback" not in done.stderr
     assert _names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "args",
+    [["list"], ["run", "phase-surface", "--quick"], ["reproduce", "--quick", "--only", "phase-surface"]],
+)
+def test_a_reader_that_leaves_ends_nothing(args, tmp_path):
+    # As in `superpose ... 2>&1 | head -0`.
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([*COMMAND, *args], stdout=write, stderr=write, cwd=tmp_path, timeout=300)
+    os.close(write)
+    assert done.returncode == 0
+    for folder in tmp_path.rglob("phase-surface"):
+        assert (folder / "figure.png").exists()
+    assert _names(tmp_path) == {"list": [], "run": ["results"], "reproduce": ["report-quick"]}[args[0]]

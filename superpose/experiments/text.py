@@ -20,7 +20,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from scipy import optimize, stats
 
 from superpose import draws, fonts, measures, plot, sweep
@@ -492,6 +492,9 @@ def _numbers(axes, data) -> None:
     together.set(xlabel="pointwise mutual information", ylabel="cosine (mean, middle 80%)")
     together.set(title=f"pairs of words in {middle} dimensions", ylim=(-1, 1.35))
     together.set_yticks([-1, -0.5, 0, 0.5, 1])
+    if not together.lines:
+        few = "too few words\nare represented"
+        together.text(0.5, 0.5, few, transform=together.transAxes, ha="center", color="#666666")
     rank.axhline(0, color=plot.FAINT, lw=0.7, ls=(0, (3, 3)), zorder=0)
     rank.set(xscale="log", ylim=(-1, 1), title="cosine with information")
     rank.set_ylabel("rank correlation (± 2 s.e.)")
@@ -510,7 +513,8 @@ def _by_information(W, pmi) -> np.ndarray:
 
 
 def _in_percent(axis) -> None:
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > 5 * low else MaxNLocator(4))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
     axis.set_minor_locator(NullLocator())
 
