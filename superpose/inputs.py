@@ -81,9 +81,17 @@ def finite(value: ArrayLike, name: str, *axes: str) -> Float[np.ndarray, "..."]:
 
 
 def numbers(**named: ArrayLike) -> Iterator[Any]:
-    """Arguments of a formula, by name: numbers stay as they are, all else becomes an array."""
+    """Arguments of a formula, by name: numbers stay as they are, all else becomes an array.
+
+    Raises ValueError for a `density` outside [0, 1]; NaN stays.
+    """
     for name, value in named.items():
-        yield value if isinstance(value, int | float | np.floating) else array(value, name)
+        found = value if isinstance(value, int | float | np.floating) else array(value, name)
+        if name == "density" and not isinstance(found, jax.core.Tracer):
+            wrong = np.asarray(found)[np.less(found, 0) | np.greater(found, 1)]
+            if wrong.size:
+                raise ValueError(f"density must be within [0, 1], got {wrong.flat[0]:g}")
+        yield found
 
 
 def whole(value, name: str) -> int:

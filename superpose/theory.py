@@ -481,7 +481,7 @@ def regular(names: Sequence[str], density: ArrayLike) -> Regular:
         if name not in polytopes.POLYTOPES:
             raise KeyError(f"unknown polytope {name!r}; known are {', '.join(polytopes.POLYTOPES)}")
     shapes = [polytopes.POLYTOPES[name] for name in names]
-    density = np.asarray(array(density, "density", "density"), float)
+    (density,) = numbers(density=np.asarray(array(density, "density", "density"), float))
     d, k = np.array([shape.shape for shape in shapes]).T
     flat, lift = np.zeros((2, len(names), d.max(), k.max()))
     for place, (name, shape) in enumerate(zip(names, shapes, strict=True)):

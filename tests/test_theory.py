@@ -407,3 +407,22 @@ def test_a_family_is_lifted_as_high_as_asked():
     np.testing.assert_array_equal(family.model(2.0, np.zeros(3)).W, 2 * directions)
     raised = family.model(np.array([1.0, 1.0, 3.0]), np.zeros(3), 0.5).W
     np.testing.assert_allclose(raised, [[1, 0, -3], [0.5, -0.5, 0.5]])
+
+
+@pytest.mark.parametrize("density", [-0.1, 1.5, [0.5, 2.0]])
+@pytest.mark.parametrize(
+    "formula",
+    [
+        theory.dropped_cost,
+        theory.antipodal_cost,
+        theory.penalty_limit,
+        lambda density: theory.linear_loss(density, np.ones(2), 1),
+        lambda density: theory.pair_loss(1.0, -1.0, density),
+        lambda density: theory.learned_features_bound(20, 10, density),
+        lambda density: theory.phase_losses(2, density, 0.5),
+        lambda density: theory.regular(["digon"], np.atleast_1d(density)),
+    ],
+)
+def test_densities_that_are_none_are_refused(formula, density):
+    with pytest.raises(ValueError, match=r"density must be within \[0, 1\], got "):
+        formula(density)
