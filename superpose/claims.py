@@ -183,6 +183,8 @@ class Score:
 
     @property
     def told(self) -> str:
+        if not self.all and not self.open:
+            return "no claim is about these settings"
         return f"{self.holds} of {self.all} claims hold" + (f", {self.open} open" if self.open else "")
 
 

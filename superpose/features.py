@@ -60,7 +60,8 @@ def _drawn(law, key, n, given_any=False):
 class Independent(_Sets):
     """Each feature is active by itself, with probability `density[i]`.
 
-    An active feature is drawn from the law `value`, an inactive one is 0. `density` and
+    An active feature is drawn from the law `value`, an inactive one is 0. Below a density of 1e-10 none is ever
+    active in a sample, of float32 numbers, though exact losses count it. `density` and
     `importance` are scalars or arrays of length `n_features`, which is read off them; give
     `n_features` where both are scalars.
 
@@ -237,8 +238,11 @@ class Empirical(eqx.Module):
         n_rows, n = data.shape
         if sparse and n_rows * n <= _DENSE:
             sparse, data = False, data.toarray()
-        if not np.isfinite(data.tocoo().data if sparse else data).all():
-            raise ValueError("data must be finite; replace or drop the rows with NaN or infinity")
+        largest = np.finfo(np.float32).max  # as which it is kept
+        if not (np.abs(data.tocoo().data if sparse else data) <= largest).all():
+            raise ValueError(
+                f"data must be finite, and at most {largest:.2g} in size; replace or drop the rows with other numbers"
+            )
         self.dense = self.index = self.entry = None
         if sparse:
             row, column, entry = _entries(data)
@@ -395,7 +399,7 @@ def _probability(value, n, name="density", unit="features") -> Float[Array, " fe
     numbers = _spread(value, n, name, unit)
     if _known(numbers) and not bool(((numbers >= 0) & (numbers <= 1)).all()):
         raise ValueError(
-            f"{name} must be within [0, 1], got {_first(numbers, (numbers >= 0) & (numbers <= 1))}"
+            f"{name} must be within [0, 1], got {_first(numbers, (numbers >= 0) & (numbers <= 1), unit)}"
         )
     return numbers
 
@@ -404,10 +408,12 @@ def _importance(value, n) -> Float[Array, " feature"]:
     numbers = _spread(value, n, "importance", "features")
     right = (numbers >= 0) & jnp.isfinite(numbers)
     if _known(numbers) and not bool(right.all()):
-        raise ValueError(f"importance must be finite and not negative, got {_first(numbers, right)}")
+        raise ValueError(
+            f"importance must be finite and not negative, got {_first(numbers, right, 'features')}"
+        )
     return numbers
 
 
-def _first(numbers, right) -> str:
+def _first(numbers, right, unit) -> str:
     at = int(np.argmin(np.asarray(right)))
-    return f"{float(numbers[at]):g} at feature {at}"
+    return f"{float(numbers[at]):g} at {unit.removesuffix('s')} {at}"

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 ArrayLike = Any
 """Lists, and the arrays of NumPy, JAX, pandas, xarray, PyTorch and others: all that `numpy.asarray` takes."""
 
-__all__ = ["ArrayLike", "array", "finite", "numbers", "weights", "whole"]
+__all__ = ["ArrayLike", "array", "finite", "number", "numbers", "weights", "whole"]
 
 
 def array(value: ArrayLike, name: str, *axes: str) -> Float[Array | np.ndarray, "..."]:
@@ -73,7 +73,12 @@ def weights(W: ArrayLike, name: str = "W") -> Float[Array | np.ndarray, "hidden 
 
 
 def finite(value: ArrayLike, name: str, *axes: str) -> Float[np.ndarray, "..."]:
-    """The same as NumPy's, for what has no answer that is NaN: raises ValueError for NaN and infinity."""
+    """The same as NumPy's, for what has no answer that is NaN: raises ValueError for NaN and infinity.
+
+    Raises TypeError for what is traced.
+    """
+    if isinstance(value, jax.core.Tracer):
+        raise TypeError(f"{name} must be known numbers here: outside of jax.jit, jax.vmap and jax.grad")
     found = np.asarray(array(value, name, *axes))
     if not np.isfinite(found).all():
         raise ValueError(f"{name} must be finite, got NaN or infinity")
@@ -92,6 +97,18 @@ def numbers(**named: ArrayLike) -> Iterator[Any]:
             if wrong.size:
                 raise ValueError(f"density must be within [0, 1], got {wrong.flat[0]:g}")
         yield found
+
+
+def number(value, name: str) -> float:
+    """One real number, of any type.
+
+    >>> number(np.float32(0.5), "scale")
+    0.5
+    """
+    found = array(value, name)
+    if found.ndim:
+        raise TypeError(f"{name} must be one number, got shape {found.shape}")
+    return float(found)
 
 
 def whole(value, name: str) -> int:

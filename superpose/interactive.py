@@ -63,7 +63,7 @@ def run(name: str, *, quick: bool = False, out: str | Path | None = None, **sett
     settings that take more memory than there is, and OSError where `out` cannot be written to.
     """
     known = experiments()
-    name = name.replace("_", "-")
+    name = str(name).replace("_", "-")
     if name not in known:
         raise ValueError(f"there is no experiment {name!r}; {meant(name, known, repr)}")
     experiment = known[name]

@@ -57,6 +57,8 @@ def mean_error(
     importance = array(importance, "importance")
     if importance.ndim > 1 or (importance.ndim and len(importance) != x.shape[1]):
         raise ValueError(f"importance must be a number or {x.shape[1]} numbers, got shape {importance.shape}")
+    if not isinstance(importance, jax.core.Tracer) and not _weighs(np.asarray(importance)):
+        raise ValueError("importance must be finite and not negative")
     return _mean_error(model, x, importance, weight, target)
 
 
@@ -69,6 +71,10 @@ def _mean_error(model, x, importance, weight, target):
     error = (targets[target](x) - _of_samples(lambda model, x: model(x), model, x)) ** 2
     mean = error.mean(axis=1) if weight is None else error @ (weight / weight.sum())
     return jnp.broadcast_to(jnp.asarray(importance, error.dtype), mean.shape) @ mean
+
+
+def _weighs(importance) -> bool:
+    return bool(((importance >= 0) & (importance < np.inf)).all())
 
 
 def mean_activation(
@@ -102,6 +108,8 @@ def _samples(model, x, weight):
     """Samples for a model, and what each of them counts."""
     x = jnp.asarray(array(x, "x", "sample", "feature"))
     _same_length(model, x.shape[1])
+    if not len(x):
+        raise ValueError("x must have at least one sample, got none")
     if weight is not None:
         weight = jnp.asarray(array(weight, "weight", "sample"))
         if len(weight) != len(x):
@@ -275,6 +283,7 @@ class Population(eqx.Module):
         if hasattr(self.features, "rows"):
             return value, rounding
         *of, method, harmonics = self._outputs(jax.tree.map(double, model))
+        rounding = rounding + _rounding(*of)
         if method == "enumeration":
             return value, rounding
         return value, rounding + _refinement(*of, method, harmonics)
@@ -387,6 +396,11 @@ def _population(A, c, features, activation, target, method, harmonics):
     return features.importance @ errors
 
 
+@partial(jax.jit, static_argnums=(3, 4))
+def _rounding(A, c, features, activation, target):
+    return features.importance @ exact.rounding(A, c, _world(features, target))
+
+
 @partial(jax.jit, static_argnums=(3, 4, 5, 6))
 def _refinement(A, c, features, activation, target, method, harmonics):
     # Output by output: in their sum, errors that have signs of their own would cancel by chance.
@@ -432,7 +446,7 @@ class Active(eqx.Module):
                 f"{type(self.features).__name__} features have none"
             )
         n_sets = len(self.features.sizes)
-        if not 0 <= self.count <= n_sets:
+        if not 0 <= whole(self.count, "count") <= n_sets:
             raise ValueError(f"count must be within 0..{n_sets}, got {self.count}")
 
     @property

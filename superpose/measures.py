@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.lax import stop_gradient
 from jaxtyping import Array, Bool, Float, Int
 
 from superpose.inputs import ArrayLike, array, finite, weights
@@ -55,7 +56,12 @@ def norms(W: ArrayLike) -> Float[Array, " feature"]:
     >>> norms(jnp.array([[3.0, 0.0], [4.0, 0.0]])).tolist()
     [5.0, 0.0]
     """
-    return jnp.sqrt((W**2).sum(axis=0))
+    # Each at its own scale: no square is too large or too small; and the slope of a column of 0 is 0, not NaN.
+    largest = jnp.abs(W).max(axis=0, initial=0.0)
+    there = ~(largest == 0) & ~jnp.isinf(largest)
+    scale = stop_gradient(jnp.where(there, largest, 1.0))
+    square = ((W / scale) ** 2).sum(axis=0)
+    return scale * jnp.where(there, jnp.sqrt(jnp.where(there, square, 1.0)), square)
 
 
 @_of_weights
@@ -66,7 +72,7 @@ def n_represented(W: ArrayLike, threshold: float = 0.5) -> Float[Array, ""]:
     2.0
     """
     length = norms(W)
-    return _unless_nan((length > threshold).sum(dtype=length.dtype), length)
+    return _unless_nan((length > array(threshold, "threshold")).sum(dtype=length.dtype), length)
 
 
 @_of_weights
@@ -99,8 +105,8 @@ def dimensionality(W: ArrayLike) -> Float[Array, " feature"]:
     >>> dimensionality(jnp.array([[1.0, -1.0, 0.0], [0.0, 0.0, 1.0]])).tolist()
     [0.5, 0.5, 1.0]
     """
-    there = _has_direction(W)
-    shared = (_along_each(W) ** 2).sum(axis=1)
+    there, W = _has_direction(W), _at_scale(W)
+    shared = ((_unit(W, there).T @ W) ** 2).sum(axis=1)
     return jnp.where(there, norms(W) ** 2 / jnp.where(there, shared, 1.0), 0.0)
 
 
@@ -143,14 +149,20 @@ def leverage(W: ArrayLike) -> Float[Array, " feature"]:
     >>> np.asarray(leverage(jnp.array([[1.0, 0.0, 3.0], [0.0, 1.0, 0.0]])), float).round(3).tolist()
     [0.1, 1.0, 0.9]
     """
-    W = _for_algebra(W)
+    W = _at_scale(_for_algebra(W))
     share = (W * (jnp.linalg.pinv(W @ W.T, hermitian=True) @ W)).sum(axis=0)
     return _unless_nan(share, W)
 
 
 def _for_algebra(W):
     """Half precision as float32, the least that matrices are decomposed in."""
-    return W.astype(jnp.promote_types(W.dtype, jnp.float32))
+    return W.astype(jnp.float32) if jnp.finfo(W.dtype).bits < 32 else W
+
+
+def _at_scale(W):
+    """The same with 1 as its largest size, where the scale makes no difference: so that no square is lost."""
+    largest = jnp.abs(W).max(initial=0.0)
+    return W / stop_gradient(jnp.where((largest == 0) | jnp.isinf(largest), 1.0, largest))
 
 
 class Polytope(NamedTuple):
@@ -283,7 +295,10 @@ def decomposability(encode: Encoder, x: ArrayLike) -> Float[Array, ""]:
 
 
 def _samples(x) -> Float[Array, "sample feature"]:
-    return jnp.asarray(array(x, "x", "sample", "feature"))
+    x = jnp.asarray(array(x, "x", "sample", "feature"))
+    if not len(x):
+        raise ValueError(f"x must have at least one sample, got the shape {x.shape}")
+    return x
 
 
 def _effect(encode, x) -> Float[Array, "sample hidden"]:
@@ -482,8 +497,8 @@ def _unless_nan(value, of):
     return jnp.where(jnp.isnan(of).any(), jnp.nan, value)
 
 
-def _unit(W):
-    there = _has_direction(W)
+def _unit(W, there=None):
+    there = _has_direction(W) if there is None else there
     return jnp.where(there, W / jnp.where(there, norms(W), 1.0), 0.0)
 
 

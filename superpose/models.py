@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 from superpose import draws
 from superpose.draws import AnyKey, stream
-from superpose.inputs import ArrayLike, array, whole
+from superpose.inputs import ArrayLike, array, number, whole
 
 
 class _Activations(dict[Any, Callable]):
@@ -51,7 +51,23 @@ def _known(activation: Activation) -> Activation:
         raise ValueError(
             f"unknown activation {activation!r}; known are {', '.join(activations)}, and any function"
         )
+    if not isinstance(activation, str):
+        try:
+            jax.eval_shape(activation, jax.ShapeDtypeStruct((2,), jnp.float32))
+        except Exception as error:
+            why = str(error).partition("\n")[0]
+            raise TypeError(
+                "activation must be a function of JAX's arrays, such as jnp.sin where np.sin will not do; "
+                f"{told(activation)} raises {type(error).__name__}: {why}"
+            ) from None
     return activation
+
+
+def _std(scale, n_features, n_hidden):
+    """The standard deviation of Xavier-normal weights, times `scale`."""
+    if not isinstance(scale, jax.core.Tracer) and not math.isfinite(number(scale, "scale")):
+        raise ValueError(f"scale must be finite, got {scale}")
+    return scale * math.sqrt(2 / (n_features + n_hidden))
 
 
 def told(activation: Activation) -> str:
@@ -135,7 +151,7 @@ class Network(eqx.Module):
                 f"{n_hidden} linear hidden dimensions for {n_features} features leave nothing to "
                 "superpose; give n_hidden <= n_features, or a hidden_activation"
             )
-        std = scale * math.sqrt(2 / (n_features + n_hidden))
+        std = _std(scale, n_features, n_hidden)
         return cls(
             W=std * draws.normal(stream(key, "W"), (n_hidden, n_features)),
             b=jnp.zeros(n_features, jnp.float32),
@@ -283,7 +299,7 @@ class Mixture(Network):
                 "a mixture needs at least one feature, hidden dimension and expert, active experts no more than "
                 f"there are, and n_hidden a multiple of them, got {n_features=}, {n_hidden=}, {experts=}, {active=}"
             )
-        std = scale * math.sqrt(2 / (n_features + n_hidden))
+        std = _std(scale, n_features, n_hidden)
         return cls(
             W=std * draws.normal(stream(key, "W"), (n_hidden // active * experts, n_features)),
             b=jnp.zeros(n_features, jnp.float32),

@@ -142,7 +142,7 @@ def check_shares(config, *names: str) -> None:
         value = getattr(config, name)
         each = value if isinstance(value, tuple) else (value,)
         if not each:
-            raise ValueError(f"{_option(name)} must name at least one, such as --{_option(name)} 0.2 0.1")
+            raise ValueError(f"{_option(name)} must be one number or more, such as 0.2 0.1")
         if not all(0 < share <= 1 for share in each):
             raise ValueError(
                 f"{_option(name)} must be above 0 and at most 1, got {', '.join(map(str, each))}"

@@ -268,7 +268,7 @@ class HalfGaussian(eqx.Module):
 
 
 def signed_square(z, degree=2):
-    return jnp.sign(z) * z**degree / math.factorial(degree)
+    return jnp.sign(z) * z**degree / float(math.factorial(degree))  # beyond 12 no int32
 
 
 def cube_mean(c, gains, active):

@@ -280,6 +280,11 @@ REFUSED = [
     ("features.Empirical", lambda: features.Empirical([[np.inf]]), ValueError, "data must be finite"),
     ("models.ReluOutput", lambda: models.ReluOutput.init(5.0, 2, key=0), TypeError, "n_features must be a whole number"),
     ("models.ReluOutput", lambda: models.ReluOutput.init(5, 2, key=0, activation=3), ValueError, "unknown activation 3"),
+    ("features.Empirical", lambda: features.Empirical([[1e39, 1]]), ValueError, "data must be finite, and at most 3.4e+38"),
+    ("features.Anticorrelated", lambda: features.Anticorrelated([0.1, 1.1], (1, 2)), ValueError, "set_density must be within [0, 1], got 1.1 at set 1"),
+    ("models.ReluOutput", lambda: models.ReluOutput.init(5, 2, key=0, scale=np.nan), ValueError, "scale must be finite, got nan"),
+    ("models.Mixture", lambda: models.Mixture.init(6, 2, experts=2, key=0, scale="a"), TypeError, "scale must be"),
+    ("models.ReluOutput", lambda: models.ReluOutput.init(5, 2, key=0, activation=np.linalg.norm), TypeError, "activation must be a function of JAX's arrays, such as jnp.sin"),
     ("models.ReluOutput", lambda: MODEL([1, 2]), ValueError, "x must have the 3 features"),
     ("models.ReluOutput", lambda: MODEL(np.ones((4, 3))), ValueError, "x must have the shape (feature), got (4, 3); for several"),
     ("models.ReluOutput", lambda: models.ReluOutput(np.ones(3), np.ones(3), None, None, "relu", "identity"), ValueError, "W must have the shape (hidden, feature)"),
@@ -367,6 +372,15 @@ REFUSED = [
     ("sweep.dataset", lambda: sweep.dataset(MODELS, np.ones(2), grid={"member": range(3)}), ValueError, "models, loss and more must have the 3 points"),
     ("sweep.dataset", lambda: sweep.dataset(W, np.ones(2), grid={"member": range(2)}), TypeError, "models must be networks"),
     ("sweep.each", lambda: sweep.each(lambda a, b: a, SHARES, [1, 2]), ValueError, "values must be arrays of one length"),
+    ("losses.Active", lambda: losses.Active(WORLD, 2.5), TypeError, "count must be a whole number, got 2.5"),
+    ("losses.mean_error", lambda: losses.mean_error(MODEL, np.ones((2, 3)), -1), ValueError, "importance must be finite and not negative"),
+    ("losses.mean_error", lambda: losses.mean_error(MODEL, np.ones((0, 3))), ValueError, "x must have at least one sample"),
+    ("measures.n_represented", lambda: measures.n_represented(W, "x"), TypeError, "threshold must be"),
+    ("measures.linearity", lambda: measures.linearity(MODEL.encode, np.zeros((0, 3))), ValueError, "x must have at least one sample"),
+    ("measures.polytopes", lambda: jax.jit(measures.polytopes)(jnp.eye(2)), TypeError, "W must be known numbers here"),
+    ("train.stack", lambda: train.stack(MODEL), TypeError, "stack takes several models"),
+    ("train.ensemble", lambda: train.ensemble(models.ReluOutput, members=3, key=0), TypeError, "init must be a function of a key"),
+    ("train.fit", lambda: train.fit(MODELS, lambda model: "a", steps=1, key=0), TypeError, "loss must return one real number, got str"),
     ("sweep.each", lambda: sweep.each(lambda a: a, 0.1), ValueError, "values must be arrays of one length"),
     ("sweep.best", lambda: sweep.best(DATA.drop_vars("loss")), ValueError, "data must have a loss along member"),
     ("sweep.over_models", lambda: sweep.over_models(measures.norms, np.ones((2, 3))), TypeError, "W must be a DataArray"),
@@ -389,6 +403,7 @@ def test_what_is_wrong_is_said_in_one_line(call, error, said):
 
 # Tested elsewhere: with other tests of keys, or taking nothing that could be wrong but what others check.
 ELSEWHERE = {
+    "inputs.number",  # by what models are scaled with
     "draws.bits", "draws.uniform", "draws.normal", "draws.choice",  # take what `key_of` gives: test_draws
     "models.told", "theory.Family", "theory.assignments", "sweep.points", "sweep.stacked", "sweep.one", "sweep.check_least",
     "sweep.check_shares", "sweep.settings", "sweep.check_room", "sweep.Cost", "sweep.training", "sweep.minimizing", "sweep.evaluating", "notebook.MeanSquare", "notebook.optimize",

@@ -1128,3 +1128,44 @@ def test_a_loss_with_its_gradient_is_a_small_program(features, most):
     model = ReluOutput.init(features.n_features, 2, key=jax.random.key(0))
     loss = jax.jit(jax.value_and_grad(lambda model: Population(features)(model)))
     assert loss.lower(model).as_text().count("\n") <= most
+
+
+@pytest.mark.parametrize(
+    ("features", "bias"),
+    [
+        (Independent(0.1, n_features=3), -1e8),
+        (Independent(0.1, n_features=15, value=Uniform(0, 1e-4)), -1e3),
+        (Anticorrelated([1.0, 0.4], (4, 1), value=Uniform(0, 1e-6)), -3.0),
+        (Correlated(0.3, (2, 2), value=Uniform(-1, 1)), -1e4),
+    ],
+)
+def test_outputs_that_are_never_positive_cost_just_their_targets(features, bias):
+    n = features.n_features
+    model = _model(np.full((2, n), 0.1), np.full(n, bias))
+    expected = (np.asarray(features.density) * features.value.square).sum()
+    loss, error = Population(features).with_error(model)
+    np.testing.assert_allclose(loss, expected, rtol=1e-13)
+    assert 0 < error < 1e-12 * expected
+    if not isinstance(features, Anticorrelated):
+        slope = jax.grad(lambda model: Population(features)(model))(model)
+        assert not any(np.asarray(leaf).any() for leaf in jax.tree.leaves(slope))
+
+
+@pytest.mark.parametrize("value", ["gaussian", "uniform"])
+def test_the_stated_error_knows_of_rounding_where_large_biases_cancel(value):
+    # One gain in a thousand reaches the kink, so that nothing is certain to be silent.
+    law, n = VALUES[value], 3
+    for bias in (-1e3, -1e5):
+        gain = -bias / (40 if value == "gaussian" else 1 - 1e-12)
+        model = Untied(np.eye(3), np.full(n, bias), np.eye(n) * gain, None, "relu", "identity")
+        loss, error = Population(Independent(0.1, n_features=n, value=law)).with_error(model)
+        assert abs(float(loss) - 0.1 * n * law.square) <= float(error)
+
+
+def test_sets_of_many_uniform_features_are_one_closed_form():
+    # 13! and more are no 32-bit numbers.
+    model, features = _model(*_weights(12, 0)), Correlated(0.3, (12,), _importance(12, 1))
+    exact = Population(features)(model)
+    np.testing.assert_allclose(exact, Population(features, method="characteristic")(model), rtol=1e-6)
+    with jax.enable_x64(True):
+        np.testing.assert_allclose(exact, Population(features)(model), rtol=1e-12)

@@ -386,3 +386,22 @@ def test_a_measure_over_models_is_that_of_each():
 def test_half_precision_is_enough_to_decompose(measure):
     W = np.random.default_rng(0).normal(size=(2, 5)).astype(np.float16)
     np.testing.assert_allclose(measure(W), measure(W.astype(np.float32)), atol=1e-3)
+
+
+@pytest.mark.parametrize("measure", [norms, dimensionality, superposition, cosines])
+def test_slopes_are_numbers_also_where_a_feature_is_ignored(measure):
+    for W in (np.zeros((2, 3)), np.array([[1.0, 0.0, 2.0], [1.0, 0.0, 0.0]])):
+        slope = jax.grad(lambda W: measure(W).sum())(jnp.asarray(W))
+        assert np.isfinite(slope).all()
+        np.testing.assert_allclose(slope[:, 1], 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e-10, 1e10, 1e25])
+def test_no_scale_is_lost_to_squares(scale):
+    W = np.array([[1.0, -1.0, 0.0], [0.0, 0.0, 3.0]])
+    large = scale * W
+    np.testing.assert_allclose(norms(large), scale * np.array([1, 1, 3]), rtol=1e-6)
+    np.testing.assert_allclose(leverage(large), leverage(W), rtol=1e-5)
+    if scale > 1:  # what is shorter than 1e-6 counts as ignored
+        np.testing.assert_allclose(dimensionality(large), [0.5, 0.5, 1])
+        np.testing.assert_allclose(cosines(large), cosines(W))

@@ -23,7 +23,7 @@ from superpose.train import ensemble, member, minimize, stack
 
 ORDER = 1
 PLACE = "Definitions and Motivation"
-TAKES = 20
+TAKES = 30
 QUICK = {"members": 12}
 
 N, M = 5, 2
@@ -34,7 +34,7 @@ DENSITIES = {"dense": 1.0, "turned": 1.0, "sparse": 0.1, "neurons": 0.75, "code"
 class Config:
     members: int = 30
     """Models of each kind, from different initial weights; the best is shown."""
-    rows: int = 4000
+    rows: int = 8000
     """Samples that the models with a hidden ReLU are trained on, and that all are measured on."""
     turns: int = 32
     """Turns of the hidden layer, by random angles, over which the change of the output is averaged."""

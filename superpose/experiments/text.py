@@ -89,7 +89,8 @@ class Config:
         sizes = self.n_hidden
         if not sizes or len(set(sizes)) < len(sizes) or not all(1 <= m <= self.n_words for m in sizes):
             raise ValueError(
-                f"n-hidden must be different numbers from 1 to n-words = {self.n_words}, got {list(sizes)}"
+                f"n-hidden must be different numbers from 1 to n-words = {self.n_words}, got {list(sizes)}; "
+                "give --n-hidden, such as --n-hidden 2 3"
             )
         source = ", ".join(self.text) or "Python's own topics"
         if len(self.words) < self.n_words:
@@ -403,8 +404,9 @@ def claims(data: xr.Dataset) -> list[Claim]:
 def notes(data: xr.Dataset) -> list[str]:
     members = data.sizes["member"]
     return [
-        "Not in the paper, which has no real text: all claims here are ours. Without --text, the text is the help "
-        f"that comes with Python: {data.sizes['feature']} words, windows of running text as samples.",
+        "Not in the paper, which has no real text: all claims here are ours. The text is that of --text, or else the "
+        f"help that comes with Python; its {data.sizes['feature']} most frequent words are the features, and "
+        "windows of running text are the samples.",
         f"Best of {members} models of each size. Two claims need many words: in 2 and 3 dimensions few are stored, "
         "and with few words a correlation says little.",
         *_words_drawn(data),
@@ -482,7 +484,10 @@ def _numbers(axes, data) -> None:
     stored.plot(sizes, sizes, "--", color=plot.FAINT, lw=1, label="one for each dimension")
     stored.set(xscale="log", yscale="log", ylim=(sizes.min() * 0.8, n_words * 6))
     ticks = [tick for tick in (1, 3, 10, 30, 100, 300, 1000) if sizes.min() <= tick <= n_words]
-    stored.set_yticks(ticks, ticks)
+    if len(ticks) > 2:
+        stored.set_yticks(ticks, ticks)
+    else:
+        stored.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     stored.set(ylabel="words represented (norm > 0.5)", title=f"how many of {n_words} words")
     stored.legend(loc="upper left")
     share.set(xscale="log", xlabel="windows that have the word", ylabel="dimensionality")

@@ -2,8 +2,9 @@
 
 import inspect
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from numbers import Real
 from typing import TypeVar
 
 import equinox as eqx
@@ -60,10 +61,10 @@ def ensemble(init: Callable[[Key[Array, ""]], Tree], *, members: ArrayLike, key:
     >>> models.W.shape
     (7, 2, 5)
     """
-    if not callable(init):
+    if not callable(init) or isinstance(init, type):
         raise TypeError(
             "init must be a function of a key, such as lambda key: ReluOutput.init(5, 2, key=key), "
-            f"got {type(init).__name__}"
+            f"got {init.__name__ if isinstance(init, type) else type(init).__name__}"
         )
     return jax.vmap(lambda own: init(stream(own, INIT)))(member_keys(key, members))
 
@@ -95,6 +96,10 @@ def stack(models: Sequence[Tree]) -> Tree:
     >>> laws.density.tolist(), laws.n_rows.tolist()
     ([[0.5, 0.5], [1.0, 1.0]], [2, 3])
     """
+    if not isinstance(models, Iterable):
+        raise TypeError(
+            f"stack takes several models, laws or losses, as [a, b], got one {type(models).__name__}"
+        )
     models = list(models)
     if not models:
         raise ValueError("stack needs at least one model, law or loss, got none")
@@ -184,6 +189,8 @@ def called(loss, with_key: bool) -> Callable:
 
 def number(value) -> Float[Array, ""]:
     """What a loss returned, if it is one number."""
+    if not hasattr(value, "dtype") and not isinstance(value, Real):
+        raise TypeError(f"loss must return one real number, got {type(value).__name__}")
     if np.shape(value) != () or not jnp.issubdtype(jnp.result_type(value), jnp.floating):
         raise TypeError(
             f"loss must return one real number, got {jnp.result_type(value)} of shape {np.shape(value)}"
