@@ -19,9 +19,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from peers import LAYOUTS, grid, recipe
+from peers import LAYOUTS, recipe
+from peers import grid as occhio_grid
 
-from superpose import sweep
+from superpose import grid
 from superpose.experiments import phase_diagram
 from superpose.features import Independent
 from superpose.losses import Population, Sampled
@@ -34,7 +35,7 @@ SIDE, GRID_STEPS, REPEATS = 20, 100, 5
 
 def laws(n, cells):
     """The loss of each cell, `cells` a side."""
-    density, extra = sweep.points(np.logspace(-2, 0, cells), np.logspace(-1, 1, cells))
+    density, extra = grid.points(np.logspace(-2, 0, cells), np.logspace(-1, 1, cells))
     importance = np.ones((len(density), n))
     importance[:, -1] = extra
     return density, importance
@@ -45,7 +46,7 @@ def exact(size):
     began = time.perf_counter()
     n, m = phase_diagram.SIZES[size]
     density, importance = (np.repeat(values, STARTS, axis=0) for values in laws(n, CELLS))
-    losses = sweep.each(lambda p, i: Population(Independent(p, i)), density, importance)
+    losses = grid.each(lambda p, i: Population(Independent(p, i)), density, importance)
     members = np.tile(np.arange(STARTS), CELLS**2)
     models = ensemble(lambda key: ReluOutput.init(n, m, key=key), members=members, key=jax.random.key(0))
     solved = minimize(models, losses, own_loss=True, progress=False)
@@ -63,7 +64,7 @@ def recipe_losses(n, m, density, importance):
     W, b = run.weights()
     model = ReluOutput.init(n, m, key=jax.random.key(0))
     models = eqx.tree_at(lambda q: (q.W, q.b), model, (jnp.asarray(W.swapaxes(1, 2)), jnp.asarray(b)))
-    losses = sweep.each(lambda p, i: Population(Independent(p, i)), p, i)
+    losses = grid.each(lambda p, i: Population(Independent(p, i)), p, i)
     ends = jax.jit(jax.vmap(lambda loss, model: loss(model)))(losses, models)
     return np.asarray(ends).reshape(-1, STARTS).min(axis=1), seconds
 
@@ -89,7 +90,7 @@ def against_recipe(size):
 def against_occhio():
     n, m = 2, 1
     density, importance = laws(n, SIDE)
-    losses = sweep.each(lambda p, i: Sampled(Independent(p, i), BATCH), density, importance)
+    losses = grid.each(lambda p, i: Sampled(Independent(p, i), BATCH), density, importance)
     key = jax.random.key(0)
     models = ensemble(lambda key: ReluOutput.init(n, m, key=key), members=SIDE**2, key=key)
 
@@ -99,7 +100,7 @@ def against_occhio():
         return (time.perf_counter() - began) / steps / SIDE**2
 
     ours(1)  # compiles
-    pairs = [(ours(GRID_STEPS * 5), grid(SIDE, GRID_STEPS, BATCH)) for _ in range(REPEATS)]
+    pairs = [(ours(GRID_STEPS * 5), occhio_grid(SIDE, GRID_STEPS, BATCH)) for _ in range(REPEATS)]
     mine, other = (1e6 * statistics.median(side) for side in zip(*pairs, strict=True))
     ratios = [b / a for a, b in pairs]
     print(

@@ -16,7 +16,7 @@ import numpy as np
 import optax
 from peers import recipe
 
-from superpose import measures, sweep
+from superpose import grid, measures
 from superpose.features import Independent
 from superpose.losses import Sampled
 from superpose.models import ReluOutput
@@ -29,7 +29,7 @@ FEW = np.array([3, 12, 22, 36])  # places of the densities that the recipe train
 
 
 def laws(density, batch):
-    return sweep.each(lambda p: Sampled(Independent(p, n_features=N), batch), density)
+    return grid.each(lambda p: Sampled(Independent(p, n_features=N), batch), density)
 
 
 def judged(models, density):

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from peers import LAYOUTS, SIZES, recipe
 
-from superpose import draws, sweep
+from superpose import draws, grid
 from superpose.features import Independent
 from superpose.losses import Sampled
 from superpose.models import ReluOutput
@@ -33,7 +33,7 @@ def ours(members, n_features, n_hidden, density=None, batch=BATCH, stratified=Fa
     key, importance = jax.random.key(0), 0.9 ** np.arange(n_features)
     models = ensemble(lambda key: ReluOutput.init(n_features, n_hidden, key=key), members=members, key=key)
     density = np.logspace(0, -1.3, members) if density is None else np.full(members, density)
-    losses = sweep.each(lambda p: Sampled(Independent(p, importance), batch, stratified=stratified), density)
+    losses = grid.each(lambda p: Sampled(Independent(p, importance), batch, stratified=stratified), density)
 
     def run(steps):
         began = time.perf_counter()

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from superpose import plot, sweep
+from superpose import grid, plot
 from superpose.features import Independent
 from superpose.losses import Population, Sampled
 from superpose.models import ReluOutput
@@ -34,7 +34,7 @@ PICTURE = Path(__file__).with_name("scaling.png")
 
 def losses(kind, members, n):
     """One law for each member, densities from 0.01 to 1."""
-    return sweep.each(lambda p: kind(Independent(p, n_features=n)), np.logspace(-2, 0, members))
+    return grid.each(lambda p: kind(Independent(p, n_features=n)), np.logspace(-2, 0, members))
 
 
 def networks(members, n, m):

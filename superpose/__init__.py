@@ -11,11 +11,13 @@ __version__ = version("superpose")
 
 _modules = (
     "claims",
+    "costs",
     "dictionaries",
     "draws",
     "exact",
     "features",
     "fonts",
+    "grid",
     "inputs",
     "interactive",
     "losses",
@@ -28,8 +30,8 @@ _modules = (
     "progress",
     "report",
     "runs",
+    "settings",
     "store",
-    "sweep",
     "theory",
     "train",
     "values",

@@ -101,9 +101,9 @@ def optimize(
 ) -> Fit:
     """The notebook's `optimize(model)`, with its defaults. `features` has a law for each of the `models`.
 
-    >>> from superpose import sweep
+    >>> from superpose import grid
     >>> from superpose.features import Independent
-    >>> worlds = sweep.each(lambda density: Independent(density, 0.9 ** jnp.arange(5)), [1.0, 0.1])
+    >>> worlds = grid.each(lambda density: Independent(density, 0.9 ** jnp.arange(5)), [1.0, 0.1])
     >>> models = init(5, 2, 2, key=jax.random.key(0))
     >>> optimize(models, worlds, key=jax.random.key(1), steps=200).models.W.shape
     (2, 2, 5)

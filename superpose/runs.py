@@ -3,17 +3,20 @@
 import hashlib
 import json
 import os
+import platform
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
 import xarray as xr
 
-from superpose import report, store, sweep
+import superpose
+from superpose import costs, report, store
 from superpose.experiments import Experiment, experiments
 from superpose.interrupts import leaving_at_once
 from superpose.progress import progress_bar, say
@@ -39,7 +42,7 @@ def computed(experiment: Experiment, config, *, announced: bool = False) -> tupl
     With `announced`, one line says before how long that will be. Raises MemoryError, before the work, where it does not
     fit into memory.
     """
-    sweep.check_room(config)
+    costs.check_room(config)
     if announced:
         say(f"{experiment.name}: about {report.duration(experiment.expected(config))} on two cores")
     began = time.monotonic()
@@ -112,7 +115,15 @@ def _config(experiment: Experiment, quick, seed):
 
 def made(experiment: Experiment, config) -> dict[str, Any]:
     """What a result is made from, as plain values: config, versions, and a hash of the code."""
-    return sweep.settings(config) | {"code": _hash(experiment.path, *_modules(drawing=False))}
+    return {
+        "config": asdict(config),
+        "versions": {
+            "superpose": superpose.__version__,
+            "jax": jax.__version__,
+            "python": platform.python_version(),
+        },
+        "code": _hash(experiment.path, *_modules(drawing=False)),
+    }
 
 
 def _drawn_by() -> str:
@@ -230,8 +241,6 @@ def _attempt(make, experiment, config, place) -> report.Result:
 
 def keep_compiled() -> None:
     """Keep what JAX compiles, so that a second run need not compile again."""
-    import jax
-
     # A cache that cannot be read or written only costs time.
     warnings.filterwarnings("ignore", message=".*persistent compilation cache.*")
     try:
@@ -245,6 +254,4 @@ def keep_compiled() -> None:
 
 def forget_compiled() -> None:
     """Let an experiment's programs go: those of all together exhaust the memory maps of a process."""
-    import jax
-
     jax.clear_caches()

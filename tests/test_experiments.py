@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from superpose import plot, sweep, theory
+from superpose import grid, plot, theory
 from superpose.experiments import basic_results, phase_diagram
 
 
@@ -36,7 +36,7 @@ def _diagram(size, cells=12):
 
 @pytest.fixture(scope="module")
 def diagrams():
-    return sweep.stacked({size: _diagram(size) for size in phase_diagram.SIZES}, "size")
+    return grid.stacked({size: _diagram(size) for size in phase_diagram.SIZES}, "size")
 
 
 def test_claims_of_the_phase_diagram_hold_for_the_prototypes(diagrams):
@@ -111,7 +111,7 @@ def _basic(size):
 @pytest.fixture(scope="module")
 def basics():
     kinds = [(kind, size) for size in basic_results.SIZES for kind in ("linear", "relu")]
-    return sweep.stacked({f"{kind}, {size}": _basic(size) for kind, size in kinds}, "network")
+    return grid.stacked({f"{kind}, {size}": _basic(size) for kind, size in kinds}, "network")
 
 
 def test_linear_claims_hold_for_the_linear_optimum_and_relu_claims_do_not(basics):

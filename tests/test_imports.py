@@ -9,7 +9,7 @@ FOLDER = Path(superpose.__file__).parent
 ORDER = [
     {"progress", "memory", "interrupts", "jit"}, {"draws", "inputs"}, {"values"}, {"features"}, {"models"}, {"exact"}, {"losses"}, {"train"},
     {"polytopes"}, {"theory"},
-    {"measures"}, {"dictionaries", "notebook"}, {"sweep"}, {"store"}, {"claims"},
+    {"measures"}, {"dictionaries", "notebook"}, {"grid", "settings"}, {"costs"}, {"store"}, {"claims"},
     {"fonts"}, {"plot"}, {"experiments"}, {"report"}, {"runs"}, {"interactive"}, {"cli"},
 ]  # fmt: skip
 PLACE = {module: place for place, modules in enumerate(ORDER) for module in modules}

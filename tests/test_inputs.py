@@ -18,13 +18,13 @@ from superpose import (  # fmt: skip
     dictionaries,
     draws,
     features,
+    grid,
     inputs,
     losses,
     measures,
     models,
     notebook,
     polytopes,
-    sweep,
     theory,
     train,
 )
@@ -152,7 +152,7 @@ TAKES = [(name, "W", measure, W) for name, measure in OF_W.items()] + [
     ("polytopes.tegum", "parts", polytopes.tegum, [[1, -1]]),
     ("polytopes.parts", "linked", polytopes.parts, [[0, 1], [0, 0]]),
     ("polytopes.nearest", "cosines", lambda cosines: tuple(polytopes.nearest(cosines)), [[1, -1], [-1, 1]]),
-    ("sweep.each", "values", lambda values: sweep.each(lambda p: p * 2, values), SHARES),
+    ("grid.each", "values", lambda values: grid.each(lambda p: p * 2, values), SHARES),
     ("inputs.array", "data", lambda data: inputs.array(data, "data"), W),
     ("inputs.finite", "data", lambda data: inputs.finite(data, "data"), W),
     ("inputs.weights", "W", inputs.weights, W),
@@ -250,7 +250,7 @@ def test_weights_that_are_transposed_say_so_where_their_axes_have_names():
     ):
         measures.norms(xr.DataArray(np.ones((3, 2)), dims=("feature", "hidden")))
     with pytest.raises(ValueError, match="hidden and feature as its last axes"):
-        sweep.over_models(measures.norms, GRID.transpose("member", "feature", "hidden"))
+        grid.over_models(measures.norms, GRID.transpose("member", "feature", "hidden"))
     with pytest.raises(
         ValueError, match=r"W_out must have the shape \(feature, hidden\) = \(3, 2\), got \(2, 3\)"
     ):
@@ -369,9 +369,9 @@ REFUSED = [
     ("train.minimize", lambda: train.minimize(MODELS, losses.Population(WORLD), own_loss=True), ValueError, "own_loss needs one loss"),
     ("train.basins", lambda: train.basins(MODELS), TypeError, "solved must be what minimize returns"),
     ("train.basins", lambda: train.basins(MINIMUM, features.Independent(0.1, n_features=2)), ValueError, "features must be the law of the models' 3"),
-    ("sweep.dataset", lambda: sweep.dataset(MODELS, np.ones(2), grid={"member": range(3)}), ValueError, "models, loss and more must have the 3 points"),
-    ("sweep.dataset", lambda: sweep.dataset(W, np.ones(2), grid={"member": range(2)}), TypeError, "models must be networks"),
-    ("sweep.each", lambda: sweep.each(lambda a, b: a, SHARES, [1, 2]), ValueError, "values must be arrays of one length"),
+    ("grid.dataset", lambda: grid.dataset(MODELS, np.ones(2), axes={"member": range(3)}), ValueError, "models, loss and more must have the 3 points"),
+    ("grid.dataset", lambda: grid.dataset(W, np.ones(2), axes={"member": range(2)}), TypeError, "models must be networks"),
+    ("grid.each", lambda: grid.each(lambda a, b: a, SHARES, [1, 2]), ValueError, "values must be arrays of one length"),
     ("losses.Active", lambda: losses.Active(WORLD, 2.5), TypeError, "count must be a whole number, got 2.5"),
     ("losses.mean_error", lambda: losses.mean_error(MODEL, np.ones((2, 3)), -1), ValueError, "importance must be finite and not negative"),
     ("losses.mean_error", lambda: losses.mean_error(MODEL, np.ones((0, 3))), ValueError, "x must have at least one sample"),
@@ -381,9 +381,9 @@ REFUSED = [
     ("train.stack", lambda: train.stack(MODEL), TypeError, "stack takes several models"),
     ("train.ensemble", lambda: train.ensemble(models.ReluOutput, members=3, key=0), TypeError, "init must be a function of a key"),
     ("train.fit", lambda: train.fit(MODELS, lambda model: "a", steps=1, key=0), TypeError, "loss must return one real number, got str"),
-    ("sweep.each", lambda: sweep.each(lambda a: a, 0.1), ValueError, "values must be arrays of one length"),
-    ("sweep.best", lambda: sweep.best(DATA.drop_vars("loss")), ValueError, "data must have a loss along member"),
-    ("sweep.over_models", lambda: sweep.over_models(measures.norms, np.ones((2, 3))), TypeError, "W must be a DataArray"),
+    ("grid.each", lambda: grid.each(lambda a: a, 0.1), ValueError, "values must be arrays of one length"),
+    ("grid.best", lambda: grid.best(DATA.drop_vars("loss")), ValueError, "data must have a loss along member"),
+    ("grid.over_models", lambda: grid.over_models(measures.norms, np.ones((2, 3))), TypeError, "W must be a DataArray"),
     ("inputs.whole", lambda: inputs.whole(True, "x"), TypeError, "x must be a whole number, got True"),
     ("notebook.std", lambda: notebook.std(5, 0, 2), ValueError, "n_hidden must be at least 1"),
     ("notebook.init", lambda: notebook.init(5, 2, 0, key=0), ValueError, "n_instances must be at least 1"),
@@ -405,14 +405,14 @@ def test_what_is_wrong_is_said_in_one_line(call, error, said):
 ELSEWHERE = {
     "inputs.number",  # by what models are scaled with
     "draws.bits", "draws.uniform", "draws.normal", "draws.choice",  # take what `key_of` gives: test_draws
-    "models.told", "theory.Family", "theory.assignments", "sweep.points", "sweep.stacked", "sweep.one", "sweep.check_least",
-    "sweep.check_shares", "sweep.settings", "sweep.check_room", "sweep.Cost", "sweep.training", "sweep.minimizing", "sweep.evaluating", "notebook.MeanSquare", "notebook.optimize",
+    "models.told", "theory.Family", "theory.assignments", "grid.points", "grid.stacked", "grid.one", "settings.at_least",
+    "settings.shares", "settings.option", "costs.check_room", "costs.Cost", "costs.training", "costs.minimizing", "costs.evaluating", "notebook.MeanSquare", "notebook.optimize",
 }  # fmt: skip
 RESULTS = {
     "measures.Polytope", "polytopes.Match", "theory.LinearTerms", "theory.Regular", "theory.Candidates", "train.Fit",
     "train.Minimum", "train.Basins",
 }  # fmt: skip
-MODULES = ("draws", "inputs", "features", "models", "losses", "measures", "theory", "train", "dictionaries", "polytopes", "sweep", "notebook")  # fmt: skip
+MODULES = ("draws", "inputs", "features", "models", "losses", "measures", "theory", "train", "dictionaries", "polytopes", "grid", "settings", "costs", "notebook")  # fmt: skip
 
 
 def test_the_table_has_every_public_name():

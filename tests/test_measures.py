@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from superpose.grid import over_models
 from superpose.measures import (
     asymmetric_motifs,
     basis_alignment,
@@ -22,7 +23,6 @@ from superpose.measures import (
     superposition,
 )
 from superpose.models import ReluHidden, ReluOutput
-from superpose.sweep import over_models
 
 
 def _circle(n):

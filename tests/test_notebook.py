@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from superpose import notebook, sweep
+from superpose import grid, notebook
 from superpose.draws import stream
 from superpose.features import Independent
 from superpose.train import ensemble, fit, member_keys
@@ -52,7 +52,7 @@ def _gradient(W, b, x, importance):
 @pytest.mark.parametrize("rate", ["constant", "linear", "cosine"])
 def test_three_steps_are_those_of_adamw_in_numpy(rate):
     density, importance, batch = np.array([0.3, 0.8]), 0.9 ** np.arange(5), 64
-    worlds = sweep.each(lambda density: Independent(density, importance), density)
+    worlds = grid.each(lambda density: Independent(density, importance), density)
     models = notebook.init(5, 2, 2, key=KEY)
     models = eqx.tree_at(lambda model: model.b, models, models.b + 0.2)  # so that decay of biases is seen
     trained = notebook.optimize(models, worlds, key=KEY, steps=3, batch=batch, rate=rate, lr=0.01).models
@@ -76,7 +76,7 @@ def test_three_steps_are_those_of_adamw_in_numpy(rate):
 
 def test_adam_hardly_sees_that_the_loss_is_a_mean_over_features():
     # Of the sum, the gradient is 5 times as large, which Adam divides out, but for its eps.
-    worlds = sweep.each(lambda density: Independent(density, n_features=5), [0.5])
+    worlds = grid.each(lambda density: Independent(density, n_features=5), [0.5])
     models = notebook.init(5, 2, 1, key=KEY)
     mean = notebook.optimize(models, worlds, key=KEY, steps=50, batch=64).models
     loss = notebook.Sampled(worlds, 64)

@@ -38,7 +38,7 @@ def right():
     W = _weights()
     loss = basis.one_per_neuron(DENSITIES) * [1, 0.96, 0.85, 0.78, 0.6, 0.3]
     linear = np.random.default_rng(0).normal(size=(6, 5, 10))
-    grid = {"density": DENSITIES, "member": range(4)}
+    axes = {"density": DENSITIES, "member": range(4)}
     others = np.stack([W, 0 * W, W, 0 * W], axis=1)
     others[3, 1:3] = W[2], W[4]  # at density 0.12, with two and with no neurons of one feature
     return xr.Dataset(
@@ -56,7 +56,7 @@ def right():
             "linear_rotated": ("density", np.full(6, 1e-7)),
             "rotated": ("density", np.full(6, 0.8)),
         },
-        coords=grid,
+        coords=axes,
     )
 
 

@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from superpose import memory, sweep
+from superpose import costs, memory
 from superpose.experiments import experiments
 
 SIZES = [
@@ -20,7 +20,7 @@ def test_any_size_that_is_too_large_is_refused_in_one_line(name, size):
     Config = experiments()[name].module().Config
     for value in (10**12, 10**18):
         with pytest.raises((MemoryError, ValueError)) as refused:
-            sweep.check_room(Config(**{size: value}))
+            costs.check_room(Config(**{size: value}))
         said = str(refused.value)
         assert "\n" not in said
         assert size.replace("_", "-") in said.replace("_", "-")
@@ -32,7 +32,7 @@ def test_every_experiment_fits_where_it_is_not_changed(name, monkeypatch):
     each = experiments()[name]
     Config = each.module().Config
     for config in (Config(), Config(**each.quick)):
-        sweep.check_room(config)
+        costs.check_room(config)
         assert config.cost.seconds > 0
     assert Config(**each.quick).cost.seconds < Config().cost.seconds
 
@@ -50,9 +50,9 @@ def test_the_setting_that_takes_most_is_named(monkeypatch):
     with pytest.raises(
         MemoryError, match=r"a run with members 10000000 needs about .* GB of memory, and 1.0 GB are free"
     ):
-        sweep.check_room(Config(members=10**7, row=20))
+        costs.check_room(Config(members=10**7, row=20))
     with pytest.raises(MemoryError, match="give a lower --row"):
-        sweep.check_room(Config(members=50, row=10**7))
+        costs.check_room(Config(members=50, row=10**7))
 
 
 def test_a_container_has_less_memory_than_its_machine(tmp_path, monkeypatch):

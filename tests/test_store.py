@@ -44,7 +44,7 @@ def test_a_dataset_comes_back_as_it_was_saved(small, tmp_path):
 
 
 def test_labels_come_back_as_they_were_saved(small, tmp_path):
-    # As `sweep.stacked` makes them.
+    # As `grid.stacked` makes them.
     labeled = small.rename(member="size").assign_coords(size=["2 in 1", "3 in 2"])
     store.save(labeled, tmp_path / "data.zarr")
     assert store.load(tmp_path)["size"].values.tolist() == ["2 in 1", "3 in 2"]

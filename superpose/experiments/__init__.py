@@ -6,7 +6,7 @@ Each file has
 - `ORDER`, its place among the others, which is the paper's; `PLACE`, its section in the paper;
   `TAKES`, its seconds on two cores; `QUICK`, the settings of its small version;
 - `Config`, a frozen dataclass with a `seed`: a setting is a field, its docstring the help;
-  optionally its property `cost`, a `sweep.Cost`: from it follow how long a run takes and whether it fits into memory;
+  optionally its property `cost`, a `costs.Cost`: from it follow how long a run takes and whether it fits into memory;
 - `run(config) -> Dataset`: all the work;
 - `figure(dataset) -> Figure`, `claims(dataset) -> list[Claim]`, and `notes(dataset) -> list[str]`: what
   was chosen where the paper is silent, and how much depends on it;

@@ -18,7 +18,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from superpose import draws, measures, plot, sweep, theory
+from superpose import costs, draws, grid, measures, plot, settings, theory
 from superpose.claims import Claim, as_claims, at_least, at_most, between, exactly
 from superpose.features import Independent
 from superpose.losses import Sampled
@@ -55,14 +55,14 @@ class Config:
             raise ValueError(
                 f"n_hidden must be 2 to twice n_features, got {self.n_hidden} for {self.n_features} features"
             )
-        sweep.check_least(self, members=1, steps=16)
-        sweep.check_shares(self, "decay")
+        settings.at_least(self, members=1, steps=16)
+        settings.shares(self, "decay")
 
     @property
-    def cost(self) -> sweep.Cost:
+    def cost(self) -> costs.Cost:
         n, weights = self.n_features, 2 * self.n_features * self.n_hidden
         models = len(DENSITIES) * self.members
-        return sweep.training(models, n, weights, self.steps, 512) + sweep.evaluating(models, 2**15 * n)
+        return costs.training(models, n, weights, self.steps, 512) + costs.evaluating(models, 2**15 * n)
 
     @property
     def importance(self) -> np.ndarray:
@@ -71,7 +71,7 @@ class Config:
 
 def run(config: Config) -> xr.Dataset:
     large = _trained(config.importance, config.n_hidden, DENSITIES, config.members, config.steps, config.seed)
-    small = sweep.best(_trained(np.ones(SMALL), 2 * SMALL, np.ones(1), 10, 3000, config.seed)).isel(density=0)
+    small = grid.best(_trained(np.ones(SMALL), 2 * SMALL, np.ones(1), 10, 3000, config.seed)).isel(density=0)
     return large.assign(
         importance=("feature", config.importance),
         small_W=(("small_hidden", "small_feature"), small.W.values),
@@ -84,7 +84,7 @@ def run(config: Config) -> xr.Dataset:
 def _trained(importance, n_hidden, densities, members, steps, seed) -> xr.Dataset:
     n = len(importance)
     key = draws.key_of(seed)
-    density, place = sweep.points(densities, range(members))
+    density, place = grid.points(densities, range(members))
 
     def init(key):
         # Each neuron writes to the outputs of what it reads. With output weights of random signs, those of
@@ -94,7 +94,7 @@ def _trained(importance, n_hidden, densities, members, steps, seed) -> xr.Datase
 
     def losses(batch):
         # Importances are divided by the density, lest gradients at low density be as small as Adam's epsilon.
-        return sweep.each(
+        return grid.each(
             lambda p: Sampled(
                 Independent(p, importance / p, Uniform(-1, 1)), batch=batch, target="abs", stratified=True
             ),
@@ -113,7 +113,7 @@ def _trained(importance, n_hidden, densities, members, steps, seed) -> xr.Datase
         lambda models, losses: jax.lax.map(lambda both: both[1](both[0], common), (models, losses))
     )
     loss = np.asarray(loss(models, losses(2**15))) * density
-    return sweep.dataset(models, loss, grid={"density": densities, "member": range(members)})
+    return grid.dataset(models, loss, axes={"density": densities, "member": range(members)})
 
 
 def _rescaled(W, W_out) -> tuple[np.ndarray, np.ndarray]:
@@ -139,7 +139,7 @@ def relative(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     importance = data.importance.values
     zero = DENSITIES / 3 * importance.sum()
     apart = theory.dropped_cost(DENSITIES) * importance[data.sizes["hidden"] // 2 :].sum()
-    return sweep.best(data).loss.values / zero, apart / zero
+    return grid.best(data).loss.values / zero, apart / zero
 
 
 @plot.style()
@@ -149,7 +149,7 @@ def figure(data: xr.Dataset) -> Figure:
     top.suptitle(f"{SMALL} dense features, {2 * SMALL} neurons: two for each feature")
     _small(top.subplots(1, 4, width_ratios=[0.8, 0.8, 1.2, 1.6]), data)
 
-    best = sweep.best(data)
+    best = grid.best(data)
     bottom.suptitle(
         f"{data.sizes['feature']} features, {data.sizes['hidden']} neurons, the best of {data.sizes['member']} at each "
         "density: the sizes of each neuron's input weights, the largest set to 1; "
@@ -231,7 +231,7 @@ CHECK = "the paper's figure, as read for our checklist"
 
 @as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
-    best = sweep.best(data)
+    best = grid.best(data)
     models = [_rescaled(W, W_out) for W, W_out in zip(best.W.values, best.W_out.values, strict=True)]
     numbers = [np.asarray(measures.participation(W)) for W, _ in models]
     middle = np.array([np.median(each) if len(each) else np.nan for each in numbers])

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from scipy import stats
 
-from superpose import draws, plot, sweep
+from superpose import costs, draws, grid, plot, settings
 from superpose.claims import Claim, about, as_claims, at_least, at_most
 from superpose.features import Independent
 from superpose.losses import Attacked, Sampled
@@ -54,31 +54,31 @@ class Config:
     def __post_init__(self):
         if self.budget <= 0:
             raise ValueError(f"budget must be positive, got {self.budget}")
-        sweep.check_least(self, densities=3, budgets=3, members=1, steps=1, samples=1)
+        settings.at_least(self, densities=3, budgets=3, members=1, steps=1, samples=1)
 
     @property
-    def cost(self) -> sweep.Cost:
-        hardened = sweep.training(3 * self.budgets * self.members, HARDENED_N, 120, self.steps, 256)
-        attacked = sweep.evaluating(2 * N * self.densities, self.samples * N)
-        return sweep.training(self.densities * self.members, N, N * M, self.steps, 256) + hardened + attacked
+    def cost(self) -> costs.Cost:
+        hardened = costs.training(3 * self.budgets * self.members, HARDENED_N, 120, self.steps, 256)
+        attacked = costs.evaluating(2 * N * self.densities, self.samples * N)
+        return costs.training(self.densities * self.members, N, N * M, self.steps, 256) + hardened + attacked
 
 
 def run(config: Config) -> xr.Dataset:
     density = 20.0 ** -np.linspace(0, 1, config.densities)
-    p, place = sweep.points(density, range(config.members))
-    losses = sweep.each(lambda p: Sampled(Independent(p, n_features=N), 256), p)
+    p, place = grid.points(density, range(config.members))
+    losses = grid.each(lambda p: Sampled(Independent(p, n_features=N), 256), p)
     W, b = _best(_trained(N, M, losses, place, config), {"density": density}, config)
     # Without superposition: a dimension for each of as many features, and the mean for the others.
     plain = np.broadcast_to(np.eye(M, N), W.shape), np.where(np.arange(N) < M, 0.0, density[:, None] / 2)
     harm = {name: _harm(*model, density, config) for name, model in {"": (W, b), "plain_": plain}.items()}
 
     budget = np.linspace(0, 1.4, config.budgets)
-    p, size, place = sweep.points(HARDENED, budget, range(config.members))
-    under = sweep.each(
+    p, size, place = grid.points(HARDENED, budget, range(config.members))
+    under = grid.each(
         lambda p, size: Attacked(Independent(p, n_features=HARDENED_N), size, 256, "random"), p, size
     )
-    grid = {"hardened": HARDENED, "budget": budget}
-    hard_W, hard_b = _best(_trained(HARDENED_N, HARDENED_M, under, place, config), grid, config)
+    axes = {"hardened": HARDENED, "budget": budget}
+    hard_W, hard_b = _best(_trained(HARDENED_N, HARDENED_M, under, place, config), axes, config)
     return xr.Dataset(
         {
             "W": (("density", "hidden", "feature"), W),
@@ -98,10 +98,10 @@ def _trained(n, m, losses, place, config):
     return fit(models, losses, own_loss=True, steps=config.steps, key=key, optimizer=optimizer)
 
 
-def _best(trained, grid, config) -> tuple[np.ndarray, np.ndarray]:
+def _best(trained, axes, config) -> tuple[np.ndarray, np.ndarray]:
     """The weights and biases of the member of least loss at the end of training, at each point of the grid."""
-    grid = {**grid, "member": range(config.members)}
-    best = sweep.best(sweep.dataset(trained.models, trained.history[:, -1], grid=grid))
+    axes = {**axes, "member": range(config.members)}
+    best = grid.best(grid.dataset(trained.models, trained.history[:, -1], axes=axes))
     return best.W.values.astype(float), best.b.values.astype(float)
 
 

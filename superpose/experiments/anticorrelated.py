@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import draws, measures, plot, sweep, theory
+from superpose import costs, draws, grid, measures, plot, settings, theory
 from superpose.claims import Claim, about, as_claims, between
 from superpose.features import Anticorrelated
 from superpose.losses import Population
@@ -33,22 +33,22 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        sweep.check_least(self, members=1)
-        sweep.check_shares(self, "densities")
+        settings.at_least(self, members=1)
+        settings.shares(self, "densities")
 
     @property
-    def cost(self) -> sweep.Cost:
-        return sweep.minimizing(len(self.densities) * self.members, weights=12)
+    def cost(self) -> costs.Cost:
+        return costs.minimizing(len(self.densities) * self.members, weights=12)
 
 
 def run(config: Config) -> xr.Dataset:
-    density, member = sweep.points(config.densities, range(config.members))
+    density, member = grid.points(config.densities, range(config.members))
     key = draws.key_of(config.seed)
     models = ensemble(lambda key: ReluOutput.init(4, 2, key=key), members=member, key=key)
-    losses = sweep.each(lambda density: Population(Anticorrelated(density, (2, 2))), density)
+    losses = grid.each(lambda density: Population(Anticorrelated(density, (2, 2))), density)
     found = minimize(models, losses, own_loss=True)
-    grid = {"density": list(config.densities), "member": range(config.members)}
-    return sweep.dataset(found.models, found.loss, grid=grid)
+    axes = {"density": list(config.densities), "member": range(config.members)}
+    return grid.dataset(found.models, found.loss, axes=axes)
 
 
 SETS = (0, 0, 1, 1)
@@ -58,7 +58,7 @@ PERFECT = 1e-5
 
 @plot.style()
 def figure(data: xr.Dataset) -> Figure:
-    best, n = sweep.best(data), data.sizes["density"]
+    best, n = grid.best(data), data.sizes["density"]
     fig = plot.figure(1.75 * (n + 1), 2.65)
     axes = fig.subplots(1, n + 1)
     plot.points(axes[0], np.array([[0.0, 0, 1, -1], [1, -1, 0, 0]]), SETS)
@@ -80,9 +80,9 @@ EXACT = "the exact optimum, best of many starts"
 
 @as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
-    best = sweep.best(data)
-    norms = sweep.over_models(measures.norms, best.W, "feature")
-    cosine = sweep.over_models(measures.cosines, best.W, "feature", "other")
+    best = grid.best(data)
+    norms = grid.over_models(measures.norms, best.W, "feature")
+    cosine = grid.over_models(measures.cosines, best.W, "feature", "other")
     cosine = cosine.where((norms > 0.5).all("feature")).values
     within, across = np.array([cosine[:, 0, 1], cosine[:, 2, 3]]), np.abs(cosine[:, :2, 2:]).max(axis=(1, 2))
     return [

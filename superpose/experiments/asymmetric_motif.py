@@ -16,7 +16,7 @@ import xarray as xr
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from superpose import draws, measures, plot, sweep, theory
+from superpose import costs, draws, grid, measures, plot, settings, theory
 from superpose.claims import Claim, about, as_claims, at_least, at_most
 from superpose.features import Independent
 from superpose.losses import Sampled
@@ -48,11 +48,11 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        sweep.check_least(self, members=1, steps=1)
+        settings.at_least(self, members=1, steps=1)
 
     @property
-    def cost(self) -> sweep.Cost:
-        return sweep.training(self.members, FEATURES, 2 * FEATURES * HIDDEN, self.steps, 256)
+    def cost(self) -> costs.Cost:
+        return costs.training(self.members, FEATURES, 2 * FEATURES * HIDDEN, self.steps, 256)
 
 
 def run(config: Config) -> xr.Dataset:
@@ -70,7 +70,7 @@ def run(config: Config) -> xr.Dataset:
     common = Sampled(world, batch=2**15, target="abs", stratified=True)
     evaluation = draws.stream(key, "evaluation")
     loss = jax.lax.map(lambda model: common(model, evaluation), models)
-    data = sweep.dataset(models, loss, grid={"member": range(config.members)})
+    data = grid.dataset(models, loss, axes={"member": range(config.members)})
     found = [
         (at, *motif)
         for at in range(config.members)

@@ -14,7 +14,7 @@ import optax
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import draws, measures, plot, sweep, theory
+from superpose import costs, draws, grid, measures, plot, settings, theory
 from superpose.claims import Claim, about, as_claims, at_least, at_most, exactly
 from superpose.features import Independent
 from superpose.losses import Population, Sampled
@@ -45,15 +45,15 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        sweep.check_least(self, members=1, members_80=1, steps=1, linear_steps=1, batch=1)
+        settings.at_least(self, members=1, members_80=1, steps=1, linear_steps=1, batch=1)
         if not self.learning_rate > 0:
             raise ValueError(f"learning-rate must be positive, got {self.learning_rate}")
 
     @property
-    def cost(self) -> sweep.Cost:
-        large = sweep.training(7 * self.members_80, 80, 1680, self.steps, self.batch)
-        linear = sweep.training(7, 80, 1680, self.linear_steps, 80)
-        return large + linear + sweep.training(7 * self.members, 20, 120, self.steps, self.batch)
+    def cost(self) -> costs.Cost:
+        large = costs.training(7 * self.members_80, 80, 1680, self.steps, self.batch)
+        linear = costs.training(7, 80, 1680, self.linear_steps, 80)
+        return large + linear + costs.training(7 * self.members, 20, 120, self.steps, self.batch)
 
 
 def run(config: Config) -> xr.Dataset:
@@ -64,27 +64,27 @@ def run(config: Config) -> xr.Dataset:
     for size, members in (("20 in 5", config.members), ("80 in 20", config.members_80)):
         networks[f"linear, {size}"] = _trained(Linear, size, 1, Population, config, config.linear_steps)
         networks[f"relu, {size}"] = _trained(ReluOutput, size, members, sampled, config, config.steps)
-    return sweep.stacked(networks, "network")
+    return grid.stacked(networks, "network")
 
 
 def _trained(Model, size, members, loss, config, steps) -> xr.Dataset:
     """Models of one kind at every density, by Adam on `loss(features)`; their losses are exact."""
     n_features, n_hidden, decay = SIZES[size]
     importance = decay ** np.arange(n_features)
-    grid = {"density": np.array(DENSITIES), "member": range(members)}
-    density, member = sweep.points(*grid.values())
+    axes = {"density": np.array(DENSITIES), "member": range(members)}
+    density, member = grid.points(*axes.values())
     key = draws.key_of(config.seed)
     trained = fit(
         ensemble(lambda key: Model.init(n_features, n_hidden, key=key), members=member, key=key),
-        sweep.each(lambda density: loss(Independent(density, importance)), density),
+        grid.each(lambda density: loss(Independent(density, importance)), density),
         steps=steps,
         key=key,
         own_loss=True,
         optimizer=optax.adam(optax.linear_schedule(config.learning_rate, 0.0, steps)),
     ).models
-    exact = sweep.each(lambda density: Population(Independent(density, importance)), density)
+    exact = grid.each(lambda density: Population(Independent(density, importance)), density)
     losses = jax.jit(partial(jax.lax.map, lambda pair: pair[1](pair[0])))((trained, exact))
-    data = sweep.dataset(trained, losses, grid=grid)
+    data = grid.dataset(trained, losses, axes=axes)
     return data.assign(importance=("feature", importance))
 
 
@@ -94,10 +94,10 @@ def figure(data: xr.Dataset) -> Figure:
     parts: Any = fig.subfigures(2, 1)
     for part, size in zip(parts, SIZES, strict=True):
         n, m, decay = SIZES[size]
-        relu, linear = (sweep.one(data, "network", f"{kind}, {size}") for kind in ("relu", "linear"))
-        shown = [(sweep.best(linear.isel(density=-1)), "linear, any density\n")]
+        relu, linear = (grid.one(data, "network", f"{kind}, {size}") for kind in ("relu", "linear"))
+        shown = [(grid.best(linear.isel(density=-1)), "linear, any density\n")]
         shown += [
-            (sweep.best(relu.isel(density=at)), f"ReLU, 1 − S = {density:g}\n")
+            (grid.best(relu.isel(density=at)), f"ReLU, 1 − S = {density:g}\n")
             for at, density in enumerate(relu.density.values)
         ]
         part.suptitle(
@@ -130,15 +130,15 @@ def claims(data: xr.Dataset) -> list[Claim]:
     counts = {"20 in 5": ((5, 7, 9, 10, 11, 12, 12), 1), "80 in 20": ((20, 26, 32, 41, 49), 3)}
     found = []
     for size, (expected, within) in counts.items():
-        found += _linear_claims(sweep.one(data, "network", f"linear, {size}"), size)
-        found += _relu_claims(sweep.one(data, "network", f"relu, {size}"), size, expected, within)
+        found += _linear_claims(grid.one(data, "network", f"linear, {size}"), size)
+        found += _relu_claims(grid.one(data, "network", f"relu, {size}"), size, expected, within)
     return found
 
 
 def _linear_claims(data, size) -> list[Claim]:
     n, m, _ = SIZES[size]
     name = size.replace(" ", "-")
-    best = sweep.best(data)
+    best = grid.best(data)
     gram = np.swapaxes(best.W.values, -1, -2) @ best.W.values
     off = np.abs(gram - np.diag(np.arange(n) < m)).max(axis=(-1, -2))
     theoretical = np.array(
@@ -168,12 +168,12 @@ def _linear_claims(data, size) -> list[Claim]:
 def _relu_claims(data, size, expected, within) -> list[Claim]:
     n, m, _ = SIZES[size]
     name = size.replace(" ", "-")
-    best = sweep.best(data)
+    best = grid.best(data)
     W, b, density = best.W.values, best.b.values, data.density.values
     gram = np.swapaxes(W, -1, -2) @ W
     counts = [_count(w, 0.9) for w in W]
     norms, shared = (
-        sweep.over_models(f, best.W, "feature").values for f in (measures.norms, measures.superposition)
+        grid.over_models(f, best.W, "feature").values for f in (measures.norms, measures.superposition)
     )
     dedicated = ((norms > 0.5) & (shared < 0.1)).sum(axis=-1)
     off = np.where(np.eye(n, dtype=bool), -np.inf, gram).max(axis=(-1, -2))
@@ -243,7 +243,7 @@ def _relu_claims(data, size, expected, within) -> list[Claim]:
 
 
 def notes(data: xr.Dataset) -> list[str]:
-    small, large = (sweep.one(data, "network", f"relu, {size}").sizes["member"] for size in SIZES)
+    small, large = (grid.one(data, "network", f"relu, {size}").sizes["member"] for size in SIZES)
     return [
         f"Best of {small} models (20 features) and {large} (80 features) at each density, by exact loss. They train on "
         "samples: with this many features the noise finds better minima than descent on the exact loss does.",

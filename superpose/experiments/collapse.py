@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import draws, measures, plot, sweep
+from superpose import costs, draws, grid, measures, plot, settings
 from superpose.claims import Bounds, Claim, about, as_claims, at_least, at_most, exactly
 from superpose.features import Correlated
 from superpose.losses import Population
@@ -35,23 +35,23 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        sweep.check_least(self, cells=2, members=1)
-        sweep.check_shares(self, "densities")
+        settings.at_least(self, cells=2, members=1)
+        settings.shares(self, "densities")
 
     @property
-    def cost(self) -> sweep.Cost:
-        return sweep.minimizing((len(self.densities) + self.cells) * self.members, weights=18)
+    def cost(self) -> costs.Cost:
+        return costs.minimizing((len(self.densities) + self.cells) * self.members, weights=18)
 
 
 def run(config: Config) -> xr.Dataset:
     densities = np.unique([*config.densities, *np.geomspace(0.02, 0.9, config.cells)])
-    density, member = sweep.points(densities, range(config.members))
+    density, member = grid.points(densities, range(config.members))
     key = draws.key_of(config.seed)
     models = ensemble(lambda key: ReluOutput.init(6, 2, key=key), members=member, key=key)
-    losses = sweep.each(lambda density: Population(Correlated(density, (2, 2, 2))), density)
+    losses = grid.each(lambda density: Population(Correlated(density, (2, 2, 2))), density)
     found = minimize(models, losses, own_loss=True)
-    grid = {"density": densities, "member": range(config.members)}
-    data = sweep.dataset(found.models, found.loss, grid=grid)
+    axes = {"density": densities, "member": range(config.members)}
+    data = grid.dataset(found.models, found.loss, axes=axes)
     return data.assign(drawn=("density", np.isin(densities, config.densities)))
 
 
@@ -64,15 +64,15 @@ SWITCHES = ((0.07, 0.1), (0.12, 0.16), (0.3, 0.5))
 
 def _collapsed(best) -> tuple[np.ndarray, np.ndarray]:
     """Whether each pair is collapsed, and each feature's norm, at each density; NaN where nothing is stored."""
-    norms = sweep.over_models(measures.norms, best.W, "feature").values
-    cosine = sweep.over_models(measures.cosines, best.W, "feature", "other").values
+    norms = grid.over_models(measures.norms, best.W, "feature").values
+    cosine = grid.over_models(measures.cosines, best.W, "feature", "other").values
     collapsed = np.stack([cosine[:, i, i + 1] > 0.95 for i in (0, 2, 4)], axis=1)
     return np.where(norms.min(axis=1, keepdims=True) > 0.3, collapsed, np.nan), norms
 
 
 @plot.style()
 def figure(data: xr.Dataset) -> Figure:
-    best = sweep.best(data)
+    best = grid.best(data)
     collapsed, norms = _collapsed(best)
     drawn = np.flatnonzero(best.drawn)[::-1]
     fig = plot.figure(max(8.5, 1.75 * len(drawn)), 5.2)
@@ -139,7 +139,7 @@ EXACT = "the exact optimum, best of many starts"
 
 @as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
-    best = sweep.best(data)
+    best = grid.best(data)
     density = data.density.values
     collapsed, norms = _collapsed(best)
     count = collapsed.sum(axis=1)
@@ -213,7 +213,7 @@ def _switches(density, count) -> Claim:
 
 
 def notes(data: xr.Dataset) -> list[str]:
-    best = sweep.best(data)
+    best = grid.best(data)
     reach = (data.loss <= best.loss * 1.001).mean("member").values
     return [
         f"Of {data.sizes['member']} starts at each of {data.sizes['density']} densities the one of least exact loss is kept; "

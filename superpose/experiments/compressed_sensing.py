@@ -14,7 +14,7 @@ import optax
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import draws, measures, plot, sweep, theory
+from superpose import costs, draws, grid, measures, plot, settings, theory
 from superpose.claims import Claim, about, as_claims, at_least, at_most
 from superpose.features import Independent
 from superpose.losses import Sampled
@@ -45,18 +45,18 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        sweep.check_shares(self, "densities")
+        settings.shares(self, "densities")
         if len(self.dimensions) < 2 or len(self.densities) < 2:
             raise ValueError("give two dimensions or more, and two densities or more")
         if not 1 <= min(self.dimensions) <= max(self.dimensions) <= self.features:
             raise ValueError(f"dimensions must be within 1..{self.features}, got {self.dimensions}")
-        sweep.check_least(self, steps=1, widths=5)
+        settings.at_least(self, steps=1, widths=5)
 
     @property
-    def cost(self) -> sweep.Cost:
+    def cost(self) -> costs.Cost:
         n, tries = self.features, len(self.densities)
-        trained = [sweep.training(tries, n, n * m, self.steps, 256) for m in self.dimensions]
-        return sum(trained, sweep.evaluating(self.widths * len(LEVELS), 300**2, held=100))
+        trained = [costs.training(tries, n, n * m, self.steps, 256) for m in self.dimensions]
+        return sum(trained, costs.evaluating(self.widths * len(LEVELS), 300**2, held=100))
 
 
 def run(config: Config) -> xr.Dataset:
@@ -97,7 +97,7 @@ def _learned(m, config) -> tuple[np.ndarray, np.ndarray]:
     """For each density how many features have a norm above 1/2, and the sum of all squared norms."""
     p, key = np.array(config.densities), draws.key_of(config.seed)
     models = ensemble(lambda key: ReluOutput.init(config.features, m, key=key), members=len(p), key=key)
-    losses = sweep.each(lambda p: Sampled(Independent(p, n_features=config.features), 256), p)
+    losses = grid.each(lambda p: Sampled(Independent(p, n_features=config.features), 256), p)
     optimizer = optax.adam(optax.cosine_decay_schedule(0.01, config.steps))
     W = fit(models, losses, own_loss=True, steps=config.steps, key=key, optimizer=optimizer).models.W
     return np.asarray(jax.vmap(measures.n_represented)(W)), np.asarray((W**2).sum(axis=(1, 2)), float)

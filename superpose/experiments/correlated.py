@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import draws, measures, plot, sweep
+from superpose import costs, draws, grid, measures, plot, settings
 from superpose.claims import Claim, about, as_claims, at_least, at_most, between, exactly
 from superpose.features import Correlated, Independent
 from superpose.losses import Population
@@ -38,13 +38,13 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        sweep.check_least(self, members=1, control=0)
-        sweep.check_shares(self, "densities_2", "densities_3")
+        settings.at_least(self, members=1, control=0)
+        settings.shares(self, "densities_2", "densities_3")
 
     @property
-    def cost(self) -> sweep.Cost:
+    def cost(self) -> costs.Cost:
         pairs, alone = len(self.densities_2) + len(self.densities_3), len(self.densities_3)
-        return sweep.minimizing(pairs * self.members + alone * self.control, weights=18)
+        return costs.minimizing(pairs * self.members + alone * self.control, weights=18)
 
 
 def run(config: Config) -> xr.Dataset:
@@ -64,7 +64,7 @@ def run(config: Config) -> xr.Dataset:
     if config.control:
         densities = np.array(config.densities_3)
         worlds["independent"] = _solved(_independent, config.control, config.seed, densities)
-    return sweep.stacked(worlds, "world")
+    return grid.stacked(worlds, "world")
 
 
 def _independent(density) -> Independent:
@@ -73,22 +73,22 @@ def _independent(density) -> Independent:
 
 def _solved(features, members, seed, densities, *more) -> xr.Dataset:
     """Six features in two dimensions, at each density, from `members` starts."""
-    solution, member = sweep.points(range(len(densities)), range(members))
+    solution, member = grid.points(range(len(densities)), range(members))
     models = ensemble(lambda key: ReluOutput.init(6, 2, key=key), members=member, key=draws.key_of(seed))
     values = (np.asarray(value)[solution] for value in (densities, *more))
-    losses = sweep.each(lambda *values: Population(features(*values)), *values)
+    losses = grid.each(lambda *values: Population(features(*values)), *values)
     found = minimize(models, losses, own_loss=True)
-    grid = {"solution": range(len(densities)), "member": range(members)}
-    return sweep.dataset(found.models, found.loss, grid=grid).assign(density=("solution", densities))
+    axes = {"solution": range(len(densities)), "member": range(members)}
+    return grid.dataset(found.models, found.loss, axes=axes).assign(density=("solution", densities))
 
 
 def _best(data, world) -> xr.Dataset:
     """The best solutions of a world, with `cosine`, `norm`, and the share of starts that `reach` them."""
-    one = sweep.one(data, "world", world)
-    best = sweep.best(one)
+    one = grid.one(data, "world", world)
+    best = grid.best(one)
     return best.assign(
-        cosine=sweep.over_models(measures.cosines, best.W, "feature", "other"),
-        norm=sweep.over_models(measures.norms, best.W, "feature"),
+        cosine=grid.over_models(measures.cosines, best.W, "feature", "other"),
+        norm=grid.over_models(measures.norms, best.W, "feature"),
         reach=(one.loss <= best.loss * 1.001).mean("member"),
     )
 
@@ -254,7 +254,7 @@ def _control(best) -> list[Claim]:
 
 
 def notes(data: xr.Dataset) -> list[str]:
-    starts = [sweep.one(data, "world", world).sizes["member"] for world in data.world.values]
+    starts = [grid.one(data, "world", world).sizes["member"] for world in data.world.values]
     found = [
         "The paper does not give the densities of its solutions. In the sparsest ones members of a pair are at right "
         "angles or side by side whatever the density; at density 0.1 a pair collapses.",

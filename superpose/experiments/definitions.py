@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import draws, measures, plot, sweep
+from superpose import costs, draws, grid, measures, plot, settings
 from superpose.claims import Claim, about, as_claims, at_least, at_most, exactly
 from superpose.features import Empirical, Independent
 from superpose.losses import Population
@@ -43,14 +43,14 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        sweep.check_least(self, members=1, rows=100, turns=1)
-        sweep.check_shares(self, "decay")
+        settings.at_least(self, members=1, rows=100, turns=1)
+        settings.shares(self, "decay")
 
     @property
-    def cost(self) -> sweep.Cost:
-        exact = sweep.minimizing(4 * self.members, weights=3 * N)
-        rows = sweep.evaluating(2 * self.members * 100, self.rows * N)
-        return exact + rows + sweep.evaluating(len(DENSITIES) * self.turns, self.rows * N, held=100)
+    def cost(self) -> costs.Cost:
+        exact = costs.minimizing(4 * self.members, weights=3 * N)
+        rows = costs.evaluating(2 * self.members * 100, self.rows * N)
+        return exact + rows + costs.evaluating(len(DENSITIES) * self.turns, self.rows * N, held=100)
 
     @property
     def importance(self) -> np.ndarray:
@@ -90,7 +90,7 @@ def run(config: Config) -> xr.Dataset:
 
 def _trained(kind, losses, members, key) -> list[tuple[Network, np.ndarray]]:
     """For each of the losses the models of all starts, and their losses."""
-    _, place = sweep.points(range(len(losses)), range(members))
+    _, place = grid.points(range(len(losses)), range(members))
     models = ensemble(lambda key: kind.init(N, M, key=key), members=place, key=key)
     own = stack([loss for loss in losses for _ in range(members)])
     found = minimize(models, own, own_loss=True, evaluations=400)

@@ -13,7 +13,7 @@ import optax
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import draws, measures, plot, sweep, theory
+from superpose import costs, draws, measures, plot, settings, theory
 from superpose.claims import Claim, about, as_claims, at_least, at_most, exactly
 from superpose.features import Independent
 from superpose.losses import Sampled
@@ -50,18 +50,18 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        sweep.check_least(self, members=1, batch=1, steps=100, snapshots=2)
-        sweep.check_shares(self, "density")
+        settings.at_least(self, members=1, batch=1, steps=100, snapshots=2)
+        settings.shares(self, "density")
         if not 2 * self.n_hidden <= self.n_features:
             raise ValueError(
                 "n-features must be at least twice n-hidden, so that pairs can fill all dimensions"
             )
 
     @property
-    def cost(self) -> sweep.Cost:
+    def cost(self) -> costs.Cost:
         n, weights = self.n_features, self.n_features * self.n_hidden
-        kept = sweep.evaluating(self.snapshots * self.members, 8192 * n, held=weights)
-        return sweep.training(self.members, n, weights, self.steps, self.batch) + kept
+        kept = costs.evaluating(self.snapshots * self.members, 8192 * n, held=weights)
+        return costs.training(self.members, n, weights, self.steps, self.batch) + kept
 
 
 def run(config: Config) -> xr.Dataset:

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import draws, measures, plot, sweep
+from superpose import costs, draws, grid, measures, plot, settings
 from superpose.claims import Claim, about, as_claims, at_least, at_most, between
 from superpose.features import Independent
 from superpose.losses import Population
@@ -36,12 +36,12 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        sweep.check_least(self, row=0, members=1)
-        sweep.check_shares(self, "densities", "decay")
+        settings.at_least(self, row=0, members=1)
+        settings.shares(self, "densities", "decay")
 
     @property
-    def cost(self) -> sweep.Cost:
-        return sweep.minimizing((len(self.densities) + self.row) * self.members, weights=15)
+    def cost(self) -> costs.Cost:
+        return costs.minimizing((len(self.densities) + self.row) * self.members, weights=15)
 
     @property
     def importance(self) -> np.ndarray:
@@ -53,13 +53,13 @@ class Config:
 
 
 def run(config: Config) -> xr.Dataset:
-    densities, member = sweep.points(config.every_density, range(config.members))
+    densities, member = grid.points(config.every_density, range(config.members))
     key = draws.key_of(config.seed)
     models = ensemble(lambda key: ReluOutput.init(5, 2, key=key), members=member, key=key)
-    losses = sweep.each(lambda density: Population(Independent(density, config.importance)), densities)
+    losses = grid.each(lambda density: Population(Independent(density, config.importance)), densities)
     solved = minimize(models, losses, own_loss=True)
-    grid = {"density": config.every_density, "member": range(config.members)}
-    data = sweep.dataset(solved.models, solved.loss, grid=grid, converged=solved.converged)
+    axes = {"density": config.every_density, "member": range(config.members)}
+    data = grid.dataset(solved.models, solved.loss, axes=axes, converged=solved.converged)
     return data.assign(
         importance=("feature", config.importance),
         large=("density", np.arange(len(config.every_density)) < len(config.densities)),
@@ -94,7 +94,7 @@ def figure(data: xr.Dataset) -> Figure:
 
 
 def _panel(ax, at_density, data, small=False):
-    best = sweep.best(at_density)
+    best = grid.best(at_density)
     share = float((at_density.loss <= best.loss * 1.001).mean())
     plot.directions(ax, plot.upright(best.W.values), data.importance.values)
     density = float(at_density.density)
@@ -116,7 +116,7 @@ def claims(data: xr.Dataset) -> list[Claim]:
     for density, what in ((1.0, _orthogonal), (0.2, _pairs), (0.1, _pentagon)):
         places = np.flatnonzero(np.isclose(data.density, density) & data.large)
         if len(places):
-            W = sweep.best(data.isel(density=places[0])).W.values
+            W = grid.best(data.isel(density=places[0])).W.values
             found += what(W, np.asarray(measures.norms(W)), np.asarray(measures.cosines(W)))
     return found
 

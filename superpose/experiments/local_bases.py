@@ -13,7 +13,7 @@ import optax
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import draws, measures, plot, sweep, theory
+from superpose import costs, draws, grid, measures, plot, settings, theory
 from superpose.claims import Claim, about, as_claims, at_least, at_most
 from superpose.features import Correlated
 from superpose.losses import Sampled
@@ -45,15 +45,15 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        sweep.check_least(self, size=2, members=1, batch=1)
-        sweep.check_shares(self, "density")
+        settings.at_least(self, size=2, members=1, batch=1)
+        settings.shares(self, "density")
         if not 0 < self.early < self.steps:
             raise ValueError(f"early must be above 0 and below steps, {self.steps}, got {self.early}")
 
     @property
-    def cost(self) -> sweep.Cost:
+    def cost(self) -> costs.Cost:
         n = 2 * self.size
-        return sweep.training(self.members, n, n * self.size, self.steps, self.batch)
+        return costs.training(self.members, n, n * self.size, self.steps, self.batch)
 
 
 def run(config: Config) -> xr.Dataset:
@@ -72,11 +72,11 @@ def run(config: Config) -> xr.Dataset:
     # Both sets are so seldom active that the loss is sampled for each case: neither, one, or both.
     active = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
     chance = np.where(active, config.density, 1 - config.density).prod(axis=1)
-    cases = sweep.each(lambda active: Sampled(Correlated(active, sizes), 2**14), active)
+    cases = grid.each(lambda active: Sampled(Correlated(active, sizes), 2**14), active)
     evaluation = draws.stream(key, "evaluation")
     losses = jax.vmap(lambda model: jax.vmap(lambda case: case(model, evaluation))(cases))(trained.models)
 
-    data = sweep.dataset(trained.models, np.asarray(losses) @ chance, grid={"member": range(config.members)})
+    data = grid.dataset(trained.models, np.asarray(losses) @ chance, axes={"member": range(config.members)})
     return data.assign(
         early_W=(data.W.dims, np.asarray(trained.snapshots.W[0])),
         history=(("member", "step"), np.asarray(trained.history)),
@@ -88,7 +88,7 @@ def run(config: Config) -> xr.Dataset:
 
 @plot.style()
 def figure(data: xr.Dataset) -> Figure:
-    best = sweep.best(data)
+    best = grid.best(data)
     size, steps, early = data.sizes["hidden"], int(data.step[-1]), int(data.early)
     across = (best.W.values.T @ best.W.values)[:size, size:]
     order = np.append(np.arange(size), size + across.argmin(axis=1))
@@ -140,7 +140,7 @@ BASIS = "within a set interference would cost p, across sets only p^2"
 
 @as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
-    best = sweep.best(data)
+    best = grid.best(data)
     size = data.sizes["hidden"]
     found = {"early": best.early_W.values, "end": best.W.values}
     norms = {when: np.asarray(measures.norms(W)) for when, W in found.items()}

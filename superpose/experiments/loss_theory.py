@@ -17,7 +17,7 @@ import xarray as xr
 from jaxtyping import Array, Float
 from matplotlib.figure import Figure
 
-from superpose import draws, plot, sweep, theory
+from superpose import costs, draws, grid, plot, settings, theory
 from superpose.claims import Claim, about, as_claims, at_least, at_most, between
 from superpose.features import Independent
 from superpose.losses import Active, Population
@@ -49,14 +49,14 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        sweep.check_least(self, densities=4, members=1, starts=1, samples=1000)
-        sweep.check_shares(self, "decay")
+        settings.at_least(self, densities=4, members=1, starts=1, samples=1000)
+        settings.shares(self, "decay")
 
     @property
-    def cost(self) -> sweep.Cost:
-        sampled = sweep.evaluating(10 * self.densities, self.samples * N)
+    def cost(self) -> costs.Cost:
+        sampled = costs.evaluating(10 * self.densities, self.samples * N)
         models = self.members * (1 + self.densities) + 3 * MOST * self.starts
-        return sweep.minimizing(models, weights=3 * MOST) + sampled
+        return costs.minimizing(models, weights=3 * MOST) + sampled
 
     @property
     def importance(self) -> np.ndarray:
@@ -95,12 +95,12 @@ def run(config: Config) -> xr.Dataset:
     best = linear.models[linear.loss.argmin()]
 
     density = np.logspace(0, -3, config.densities)
-    p, place = sweep.points(density, range(config.members))
+    p, place = grid.points(density, range(config.members))
     models = ensemble(lambda key: ReluOutput.init(N, M, key=key), members=place, key=key)
-    losses = sweep.each(lambda p: Population(Independent(p, importance)), p)
+    losses = grid.each(lambda p: Population(Independent(p, importance)), p)
     solved = minimize(models, losses, own_loss=True)
-    grid = {"density": density, "member": range(config.members)}
-    relu = sweep.best(sweep.dataset(solved.models, solved.loss, grid=grid))
+    axes = {"density": density, "member": range(config.members)}
+    relu = grid.best(grid.dataset(solved.models, solved.loss, axes=axes))
     terms, lone = _expanded(relu.W.values, relu.b.values, density, importance)
     # One model at all densities: what is left of its loss as features get sparser.
     at = int(np.abs(np.log(density / FIXED)).argmin())
@@ -137,7 +137,7 @@ def run(config: Config) -> xr.Dataset:
 def _expanded(W, b, density, importance) -> tuple[np.ndarray, np.ndarray]:
     """Of models each at a density: what each number of active features adds to the loss, and L_1 by itself."""
     models = ReluOutput(*(jnp.asarray(leaf, jnp.float64) for leaf in (W, b)), None, None, "relu", "identity")
-    chance, given = _terms(sweep.each(lambda p: Independent(p, importance), density), models)
+    chance, given = _terms(grid.each(lambda p: Independent(p, importance), density), models)
     return np.asarray(chance * given), np.asarray(given[:, 1])
 
 
@@ -163,11 +163,11 @@ def _sampled(relu, config) -> tuple[np.ndarray, np.ndarray]:
 
 def _thomson(config) -> dict:
     """The least energy of so many points in so many dimensions, and where they are."""
-    dimensions, points, start = sweep.points([1, 2, 3], range(1, MOST + 1), range(config.starts))
+    dimensions, points, start = grid.points([1, 2, 3], range(1, MOST + 1), range(config.starts))
     open_ = (np.arange(3) < dimensions[:, None]).astype(float)
     there = (np.arange(MOST) < points[:, None]).astype(float)
     V = np.random.default_rng(config.seed).normal(size=(config.starts, 3, MOST))[start]
-    energy = sweep.each(Energy, open_, there)
+    energy = grid.each(Energy, open_, there)
     found = minimize(V, energy, own_loss=True)
     shape = 3, MOST, config.starts
     best = found.loss.reshape(shape).argmin(axis=2) + config.starts * np.arange(3 * MOST).reshape(3, MOST)

@@ -14,7 +14,7 @@ import xarray as xr
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from superpose import draws, measures, plot, polytopes, sweep, theory
+from superpose import costs, draws, grid, measures, plot, polytopes, settings, theory
 from superpose.claims import Claim, about, as_claims, at_least, at_most, between, exactly
 from superpose.features import Independent
 from superpose.losses import Population
@@ -41,24 +41,24 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        sweep.check_least(self, ratios=2, members=3)
+        settings.at_least(self, ratios=2, members=3)
         if not self.baselines or not all(0 < baseline <= 0.1 for baseline in self.baselines):
             raise ValueError(
                 f"baselines must be above 0 and at most 0.1, as one feature is 10 times as dense, got {self.baselines}"
             )
 
     @property
-    def cost(self) -> sweep.Cost:
-        return sweep.minimizing(len(self.baselines) * self.ratios * self.members, weights=15)
+    def cost(self) -> costs.Cost:
+        return costs.minimizing(len(self.baselines) * self.ratios * self.members, weights=15)
 
 
 def run(config: Config) -> xr.Dataset:
-    grid = {
+    axes = {
         "baseline": np.array(config.baselines),
         "ratio": np.geomspace(0.1, 10, config.ratios),
         "member": range(config.members),
     }
-    baseline, ratio, member = sweep.points(*grid.values())
+    baseline, ratio, member = grid.points(*axes.values())
 
     def loss(baseline, ratio):
         density = jnp.full(5, baseline).at[0].multiply(ratio)
@@ -73,8 +73,8 @@ def run(config: Config) -> xr.Dataset:
     b = np.repeat(baseline[:, None], 5, axis=1) / 2
     b[:, 0] *= ratio
     start = ReluOutput(jnp.asarray(W), jnp.asarray(b), None, None, "relu", "identity")
-    solved = minimize(start, sweep.each(loss, baseline, ratio), own_loss=True)
-    return sweep.dataset(solved.models, solved.loss, grid=grid, converged=solved.converged)
+    solved = minimize(start, grid.each(loss, baseline, ratio), own_loss=True)
+    return grid.dataset(solved.models, solved.loss, axes=axes, converged=solved.converged)
 
 
 _SQUARE = np.hstack([np.zeros((2, 1)), polytopes.corners("square")])
@@ -275,13 +275,13 @@ def claims(data: xr.Dataset) -> list[Claim]:
     one = data.isel(baseline=0)
     ratio, p = one.ratio.values, float(one.baseline)
     critical, angle = crossover(one), neighbor_angle(one)
-    square, best = lowest(one, "square"), sweep.best(one)
+    square, best = lowest(one, "square"), grid.best(one)
     rising, below, above = (ratio >= critical) & (ratio < 6), ratio < critical, ratio > critical
     kind = kinds(one).values
     winner = np.take_along_axis(kind, one.loss.values.argmin(axis=1)[:, None], axis=1)[:, 0]
     near = np.append(np.flatnonzero(below)[-1:], np.flatnonzero(above)[:1])
     both = [(kind[at] == KINDS.index(name)).sum() for at in near for name in ("square", "pentagon")]
-    stored = sweep.over_models(measures.norms, best.W, "feature").isel(feature=0).values
+    stored = grid.over_models(measures.norms, best.W, "feature").isel(feature=0).values
     pairs = np.array([np.asarray(measures.cosines(W))[1:, 1:].min(axis=1) for W in best.W.values[below]])
     cost = (square.loss.values / _square_cost(p, p * ratio))[below]
     told = [

@@ -17,7 +17,7 @@ from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from superpose import draws, measures, plot, sweep, theory
+from superpose import costs, draws, grid, measures, plot, settings, theory
 from superpose.claims import Claim, about, as_claims, at_least, at_most, exactly
 from superpose.features import Independent
 from superpose.losses import Population
@@ -47,27 +47,27 @@ class Config:
     def __post_init__(self):
         if not self.sizes or len(set(self.sizes)) < len(self.sizes):
             raise ValueError("sizes must name one diagram or more, each once, such as --sizes 3-in-2")
-        sweep.check_least(self, cells=2, members=1, members_3=1)
+        settings.at_least(self, cells=2, members=1, members_3=1)
 
     @property
-    def cost(self) -> sweep.Cost:
+    def cost(self) -> costs.Cost:
         members = {"2-in-1": self.members, "3-in-2": 3 * self.members_3}
-        return sweep.minimizing(self.cells**2 * sum(members[size] for size in self.sizes), weights=9)
+        return costs.minimizing(self.cells**2 * sum(members[size] for size in self.sizes), weights=9)
 
 
 def run(config: Config) -> xr.Dataset:
     members = {"2-in-1": config.members, "3-in-2": config.members_3}
-    return sweep.stacked({size: _diagram(size, members[size], config) for size in config.sizes}, "size")
+    return grid.stacked({size: _diagram(size, members[size], config) for size in config.sizes}, "size")
 
 
 def _diagram(size, members, config) -> xr.Dataset:
     n, m = SIZES[size]
-    grid = {
+    axes = {
         "density": np.logspace(-2, 0, config.cells),
         "extra_importance": np.logspace(-1, 1, config.cells),
         "member": range(members),
     }
-    density, extra, members = sweep.points(*grid.values())
+    density, extra, members = grid.points(*axes.values())
 
     def loss(density, extra):
         importance = jnp.ones(n, extra.dtype).at[-1].set(extra)
@@ -75,10 +75,10 @@ def _diagram(size, members, config) -> xr.Dataset:
 
     key = draws.key_of(config.seed)
     models = ensemble(lambda key: ReluOutput.init(n, m, key=key), members=members, key=key)
-    losses = sweep.each(loss, density, extra)
+    losses = grid.each(loss, density, extra)
     solved = minimize(models, losses, own_loss=True)
-    data = sweep.dataset(
-        solved.models, solved.loss, grid=grid, converged=solved.converged, outcome=solved.outcome
+    data = grid.dataset(
+        solved.models, solved.loss, axes=axes, converged=solved.converged, outcome=solved.outcome
     )
     features = jax.tree.map(np.asarray, losses.features)
     return data.merge(certificate(solved, features, data)).merge(best_families(features, data))
@@ -137,22 +137,22 @@ def phases(data: xr.Dataset) -> xr.Dataset:
     to the model's, and the one of least loss, above which the model's lies by the share `excess`.
     `family_phase` and `family_excess` are the same for the best of the optimized families.
     """
-    best = sweep.best(data)
+    best = grid.best(data)
     n = data.sizes["feature"]
     density, extra = xr.broadcast(data.density, data.extra_importance)
     losses = theory.phase_losses(n, density.values, extra.values)
     cells = ("density", "extra_importance")
     return xr.Dataset(
         {
-            "norm": sweep.over_models(measures.norms, best.W, "feature").isel(feature=-1),
-            "superposition": sweep.over_models(measures.superposition, best.W, "feature").isel(feature=-1),
+            "norm": grid.over_models(measures.norms, best.W, "feature").isel(feature=-1),
+            "superposition": grid.over_models(measures.superposition, best.W, "feature").isel(feature=-1),
             "phase": (cells, _nearest(best.W.values, n)),
             "predicted": (cells, losses.argmin(0)),
             "excess": (cells, best.loss.values / losses.min(0) - 1),
             "family_phase": (cells, _nearest(data.family_W.values, n)),
             "family_excess": (cells, best.loss.values / data.family_loss.values - 1),
-            "family_norm": sweep.over_models(measures.norms, data.family_W, "feature").isel(feature=-1),
-            "family_superposition": sweep.over_models(measures.superposition, data.family_W, "feature").isel(
+            "family_norm": grid.over_models(measures.norms, data.family_W, "feature").isel(feature=-1),
+            "family_superposition": grid.over_models(measures.superposition, data.family_W, "feature").isel(
                 feature=-1
             ),
         }
@@ -180,7 +180,7 @@ def figure(data: xr.Dataset) -> Figure:
     sizes = [str(size) for size in data["size"].values]
     fig = plot.figure(13, 6.4 * len(sizes))
     for part, size in zip(fig.subfigures(len(sizes), 1, squeeze=False)[:, 0], sizes, strict=True):
-        _panels(part, sweep.one(data, "size", size), *SIZES[size])
+        _panels(part, grid.one(data, "size", size), *SIZES[size])
     return fig
 
 
@@ -274,7 +274,7 @@ EXACT = "exact losses of both"
 
 
 def _claims(data, size) -> list[Claim]:
-    one = sweep.one(data, "size", size)
+    one = grid.one(data, "size", size)
     n = one.sizes["feature"]
     shown = phases(one)
     density, extra = one.density.values, one.extra_importance.values
@@ -386,7 +386,7 @@ def _border(density, shared) -> float:
 def notes(data: xr.Dataset) -> list[str]:
     found = []
     for size in data["size"].values:
-        one = sweep.one(data, "size", size)
+        one = grid.one(data, "size", size)
         reached, missed = float(one.reached.median()), float(one.missed.max())
         found.append(
             f"{size}: {one.sizes['member']} starts in each of {one.loss.shape[0]} × {one.loss.shape[1]} cells, the best is "

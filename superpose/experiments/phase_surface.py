@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from superpose import plot, sweep, theory
+from superpose import costs, grid, plot, settings, theory
 from superpose.claims import Claim, about, as_claims, at_least, at_most, between, exactly
 from superpose.features import Independent
 from superpose.losses import Population
@@ -48,13 +48,13 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        sweep.check_least(self, cells=11, points=5, samples=1000)
+        settings.at_least(self, cells=11, points=5, samples=1000)
 
     @property
-    def cost(self) -> sweep.Cost:
-        maps = sweep.evaluating(len(SETTINGS) * 1000, self.cells**2)
-        lines = sweep.minimizing(2 * self.points * (len(UNEQUAL) + len(SWEPT)), weights=2)
-        return maps + lines + sweep.evaluating(20, 10 * self.samples)
+    def cost(self) -> costs.Cost:
+        maps = costs.evaluating(len(SETTINGS) * 1000, self.cells**2)
+        lines = costs.minimizing(2 * self.points * (len(UNEQUAL) + len(SWEPT)), weights=2)
+        return maps + lines + costs.evaluating(20, 10 * self.samples)
 
 
 class Surface(eqx.Module):
@@ -79,7 +79,7 @@ def run(config: Config) -> xr.Dataset:
 
     # The minima are followed along densities at two importances, and along importances at four densities.
     fall, rise = np.linspace(0.2, 1, config.points), np.linspace(0.1, 1, config.points)
-    points = [np.stack(sweep.points(*line)) for line in ((fall, UNEQUAL), (SWEPT, rise))]
+    points = [np.stack(grid.points(*line)) for line in ((fall, UNEQUAL), (SWEPT, rise))]
     weights, loss = _minima(*np.concatenate(points, axis=1))
     cut = points[0].shape[1]
     falling, rising = (len(fall), len(UNEQUAL), 2), (len(SWEPT), len(rise), 2)
@@ -116,9 +116,9 @@ def run(config: Config) -> xr.Dataset:
 
 def _minima(density, importance) -> tuple[np.ndarray, np.ndarray]:
     """The local minimum in each valley; NaN where there is none, and the search left the valley."""
-    point, sign = sweep.points(range(len(density)), [1.0, -1.0])
+    point, sign = grid.points(range(len(density)), [1.0, -1.0])
     starts = np.stack([0.9 * np.ones(len(sign)), 0.7 * sign], axis=1)
-    losses = sweep.each(Surface, density[point], importance[point])
+    losses = grid.each(Surface, density[point], importance[point])
     found = minimize(starts, losses, own_loss=True, tolerance=1e-9)
     w = found.models * np.sign(found.models[:, :1])
     left = np.sign(w[:, 1]) != sign
@@ -149,7 +149,7 @@ def _checks(config) -> tuple[np.ndarray, ...]:
     rng = np.random.default_rng(config.seed)
     w, p, r = rng.normal(size=(20, 2)), rng.uniform(0.05, 1, 20), rng.uniform(0.1, 3, 20)
     models = ReluOutput(w[:, None, :], np.zeros((20, 2)), None, None, "relu", "identity")
-    losses = sweep.each(lambda p, r: Population(Independent(p, jnp.stack([jnp.ones_like(r), r]))), p, r)
+    losses = grid.each(lambda p, r: Population(Independent(p, jnp.stack([jnp.ones_like(r), r]))), p, r)
     exact = jax.jit(jax.vmap(lambda loss, model: loss(model)))(losses, jax.tree.map(jnp.float64, models))
     sampled = []
     for weights, density, importance in zip(w, p, r, strict=True):

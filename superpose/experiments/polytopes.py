@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import measures, plot, polytopes, sweep, theory
+from superpose import costs, measures, plot, polytopes, settings, theory
 from superpose.claims import Claim, about, as_claims, at_most, between, exactly
 
 ORDER = 8
@@ -35,11 +35,11 @@ class Config:
     """Not used: nothing here is drawn at random."""
 
     def __post_init__(self):
-        sweep.check_least(self, points=2)
+        settings.at_least(self, points=2)
 
     @property
-    def cost(self) -> sweep.Cost:
-        return sweep.minimizing(self.points * len(RIVALS), weights=10)
+    def cost(self) -> costs.Cost:
+        return costs.minimizing(self.points * len(RIVALS), weights=10)
 
 
 def run(config: Config) -> xr.Dataset:

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
-from superpose import draws, measures, plot, sweep, theory
+from superpose import costs, draws, grid, measures, plot, settings, theory
 from superpose.claims import Claim, about, as_claims, at_least, at_most, between, exactly
 from superpose.features import Independent
 from superpose.losses import Sampled
@@ -62,15 +62,15 @@ class Config:
                 "finalists must be 1 or more, semifinalists no fewer and members no fewer than those, "
                 f"got {self.finalists}, {self.semifinalists} and {self.members}"
             )
-        sweep.check_least(self, steps=1, longer=1, samples=1, others=1)
+        settings.at_least(self, steps=1, longer=1, samples=1, others=1)
 
     @property
-    def cost(self) -> sweep.Cost:
+    def cost(self) -> costs.Cost:
         at, weights = len(DENSITIES), FEATURES * HIDDEN
-        first = sweep.training(at * self.members, FEATURES, weights, self.steps, 128)
-        second = sweep.training(at * self.semifinalists, FEATURES, weights, self.longer, 256)
-        last = sweep.evaluating(at * self.finalists * 250, 3 * self.samples * FEATURES)
-        return first + second + last + sweep.evaluating(1, self.others * 2**16 * FEATURES)
+        first = costs.training(at * self.members, FEATURES, weights, self.steps, 128)
+        second = costs.training(at * self.semifinalists, FEATURES, weights, self.longer, 256)
+        last = costs.evaluating(at * self.finalists * 250, 3 * self.samples * FEATURES)
+        return first + second + last + costs.evaluating(1, self.others * 2**16 * FEATURES)
 
 
 class Drawn(eqx.Module):
@@ -85,7 +85,7 @@ class Drawn(eqx.Module):
 
 def run(config: Config) -> xr.Dataset:
     key = draws.key_of(config.seed)
-    _, place = sweep.points(DENSITIES, range(config.members))
+    _, place = grid.points(DENSITIES, range(config.members))
     models = ensemble(lambda key: ReluHidden.init(FEATURES, HIDDEN, key=key), members=place, key=key)
     models, first = _trained(models, config.steps, 128, 1e-2, key)
     longer = draws.stream(key, "longer training")
@@ -94,26 +94,26 @@ def run(config: Config) -> xr.Dataset:
     data = data.assign(first_loss=(("density", "start"), first))
 
     for name, kind, bias in (("linear", ReluOutput, False), ("biased", ReluHidden, True)):
-        _, place = sweep.points(DENSITIES, range(config.others))
+        _, place = grid.points(DENSITIES, range(config.others))
         starts = ensemble(
             lambda key, kind=kind, bias=bias: kind.init(FEATURES, HIDDEN, key=key, hidden_bias=bias),
             members=place,
             key=key,
         )
-        other = sweep.best(_solved(starts, config)).drop_vars("member")
+        other = grid.best(_solved(starts, config)).drop_vars("member")
         data = data.merge(other.rename({label: f"{name}_{label}" for label in other.data_vars}))
     return data.assign(importance=("feature", IMPORTANCE), **_positive(data, key), **_rotated(data, key))
 
 
 def _losses(density, batch) -> Sampled:
-    return sweep.each(
+    return grid.each(
         lambda density: Sampled(Independent(density, IMPORTANCE), batch=batch, stratified=True), density
     )
 
 
 def _trained(models, steps, batch, rate, key):
     """Models, equally many at each density, after some steps, and their losses (density, model) on common samples."""
-    density, _ = sweep.points(DENSITIES, range(len(models.b) // len(DENSITIES)))
+    density, _ = grid.points(DENSITIES, range(len(models.b) // len(DENSITIES)))
     models = fit(
         models, _losses(density, batch), steps=steps, key=key,
         optimizer=optax.adam(optax.cosine_decay_schedule(rate, steps)), own_loss=True, window=steps,
@@ -130,11 +130,11 @@ def _best(models, loss, count) -> Network:
 def _solved(models, config) -> xr.Dataset:
     """Models, equally many at each density, at a minimum on common samples; their losses are on others."""
     members = range(len(models.b) // len(DENSITIES))
-    density, _ = sweep.points(DENSITIES, members)
+    density, _ = grid.points(DENSITIES, members)
     drawn = Drawn(_losses(density, config.samples), config.seed)
     solved = minimize(models, drawn, own_loss=True, evaluations=250).models
     loss = _evaluated(solved, density, 2**16, config.seed)
-    return sweep.dataset(solved, loss, grid={"density": DENSITIES, "member": members})
+    return grid.dataset(solved, loss, axes={"density": DENSITIES, "member": members})
 
 
 def _evaluated(models, density, samples, key) -> np.ndarray:
@@ -153,7 +153,7 @@ def _active(density, key, n=4096) -> np.ndarray:
 def _positive(data, key):
     """The share of inputs, some feature active, at which a hidden neuron is above 0 before its ReLU."""
     found = {}
-    best = sweep.best(data)
+    best = grid.best(data)
     for name, W, bias in (
         ("positive", best.W, xr.zeros_like(data.biased_hidden_bias)),
         ("biased_positive", data.biased_W, data.biased_hidden_bias),
@@ -169,7 +169,7 @@ def _positive(data, key):
 def _rotated(data, key):
     """The largest change of an output when the hidden layer is rotated, for the densities' best models."""
     turn = np.linalg.qr(np.asarray(draws.normal(draws.stream(key, "turn"), (HIDDEN, HIDDEN)), float))[0]
-    best = sweep.best(data)
+    best = grid.best(data)
     found = {}
     for name, W, b, hidden in (
         ("linear_rotated", data.linear_W, data.linear_b, lambda z: z),
@@ -200,7 +200,7 @@ def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(12.5, 8.2)
     top, bottom = fig.subfigures(2, 1, height_ratios=[1, 1.45])
     linear, hidden, losses, shares = top.subplots(1, 4, width_ratios=[1, 1, 1.5, 1.5])
-    best = sweep.best(data)
+    best = grid.best(data)
     density = float(DENSITIES[SHOWN])
     _matrix(linear, data.linear_W.values[SHOWN], f"linear hidden layer\ndensity {density:g}")
     _matrix(hidden, _arranged(best.W.values[SHOWN]), f"ReLU hidden layer\ndensity {density:g}")
@@ -271,7 +271,7 @@ CLEAR, CLOSE = [0, 1, 2, 4, 5], 3
 
 @as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
-    best = sweep.best(data)
+    best = grid.best(data)
     W = best.W.values
     mono = np.array([measures.monosemantic(w).sum() for w in W])
     stored = np.array([measures.n_represented(w) for w in W])

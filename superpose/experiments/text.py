@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from scipy import optimize, stats
 
-from superpose import draws, fonts, measures, plot, sweep
+from superpose import costs, draws, fonts, grid, measures, plot, settings
 from superpose.claims import Claim, about, as_claims, at_least, at_most
 from superpose.features import Empirical
 from superpose.losses import Population, Sampled
@@ -83,7 +83,7 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        sweep.check_least(self, window=2, n_words=2, members=1, steps=1, batch=1)
+        settings.at_least(self, window=2, n_words=2, members=1, steps=1, batch=1)
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"learning-rate must be positive, got {self.learning_rate}")
         sizes = self.n_hidden
@@ -105,12 +105,12 @@ class Config:
             )
 
     @property
-    def cost(self) -> sweep.Cost:
+    def cost(self) -> costs.Cost:
         trained = [
-            sweep.training(2 * self.members, self.n_words, self.n_words * m, self.steps, self.batch)
+            costs.training(2 * self.members, self.n_words, self.n_words * m, self.steps, self.batch)
             for m in self.n_hidden
         ]
-        return sum(trained, sweep.evaluating(2, self.n_words**2))
+        return sum(trained, costs.evaluating(2, self.n_words**2))
 
     @cached_property
     def windows(self) -> list[list[str]]:
@@ -236,7 +236,7 @@ def shuffled(bags: np.ndarray, seed: int) -> np.ndarray:
 def run(config: Config) -> xr.Dataset:
     bags = config.bags()
     worlds = {"text": bags, "independent": shuffled(bags, config.seed)}
-    data = sweep.stacked({name: _trained(world, config) for name, world in worlds.items()}, "world")
+    data = grid.stacked({name: _trained(world, config) for name, world in worlds.items()}, "world")
     return data.assign_coords(
         word=("feature", np.array(config.words, object)),
         density=("feature", bags.mean(0)),
@@ -256,8 +256,8 @@ def _trained(bags, config: Config) -> xr.Dataset:
         models = ensemble(init, members=config.members, key=key)
         models = fit(models, training, steps=config.steps, key=key, optimizer=optimizer).models
         loss = jax.jit(jax.vmap(Population(world)))(models)
-        sized[m] = sweep.dataset(models, loss, grid={"member": range(config.members)})
-    return sweep.stacked(sized, "n_hidden")
+        sized[m] = grid.dataset(models, loss, axes={"member": range(config.members)})
+    return grid.stacked(sized, "n_hidden")
 
 
 def measured(data: xr.Dataset) -> xr.Dataset:
@@ -280,8 +280,8 @@ def measured(data: xr.Dataset) -> xr.Dataset:
 
 def _best(data, world) -> dict[int, xr.Dataset]:
     """The best model of each size, without what it was filled up with."""
-    one = sweep.one(data, "world", world)
-    return {m: sweep.best(sweep.one(one, "n_hidden", m)) for m in data.n_hidden.values.tolist()}
+    one = grid.one(data, "world", world)
+    return {m: grid.best(grid.one(one, "n_hidden", m)) for m in data.n_hidden.values.tolist()}
 
 
 def _measures(data, best) -> dict[str, float]:
@@ -561,10 +561,10 @@ def _sphere(ax: Axes, W, words, color) -> None:
     cut = around[gaps.argmax()] + gaps.max() / 2  # the map ends where no word is
     points = _map((east - cut) % (2 * np.pi) - np.pi, up).T
     line = np.linspace(-np.pi, np.pi, 181)
-    grid = [_map(line, angle + 0 * line) for angle in np.radians([-60, -30, 0, 30, 60])]
-    grid += [_map(angle + 0 * line, line / 2) for angle in np.radians(range(-180, 181, 45))]
-    for at, curve in enumerate(grid):
-        ax.plot(*curve, color=plot.FAINT if at in (5, len(grid) - 1) else plot.GRAY, lw=0.5, zorder=0)
+    net = [_map(line, angle + 0 * line) for angle in np.radians([-60, -30, 0, 30, 60])]
+    net += [_map(angle + 0 * line, line / 2) for angle in np.radians(range(-180, 181, 45))]
+    for at, curve in enumerate(net):
+        ax.plot(*curve, color=plot.FAINT if at in (5, len(net) - 1) else plot.GRAY, lw=0.5, zorder=0)
     area = np.clip(55 * norm[shown], 8, None)
     ax.scatter(points[:, 0], points[:, 1], s=area, color=color[shown], ec="white", lw=0.5, zorder=3)
 

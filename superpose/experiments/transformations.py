@@ -13,7 +13,7 @@ import optax
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import draws, measures, plot, sweep, theory
+from superpose import costs, draws, grid, measures, plot, settings, theory
 from superpose.claims import Claim, about, as_claims, at_least, at_most
 from superpose.features import Correlated
 from superpose.losses import Population, Sampled
@@ -45,13 +45,13 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        sweep.check_least(self, members=1, batch=1, steps=100, snapshots=2)
-        sweep.check_shares(self, "density")
+        settings.at_least(self, members=1, batch=1, steps=100, snapshots=2)
+        settings.shares(self, "density")
 
     @property
-    def cost(self) -> sweep.Cost:
-        kept = sweep.evaluating(self.snapshots * self.members, 1000, held=24)
-        return sweep.training(self.members, 6, 24, self.steps, self.batch) + kept
+    def cost(self) -> costs.Cost:
+        kept = costs.evaluating(self.snapshots * self.members, 1000, held=24)
+        return costs.training(self.members, 6, 24, self.steps, self.batch) + kept
 
 
 SIZES = (3, 3)
@@ -68,9 +68,9 @@ def run(config: Config) -> xr.Dataset:
         optimizer=optax.adam(config.learning_rate), snapshots=at.tolist(), window=config.steps,
     )  # fmt: skip
     loss = jax.lax.map(jax.vmap(Population(world)), trained.snapshots)
-    grid = {"step": at, "member": range(config.members)}
+    axes = {"step": at, "member": range(config.members)}
     flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), trained.snapshots)
-    return sweep.dataset(flat, loss.ravel(), grid=grid).assign(density=config.density)
+    return grid.dataset(flat, loss.ravel(), axes=axes).assign(density=config.density)
 
 
 def levels(density: float) -> dict[str, float]:

@@ -13,7 +13,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from superpose import draws, measures, plot, polytopes, sweep, theory
+from superpose import costs, draws, grid, measures, plot, polytopes, settings, theory
 from superpose.claims import Claim, as_claims, at_least, at_most, between
 from superpose.features import Independent
 from superpose.losses import Sampled
@@ -45,7 +45,7 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        sweep.check_least(self, densities=2, members=1, steps=1, batch=1, n_hidden=1)
+        settings.at_least(self, densities=2, members=1, steps=1, batch=1, n_hidden=1)
         if self.n_features < 2 * self.n_hidden:
             raise ValueError(
                 "features must compete for dimensions, at least 2 for each, "
@@ -53,25 +53,25 @@ class Config:
             )
 
     @property
-    def cost(self) -> sweep.Cost:
+    def cost(self) -> costs.Cost:
         n, weights = self.n_features, self.n_features * self.n_hidden
-        return sweep.training(self.densities * self.members, n, weights, self.steps, self.batch)
+        return costs.training(self.densities * self.members, n, weights, self.steps, self.batch)
 
 
 def run(config: Config) -> xr.Dataset:
     sparseness = np.geomspace(1, 10, config.densities)
-    grid = {"sparseness": sparseness, "member": range(config.members)}
-    at, member = sweep.points(*grid.values())
+    axes = {"sparseness": sparseness, "member": range(config.members)}
+    at, member = grid.points(*axes.values())
     n, m = config.n_features, config.n_hidden
     key = draws.key_of(config.seed)
     # From small weights: large ones get stuck where features are dense.
     models = ensemble(lambda key: ReluOutput.init(n, m, key=key, scale=0.1), members=member, key=key)
-    losses = sweep.each(lambda density: Sampled(Independent(density, n_features=n), config.batch), 1 / at)
+    losses = grid.each(lambda density: Sampled(Independent(density, n_features=n), config.batch), 1 / at)
     trained = fit(
         models, losses, steps=config.steps, key=key, own_loss=True,
         optimizer=optax.adam(optax.cosine_decay_schedule(0.01, config.steps)),
     )  # fmt: skip
-    data = sweep.dataset(trained.models, trained.history[:, -1], grid=grid)
+    data = grid.dataset(trained.models, trained.history[:, -1], axes=axes)
     finer = np.geomspace(1, 10, 40)
     benefit = theory.regular(RIVALS, 1 / finer).benefit
     return data.assign(benefit=(("rival", "at"), benefit)).assign_coords(rival=list(RIVALS), at=finer)
@@ -96,7 +96,7 @@ NAMED = ("dedicated", *RIVALS, "unnamed")
 
 @plot.style()
 def figure(data: xr.Dataset) -> Figure:
-    W = sweep.best(data).W
+    W = grid.best(data).W
     n, m = data.sizes["feature"], data.sizes["hidden"]
     parts = found(W)
     fig = plot.figure(11, 9.4)
@@ -132,8 +132,8 @@ def _shares(ax, data, W):
         fontsize=8,
     )  # fmt: skip
     ax.axhline(1, color=plot.INK, lw=1, ls=(0, (4, 2)), zorder=1)
-    share = sweep.over_models(measures.dimensionality, W, "feature").values
-    norm = sweep.over_models(measures.norms, W, "feature").values
+    share = grid.over_models(measures.dimensionality, W, "feature").values
+    norm = grid.over_models(measures.norms, W, "feature").values
     step = np.log(x[1] / x[0]) / 3
     jitter = np.exp(np.random.default_rng(0).uniform(-step, step, share.shape))
     stored = norm > 0.5
@@ -160,7 +160,7 @@ def _shares(ax, data, W):
     )
     ax.plot(
         x,
-        sweep.over_models(measures.dimensions_per_feature, W),
+        grid.over_models(measures.dimensions_per_feature, W),
         "-",
         color=plot.RED,
         lw=1.6,
@@ -216,12 +216,12 @@ CHECK = "a replication of the paper's figure"
 
 @as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
-    W = sweep.best(data).W
+    W = grid.best(data).W
     x, m = data.sparseness.values, data.sizes["hidden"]
-    star = sweep.over_models(measures.dimensions_per_feature, W).values
+    star = grid.over_models(measures.dimensions_per_feature, W).values
     star = np.where(np.isfinite(star), star, np.nan)  # no feature is stored
-    share = sweep.over_models(measures.dimensionality, W, "feature").values
-    stored = sweep.over_models(measures.norms, W, "feature").values > 0.5
+    share = grid.over_models(measures.dimensionality, W, "feature").values
+    stored = grid.over_models(measures.norms, W, "feature").values > 0.5
     n_stored = np.where(stored.any(axis=1), stored.sum(axis=1), np.nan)
     parts = found(W)
     digons, pentagons, prisms = (in_each(parts, name) for name in ("digon", "pentagon", "square antiprism"))
@@ -298,9 +298,9 @@ def claims(data: xr.Dataset) -> list[Claim]:
 
 
 def notes(data: xr.Dataset) -> list[str]:
-    W = sweep.best(data).W
+    W = grid.best(data).W
     x = data.sparseness.values
-    share = sweep.over_models(measures.dimensionality, W, "feature").values
+    share = grid.over_models(measures.dimensionality, W, "feature").values
     crowded = [
         (len(rest), np.mean(rest))
         for here, shares, at in zip(found(W), share, x, strict=True)

@@ -15,7 +15,7 @@ import optax
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import dictionaries, draws, measures, plot, sweep, theory
+from superpose import costs, dictionaries, draws, grid, measures, plot, settings, theory
 from superpose.claims import Claim, about, as_claims, at_least, at_most, between, exactly
 from superpose.dictionaries import Reconstruction, SparseAutoencoder
 from superpose.features import Independent
@@ -66,7 +66,7 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        sweep.check_least(self, members=1, steps=1, dictionary_steps=1, dictionary_features=10)
+        settings.at_least(self, members=1, steps=1, dictionary_steps=1, dictionary_features=10)
         if len(self.penalties) < 3 or self.penalties[0] != 0 or np.any(np.diff(self.penalties) <= 0):
             raise ValueError("penalties must rise from 0, and be at least 3, such as --penalties 0 0.03 0.3")
         if not self.densities or not self.dictionary_penalties or min(self.dictionary_penalties) < 0:
@@ -75,13 +75,13 @@ class Config:
             )
 
     @property
-    def cost(self) -> sweep.Cost:
+    def cost(self) -> costs.Cost:
         starts, n = 2 * self.members + 10, self.dictionary_features
-        penalized = sweep.training(len(self.penalties) * starts, 20, 220, self.steps, 512)
-        mixed = sweep.training(len(self.densities) * self.members, 60, 1200, self.steps, 512)
+        penalized = costs.training(len(self.penalties) * starts, 20, 220, self.steps, 512)
+        mixed = costs.training(len(self.densities) * self.members, 60, 1200, self.steps, 512)
         tries = len(self.dictionary_penalties) * self.members
-        latents = sweep.training(tries, 3 * n, 60 * n, self.dictionary_steps, 256)
-        return penalized + mixed + latents + sweep.training(self.members, n, 10 * n, self.steps, 512)
+        latents = costs.training(tries, 3 * n, 60 * n, self.dictionary_steps, 256)
+        return penalized + mixed + latents + costs.training(self.members, n, 10 * n, self.steps, 512)
 
 
 PENALIZED = (20, 10, 0.05)  # features, hidden dimensions, density
@@ -111,7 +111,7 @@ def _penalized(config) -> xr.Dataset:
     train = partial(fit, steps=config.steps, own_loss=True, optimizer=_adam(0.01, config.steps))
 
     def losses(values):
-        return sweep.each(lambda penalty: Sampled(world, batch=512, penalty=penalty), values)
+        return grid.each(lambda penalty: Sampled(world, batch=512, penalty=penalty), values)
 
     fresh = ensemble(lambda key: ReluOutput.init(n, m, key=key), members=members, key=key)
     free = train(fresh, losses(np.zeros(members)), key=key).models
@@ -121,7 +121,7 @@ def _penalized(config) -> xr.Dataset:
     b = np.concatenate([fresh.b, free.b, np.zeros((len(along), n), np.float32)])
     kind = np.repeat([0, 1, 2], [members, members, len(along)])
 
-    penalty, start = sweep.points(config.penalties, range(len(kind)))
+    penalty, start = grid.points(config.penalties, range(len(kind)))
     starts = eqx.tree_at(
         lambda model: (model.W, model.b), member(fresh, np.zeros_like(start)), (W[start], b[start])
     )
@@ -129,8 +129,8 @@ def _penalized(config) -> xr.Dataset:
     population, x = Population(world), world.sample(draws.stream(key, "evaluation"), 20_000)
     evaluate = partial(jax.lax.map, lambda model: (population(model), mean_activation(model, x)))
     loss, activation = jax.jit(evaluate)(models)
-    grid = {"penalty": config.penalties, "member": range(len(kind))}
-    data = sweep.dataset(models, loss, grid=grid, activation=activation)
+    axes = {"penalty": config.penalties, "member": range(len(kind))}
+    data = grid.dataset(models, loss, axes=axes, activation=activation)
     data = data.assign(won=("member", kind), importance=("feature", IMPORTANCE))
     total = data.loss + data.penalty * data.activation
     best = data.isel(member=total.argmin("member")).drop_vars("member")
@@ -142,8 +142,8 @@ def _penalized(config) -> xr.Dataset:
 def _mixtures(config) -> xr.Dataset:
     """The best model of each kind at each density, with the same number of hidden units active."""
     n, key = 20, draws.key_of(config.seed)
-    density, place = sweep.points(config.densities, range(config.members))
-    world = sweep.each(lambda density: Independent(density, n_features=n), density)
+    density, place = grid.points(config.densities, range(config.members))
+    world = grid.each(lambda density: Independent(density, n_features=n), density)
     kinds = {
         KINDS[0]: partial(ReluOutput.init, n, ACTIVE),
         KINDS[1]: partial(Mixture.init, n, ACTIVE, experts=4),
@@ -156,11 +156,11 @@ def _mixtures(config) -> xr.Dataset:
             Sampled(world, batch=512), steps=config.steps, key=key, own_loss=True,
             optimizer=_adam(0.01, config.steps),
         )  # fmt: skip
-        grid = {"density": config.densities, "member": range(config.members)}
-        best = sweep.best(sweep.dataset(trained.models, trained.history[:, -2:].mean(axis=1), grid=grid))
+        axes = {"density": config.densities, "member": range(config.members)}
+        best = grid.best(grid.dataset(trained.models, trained.history[:, -2:].mean(axis=1), axes=axes))
         kind = {"mixture_loss": best.loss}
         for name, measure in (("mixture_norm", measures.norms), ("mixture_share", measures.dimensionality)):
-            kind[name] = sweep.over_models(measure, best.W, "feature")
+            kind[name] = grid.over_models(measure, best.W, "feature")
         found.append(xr.Dataset(kind).drop_vars("member"))
     return xr.concat(found, "kind").assign_coords(kind=list(KINDS))
 
@@ -186,8 +186,8 @@ def _dictionaries(config) -> xr.Dataset:
     )  # fmt: skip
     model = member(trained.models, int(np.asarray(trained.history)[:, -1].argmin()))
     sizes = (n, 2 * n)
-    penalty, place = sweep.points(config.dictionary_penalties, range(config.members))
-    objective = sweep.each(lambda penalty: Reconstruction(model, world, penalty, 256), penalty)
+    penalty, place = grid.points(config.dictionary_penalties, range(config.members))
+    objective = grid.each(lambda penalty: Reconstruction(model, world, penalty, 256), penalty)
     inside, evaluation = (draws.stream(key, purpose) for purpose in ("dictionaries", "evaluation"))
     h = jax.jit(lambda model: Reconstruction(model, world, 0.0).activations(evaluation, 10_000))(model)
     shape = (len(config.dictionary_penalties), config.members)
@@ -228,9 +228,9 @@ def penalized(data: xr.Dataset) -> xr.Dataset:
     aligned = [np.asarray(measures.basis_alignment(w))[np.linalg.norm(w, axis=0) > 0.5] for w in found]
     numbers = {
         "count": (norm > 0.5).sum(axis=1),
-        "excess": sweep.over_models(measures.excess_features, W).values,
-        "per_dimension": 1 / sweep.over_models(measures.dimensions_per_feature, W).values,
-        "shared": sweep.over_models(measures.superposition, W, "feature").mean("feature").values,
+        "excess": grid.over_models(measures.excess_features, W).values,
+        "per_dimension": 1 / grid.over_models(measures.dimensions_per_feature, W).values,
+        "shared": grid.over_models(measures.superposition, W, "feature").mean("feature").values,
         "off": np.abs(gram * (1 - np.eye(len(data.feature)))).max(axis=(1, 2)),
         "shortest": np.where(norm > 0.5, norm, np.inf).min(axis=1),
         "along": [one.min(initial=np.inf) for one in aligned],

@@ -1,17 +1,13 @@
 """From models to one labeled dataset: the one place where JAX arrays become NumPy's."""
 
 import math
-import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import jax
 import numpy as np
 import xarray as xr
 
-import superpose
-from superpose import memory
 from superpose.inputs import array
 from superpose.models import Network
 from superpose.values import double
@@ -21,12 +17,12 @@ def dataset(
     models: Network,
     loss,
     *,
-    grid: Mapping[str, Any],
+    axes: Mapping[str, Any],
     **more: Any,
 ) -> xr.Dataset:
     """The weights and losses of models trained at every point of a grid.
 
-    `models` and `loss` have one leading axis, over the grid's points in C order; `grid` gives
+    `models` and `loss` have one leading axis, over the grid's points in C order; `axes` has
     the axes with their values, such as `{"density": densities, "member": range(10)}`. The
     dataset has `W` (..., hidden, feature), `b` (..., feature), where the models have them also
     `W_out` and `hidden_bias`, and `loss` (...). `more` adds variables with
@@ -34,17 +30,17 @@ def dataset(
     """
     if not hasattr(models, "W"):
         raise TypeError(f"models must be networks side by side, got {type(models).__name__}")
-    dims = tuple(grid)
-    shape = tuple(len(values) for values in grid.values())
+    dims = tuple(axes)
+    shape = tuple(len(values) for values in axes.values())
 
-    def on_grid(leaf, *axes):
+    def on_grid(leaf, *own):
         leaf = np.asarray(leaf)
         if leaf.shape[:1] != (math.prod(shape),):
             raise ValueError(
                 f"models, loss and more must have the {math.prod(shape)} points of the grid along their first axis, "
                 f"got shape {leaf.shape}"
             )
-        return (*dims, *axes), leaf.reshape(*shape, *leaf.shape[1:])
+        return (*dims, *own), leaf.reshape(*shape, *leaf.shape[1:])
 
     variables = {
         "W": on_grid(models.W, "hidden", "feature"),
@@ -56,7 +52,7 @@ def dataset(
     if models.hidden_bias is not None:
         variables["hidden_bias"] = on_grid(models.hidden_bias, "hidden")
     variables |= {name: on_grid(values) for name, values in more.items()}
-    return xr.Dataset(variables, coords={name: np.asarray(values) for name, values in grid.items()})
+    return xr.Dataset(variables, coords={name: np.asarray(values) for name, values in axes.items()})
 
 
 def points(*axes) -> tuple[np.ndarray, ...]:
@@ -127,97 +123,3 @@ def over_models(measure, W: xr.DataArray, *dims: str) -> xr.DataArray:
     values = values.reshape(*W.shape[:-2], *values.shape[1:])
     kept = {name: coord for name, coord in W.coords.items() if set(coord.dims) <= {*lead, *dims}}
     return xr.DataArray(values, dims=(*lead, *dims), coords=kept)
-
-
-def check_least(config, **least: int) -> None:
-    """Raise ValueError unless each of these settings of an experiment is at least so much."""
-    for name, low in least.items():
-        if not getattr(config, name) >= low:
-            raise ValueError(f"{_option(name)} must be at least {low}, got {getattr(config, name)}")
-
-
-def check_shares(config, *names: str) -> None:
-    """Raise ValueError unless these settings, or each of what they name, are above 0 and at most 1."""
-    for name in names:
-        value = getattr(config, name)
-        each = value if isinstance(value, tuple) else (value,)
-        if not each:
-            raise ValueError(f"{_option(name)} must be one number or more, such as 0.2 0.1")
-        if not all(0 < share <= 1 for share in each):
-            raise ValueError(
-                f"{_option(name)} must be above 0 and at most 1, got {', '.join(map(str, each))}"
-            )
-
-
-def _option(name) -> str:
-    return name.replace("_", "-")
-
-
-def settings(config) -> dict[str, Any]:
-    """What a result is made from, as plain values: the config, and the versions."""
-    return {
-        "config": asdict(config),
-        "versions": {
-            "superpose": superpose.__version__,
-            "jax": jax.__version__,
-            "python": platform.python_version(),
-        },
-    }
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What some work takes, about: `seconds` on two cores, and `numbers` held at once, of 8 bytes each."""
-
-    seconds: float
-    numbers: float
-
-    def __add__(self, other: "Cost") -> "Cost":
-        return Cost(self.seconds + other.seconds, self.numbers + other.numbers)
-
-
-def training(models: float, features: float, weights: float, steps: float, batch: float) -> Cost:
-    """What it takes to `train.fit` so many models of so many features and weights.
-
-    From steps measured at 2 to 400 features, LOG.md.
-    """
-    step = 1e-6 + 0.5e-9 * batch * (0.2 * weights + 1.2 * features)
-    return Cost(
-        models * steps * step, models * (8 * weights + steps / 50) + steps / 10 + 20 * batch * features
-    )
-
-
-def minimizing(models: float, weights: float) -> Cost:
-    """What it takes to `train.minimize` so many models of so many weights on an exact loss."""
-    return Cost(models * 5e-5 * weights**2, models * (16 * weights + 40))
-
-
-def evaluating(times: float, numbers: float, held: float = 0) -> Cost:
-    """What it takes to compute something of so many numbers so many times, and to keep `held` of each."""
-    return Cost(1e-9 * times * numbers, 10 * numbers + 3 * times * held)
-
-
-def check_room(config) -> None:
-    """Raise MemoryError, in one line that names the setting, unless what a run of it holds fits into memory."""
-    if not hasattr(config, "cost"):
-        return
-    needed = 8 * config.cost.numbers
-    default = type(config)()
-
-    def less(name):
-        """What it would be with this setting at its default."""
-        try:
-            return 8 * replace(config, **{name: getattr(default, name)}).cost.numbers
-        except ValueError:
-            return needed
-
-    names = [each.name for each in fields(config)]
-    changed = [name for name in names if getattr(config, name) != getattr(default, name)]
-    most = min(changed, key=less, default="")
-    remedy = f"give a lower --{_option(most)}" if most else "use a machine with more memory"
-    memory.check(needed, f"a run with {_option(most)} {_setting(config, most)}" if most else "a run", remedy)
-
-
-def _setting(config, name) -> str:
-    value = getattr(config, name)
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,64 @@
+"""What work takes, before it is begun: seconds, and whether it fits into memory."""
+
+from dataclasses import dataclass, fields, replace
+
+from superpose import memory
+from superpose.settings import option
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What some work takes, about: `seconds` on two cores, and `numbers` held at once, of 8 bytes each."""
+
+    seconds: float
+    numbers: float
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(self.seconds + other.seconds, self.numbers + other.numbers)
+
+
+def training(models: float, features: float, weights: float, steps: float, batch: float) -> Cost:
+    """What it takes to `train.fit` so many models of so many features and weights.
+
+    From steps measured at 2 to 400 features, LOG.md.
+    """
+    step = 1e-6 + 0.5e-9 * batch * (0.2 * weights + 1.2 * features)
+    return Cost(
+        models * steps * step, models * (8 * weights + steps / 50) + steps / 10 + 20 * batch * features
+    )
+
+
+def minimizing(models: float, weights: float) -> Cost:
+    """What it takes to `train.minimize` so many models of so many weights on an exact loss."""
+    return Cost(models * 5e-5 * weights**2, models * (16 * weights + 40))
+
+
+def evaluating(times: float, numbers: float, held: float = 0) -> Cost:
+    """What it takes to compute something of so many numbers so many times, and to keep `held` of each."""
+    return Cost(1e-9 * times * numbers, 10 * numbers + 3 * times * held)
+
+
+def check_room(config) -> None:
+    """Raise MemoryError, in one line that names the setting, unless what a run of it holds fits into memory."""
+    if not hasattr(config, "cost"):
+        return
+    needed = 8 * config.cost.numbers
+    default = type(config)()
+
+    def less(name):
+        """What it would be with this setting at its default."""
+        try:
+            return 8 * replace(config, **{name: getattr(default, name)}).cost.numbers
+        except ValueError:
+            return needed
+
+    names = [each.name for each in fields(config)]
+    changed = [name for name in names if getattr(config, name) != getattr(default, name)]
+    most = min(changed, key=less, default="")
+    remedy = f"give a lower --{option(most)}" if most else "use a machine with more memory"
+    memory.check(needed, f"a run with {option(most)} {_told(config, most)}" if most else "a run", remedy)
+
+
+def _told(config, name) -> str:
+    value = getattr(config, name)
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

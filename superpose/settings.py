@@ -1,0 +1,28 @@
+"""Checks of an experiment's settings: one line says which is wrong, by the name that the command gives it."""
+
+
+def at_least(config, **least: int) -> None:
+    """Raise ValueError unless each of these settings of an experiment is at least so much."""
+    for name, low in least.items():
+        if not getattr(config, name) >= low:
+            raise ValueError(f"{option(name)} must be at least {low}, got {getattr(config, name)}")
+
+
+def shares(config, *names: str) -> None:
+    """Raise ValueError unless these settings, or each of what they name, are above 0 and at most 1."""
+    for name in names:
+        value = getattr(config, name)
+        each = value if isinstance(value, tuple) else (value,)
+        if not each:
+            raise ValueError(f"{option(name)} must be one number or more, such as 0.2 0.1")
+        if not all(0 < share <= 1 for share in each):
+            raise ValueError(f"{option(name)} must be above 0 and at most 1, got {', '.join(map(str, each))}")
+
+
+def option(name: str) -> str:
+    """What the command calls a setting.
+
+    >>> option("n_words")
+    'n-words'
+    """
+    return name.replace("_", "-")
