@@ -75,6 +75,15 @@ def told(activation: Activation) -> str:
     return activation if isinstance(activation, str) else getattr(activation, "__name__", repr(activation))
 
 
+def _activation(usual: str) -> Any:
+    """A field for an activation, which is the usual one unless another is given."""
+    return eqx.field(static=True, converter=_known, default=usual)
+
+
+def _usual(cls, name) -> str:
+    return cls.__dataclass_fields__[name].default
+
+
 def _weights(name, optional=False) -> Callable:
     # Arrays of one model, or of many side by side: of whatever shape.
     return lambda value: None if optional and value is None else array(value, name)
@@ -87,7 +96,7 @@ class Network(eqx.Module):
     `W_out` in a model that has one. `hidden_bias` is None in a model without one. An activation is the
     name of one in `activations`, or a function.
 
-    >>> model = ReluOutput([[1, -1]], [0, 0], None, None, lambda z: z.clip(-0.5, 0.5), "identity")
+    >>> model = ReluOutput([[1, -1]], [0, 0], activation=lambda z: z.clip(-0.5, 0.5))
     >>> model([2, 1]).tolist()
     [0.5, -0.5]
     """
@@ -95,17 +104,15 @@ class Network(eqx.Module):
     W: Float[Array | np.ndarray, "hidden feature"] = eqx.field(converter=_weights("W"))
     b: Float[Array | np.ndarray, " feature"] = eqx.field(converter=_weights("b"))
     W_out: Float[Array | np.ndarray, "feature hidden"] | None = eqx.field(
-        converter=_weights("W_out", optional=True)
+        converter=_weights("W_out", optional=True), default=None
     )
     hidden_bias: Float[Array | np.ndarray, " hidden"] | None = eqx.field(
-        converter=_weights("hidden_bias", optional=True)
+        converter=_weights("hidden_bias", optional=True), default=None
     )
-    activation: Activation = eqx.field(static=True, converter=_known)
-    hidden_activation: Activation = eqx.field(static=True, converter=_known)
+    activation: Activation = _activation("relu")
+    hidden_activation: Activation = _activation("identity")
 
     tied: ClassVar[bool] = True
-    default_activation: ClassVar[str] = "relu"
-    default_hidden_activation: ClassVar[str] = "identity"
 
     def __check_init__(self):
         if self.W.ndim < 2:
@@ -138,8 +145,8 @@ class Network(eqx.Module):
         dimensions than features where the hidden layer is linear, and for an unknown
         activation.
         """
-        activation = _known(activation or cls.default_activation)
-        hidden_activation = _known(hidden_activation or cls.default_hidden_activation)
+        activation = _known(activation or _usual(cls, "activation"))
+        hidden_activation = _known(hidden_activation or _usual(cls, "hidden_activation"))
         n_features, n_hidden = whole(n_features, "n_features"), whole(n_hidden, "n_hidden")
         if n_features < 1 or n_hidden < 1:
             raise ValueError(
@@ -173,8 +180,8 @@ class Network(eqx.Module):
         *lead, hidden, feature = shape
         told = [f"{feature} features", f"{hidden} hidden"] + ["hidden bias"] * (self.hidden_bias is not None)
         for field in dataclasses.fields(self):
-            value, usual = getattr(self, field.name), getattr(self, f"default_{field.name}", None)
-            if field.metadata.get("static") and value != usual:
+            value = getattr(self, field.name)
+            if field.metadata.get("static") and value != field.default:
                 told.append(f"{field.name}={getattr(value, '__name__', value)}")
         return f"{''.join(f'{size} × ' for size in lead)}{type(self).__name__}({', '.join(told)})"
 
@@ -221,7 +228,7 @@ class Linear(Network):
     Elhage et al. (2022), "Toy Models of Superposition", "Experiment Setup".
     """
 
-    default_activation = "identity"
+    activation: Activation = _activation("identity")
 
 
 class ReluOutput(Network):
@@ -241,7 +248,7 @@ class ReluHidden(Network):
     Elhage et al. (2022), "Toy Models of Superposition", "Superposition in a Privileged Basis".
     """
 
-    default_hidden_activation = "relu"
+    hidden_activation: Activation = _activation("relu")
 
 
 class Untied(Network):
@@ -303,10 +310,6 @@ class Mixture(Network):
         return cls(
             W=std * draws.normal(stream(key, "W"), (n_hidden // active * experts, n_features)),
             b=jnp.zeros(n_features, jnp.float32),
-            W_out=None,
-            hidden_bias=None,
-            activation=cls.default_activation,
-            hidden_activation=cls.default_hidden_activation,
             experts=experts,
             active=active,
         )

@@ -366,7 +366,7 @@ class Family(eqx.Module):
 
     def model(self, length, bias, height=0.0) -> ReluOutput:
         W = self.directions * length + self.lift * height
-        return ReluOutput(W, bias, None, None, "relu", "identity")
+        return ReluOutput(W, bias)
 
     def assigned(self, order) -> "Family":
         """The family in which feature `order[i]` plays the part of feature `i`."""

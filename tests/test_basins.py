@@ -16,7 +16,7 @@ def _solved(W, b, loss, outcome=0):
     W, b, loss = (np.asarray(values, float) for values in (W, b, loss))
     zero = np.zeros(len(loss))
     with jax.enable_x64(True):
-        models = jax.vmap(lambda W, b: ReluOutput(W, b, None, None, "relu", "identity"))(W, b)
+        models = jax.vmap(lambda W, b: ReluOutput(W, b))(W, b)
     return Minimum(models, loss, zero, zero.astype(int) + outcome, zero.astype(int), None)
 
 
@@ -83,7 +83,7 @@ def _untied(*A):
     """Models without rotations or biases, each with the preactivation `A x`, of equal losses."""
     n = len(A[0])
     with jax.enable_x64(True):
-        models = jax.vmap(lambda W, b, A: Untied(W, b, A, None, "relu", "identity"))(
+        models = jax.vmap(lambda W, b, A: Untied(W, b, A))(
             np.array([np.eye(n)] * len(A)), np.zeros((len(A), n)), np.array(A)
         )
     return _solved(np.zeros((len(A), n, n)), np.zeros((len(A), n)), np.ones(len(A)))._replace(models=models)

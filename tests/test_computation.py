@@ -219,7 +219,7 @@ def test_figures_of_motifs_draw(motifs):
 
 def test_circuit_built_by_hand_is_exact_but_for_a_quarter():
     W, W_out = (jnp.array(weights, float) for weights in asymmetric_motif.PAIR["inhibited"])
-    model = Untied(W, jnp.zeros(2), W_out, None, "relu", "relu")
+    model = Untied(W, jnp.zeros(2), W_out, hidden_activation="relu")
     a, b = jnp.array([0.8, 0.0]), jnp.array([0.0, 0.8])
     np.testing.assert_allclose(model(a), [0.8, 0], atol=1e-6)
     np.testing.assert_allclose(model(-a), [0.8, 0], atol=1e-6)
@@ -263,7 +263,7 @@ def test_participation_is_between_1_and_the_number_of_features():
 def test_rescaled_models_are_the_same_function():
     model = Untied.init(7, 4, key=jax.random.key(0), hidden_activation="relu")
     W, W_out = measures.rescaled(model.W, model.W_out)
-    other = Untied(W, model.b, W_out, None, "relu", "relu")
+    other = Untied(W, model.b, W_out, hidden_activation="relu")
     x = jax.random.normal(jax.random.key(1), (20, 7))
     np.testing.assert_allclose(jnp.abs(W).max(axis=1), 1, rtol=1e-6)
     np.testing.assert_allclose(jax.vmap(model)(x), jax.vmap(other)(x), atol=1e-6)

@@ -33,7 +33,7 @@ from superpose.values import Exponential, Gaussian
 W = [[1, -1, 0], [0, 0, 2]]
 SHARES = [0.5, 0.25, 0.125]
 WORLD = features.Independent(SHARES)
-MODEL = models.ReluOutput(W, [0, 0, 0], None, None, "relu", "identity")
+MODEL = models.ReluOutput(W, [0, 0, 0])
 MODELS = train.stack([MODEL, MODEL])
 SAE = dictionaries.SparseAutoencoder([[1, 0], [0, 1]], [0, 0], [[1, 0], [0, 1]], [0, 0])
 KEY = jax.random.key(0)
@@ -118,11 +118,11 @@ TAKES = [(name, "W", measure, W) for name, measure in OF_W.items()] + [
     ("losses.mean_activation", "weight", lambda w: losses.mean_activation(MODEL, W, w), [1, 2]),
     ("losses.Attacked", "budget", lambda budget: losses.Attacked(WORLD, budget).budget, 1),
     ("losses.Sampled", "penalty", lambda penalty: losses.Sampled(WORLD, penalty=penalty).penalty, 1),
-    ("models.Linear", "W", lambda W: models.Linear(W, [0, 0, 0], None, None, "relu", "identity").W, W),
+    ("models.Linear", "W", lambda W: models.Linear(W, [0, 0, 0]).W, W),
     ("models.ReluOutput", "x", lambda x: MODEL(x), [1, 0, 2]),
-    ("models.ReluHidden", "b", lambda b: models.ReluHidden(W, b, None, None, "relu", "relu").b, [1, 0, 2]),
-    ("models.Untied", "W_out", lambda w: models.Untied(W, [0, 0, 0], w, None, "relu", "identity").readout, np.ones((3, 2))),
-    ("models.Mixture", "x", lambda x: models.Mixture(W, [0, 0, 0], None, None, "relu", "identity", 2, 1)(x), [1, 0, 2]),
+    ("models.ReluHidden", "b", lambda b: models.ReluHidden(W, b).b, [1, 0, 2]),
+    ("models.Untied", "W_out", lambda w: models.Untied(W, [0, 0, 0], w).readout, np.ones((3, 2))),
+    ("models.Mixture", "x", lambda x: models.Mixture(W, [0, 0, 0], experts=2, active=1)(x), [1, 0, 2]),
     ("models.Network", "hidden_bias", lambda h: models.Network(W, [0, 0, 0], None, h, "relu", "identity").hidden_bias, [1, 2]),
     ("dictionaries.SparseAutoencoder", "h", lambda h: SAE(h), [1, 2]),
     ("dictionaries.SparseAutoencoder", "W_enc", lambda w: eqx.tree_at(lambda s: s.b_enc, dictionaries.SparseAutoencoder(w, [0, 0], [[1, 0], [0, 1]], [0, 0]), jnp.ones(2)).encode([1, 1]), [[1, 0], [0, 1]]),
@@ -287,14 +287,14 @@ REFUSED = [
     ("models.ReluOutput", lambda: models.ReluOutput.init(5, 2, key=0, activation=np.linalg.norm), TypeError, "activation must be a function of JAX's arrays, such as jnp.sin"),
     ("models.ReluOutput", lambda: MODEL([1, 2]), ValueError, "x must have the 3 features"),
     ("models.ReluOutput", lambda: MODEL(np.ones((4, 3))), ValueError, "x must have the shape (feature), got (4, 3); for several"),
-    ("models.ReluOutput", lambda: models.ReluOutput(np.ones(3), np.ones(3), None, None, "relu", "identity"), ValueError, "W must have the shape (hidden, feature)"),
-    ("models.ReluOutput", lambda: models.ReluOutput(W, 0.0, None, None, "relu", "identity"), ValueError, "b must have the shape (3,) where W has (2, 3), got ()"),
-    ("models.ReluOutput", lambda: models.ReluOutput(W, [0, 0], None, None, "relu", "identity"), ValueError, "b must have the shape (3,)"),
+    ("models.ReluOutput", lambda: models.ReluOutput(np.ones(3), np.ones(3)), ValueError, "W must have the shape (hidden, feature)"),
+    ("models.ReluOutput", lambda: models.ReluOutput(W, 0.0), ValueError, "b must have the shape (3,) where W has (2, 3), got ()"),
+    ("models.ReluOutput", lambda: models.ReluOutput(W, [0, 0]), ValueError, "b must have the shape (3,)"),
     ("models.ReluHidden", lambda: models.ReluHidden(W, [0, 0, 0], None, [0, 0, 0], "relu", "relu"), ValueError, "hidden_bias must have the shape (2,)"),
-    ("models.Untied", lambda: models.Untied(W, [0, 0, 0], W, None, "relu", "identity"), ValueError, "W_out must have the shape (3, 2) where W has (2, 3), got (2, 3); transpose it"),
+    ("models.Untied", lambda: models.Untied(W, [0, 0, 0], W), ValueError, "W_out must have the shape (3, 2) where W has (2, 3), got (2, 3); transpose it"),
     ("models.ReluOutput", lambda: models.ReluOutput.init(5, 2, key=jax.random.split(KEY, 3)), ValueError, "key must be one key"),
     ("models.Mixture", lambda: models.Mixture.init(5, 2, experts=2.0, key=0), TypeError, "experts must be a whole number"),
-    ("models.Linear", lambda: models.Linear(W, [0, 0, 0], None, None, "rleu", "identity"), ValueError, "unknown activation 'rleu'"),
+    ("models.Linear", lambda: models.Linear(W, [0, 0, 0], activation="rleu"), ValueError, "unknown activation 'rleu'"),
     ("losses.Sampled", lambda: losses.Sampled(np.eye(2)), TypeError, "features must be a law that samples"),
     ("losses.Sampled", lambda: losses.Sampled(WORLD, 1.5), TypeError, "batch must be a whole number"),
     ("losses.Sampled", lambda: losses.Sampled(WORLD, 0), ValueError, "batch must be at least 1"),
@@ -429,14 +429,14 @@ def test_the_table_has_every_public_name():
 
 
 def test_an_activation_may_be_any_function():
-    own, world = models.ReluOutput([[2]], [0.3], None, None, mine, "identity"), features.Independent([1.0])
+    own, world = models.ReluOutput([[2]], [0.3], activation=mine), features.Independent([1.0])
     assert float(own([1.0])[0]) == pytest.approx(np.tanh(4.3), rel=1e-6)
     x = (np.arange(10_000) + 0.5) / 10_000
     exact = float(losses.Population(world, harmonics=64)(own))
     assert exact == pytest.approx(((x - np.tanh(4 * x + 0.3)) ** 2).mean(), rel=1e-6)
     with pytest.raises(ValueError, match="this model's is mine; use method='quadrature'"):
         losses.Population(world, method="enumeration")(own)
-    hidden = models.ReluOutput(W, [0, 0, 0], None, None, "relu", mine)
+    hidden = models.ReluOutput(W, [0, 0, 0], hidden_activation=mine)
     with pytest.raises(ValueError, match="linear hidden layer, and this model's is mine"):
         losses.Population(WORLD)(hidden)
 

@@ -1157,7 +1157,7 @@ def test_the_stated_error_knows_of_rounding_where_large_biases_cancel(value):
     law, n = VALUES[value], 3
     for bias in (-1e3, -1e5):
         gain = -bias / (40 if value == "gaussian" else 1 - 1e-12)
-        model = Untied(np.eye(3), np.full(n, bias), np.eye(n) * gain, None, "relu", "identity")
+        model = Untied(np.eye(3), np.full(n, bias), np.eye(n) * gain)
         loss, error = Population(Independent(0.1, n_features=n, value=law)).with_error(model)
         assert abs(float(loss) - 0.1 * n * law.square) <= float(error)
 

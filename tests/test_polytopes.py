@@ -159,8 +159,7 @@ def test_regular_is_the_exact_loss_of_its_model():
             k = shape.shape[1]
             with jax.enable_x64(True):
                 model = ReluOutput(
-                    jnp.asarray(shape * found.length[at, law]), jnp.full(k, found.bias[at, law]), None, None,
-                    "relu", "identity",
+                    jnp.asarray(shape * found.length[at, law]), jnp.full(k, found.bias[at, law]),
                 )  # fmt: skip
                 loss = float(Population(Independent(p, n_features=k), method="characteristic")(model))
             assert k * found.loss[at, law] == pytest.approx(loss, rel=1e-6)

@@ -128,7 +128,7 @@ def test_settings_are_checked():
 
 def test_one_neuron_a_feature_costs_what_the_model_costs():
     bias = jnp.where(jnp.arange(10) < 5, 0, 0.35 / 2)
-    model = ReluHidden(jnp.eye(5, 10), bias, None, None, "relu", "relu")
+    model = ReluHidden(jnp.eye(5, 10), bias)
     loss = Sampled(Independent(0.35, basis.IMPORTANCE), batch=2**17)(model, jax.random.key(0))
     np.testing.assert_allclose(float(loss), basis.one_per_neuron(np.array([0.35]))[0], rtol=0.01)
 
@@ -139,7 +139,7 @@ def test_rotation_changes_a_model_with_a_relu_in_the_hidden_layer_only():
     changes = []
     for kind in (ReluOutput, ReluHidden):
         model = kind.init(6, 3, key=jax.random.key(2))
-        turned = kind(turn @ model.W, model.b, None, None, "relu", model.hidden_activation)
+        turned = kind(turn @ model.W, model.b)
         changes.append(float(jnp.abs(jax.vmap(model)(x) - jax.vmap(turned)(x)).max()))
     assert changes[0] < 1e-5 < 0.01 < changes[1]
 

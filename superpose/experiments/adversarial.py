@@ -106,9 +106,7 @@ def _best(trained, axes, config) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _models(W, b) -> ReluOutput:
-    return ReluOutput(
-        jnp.asarray(W, jnp.float32), jnp.asarray(b, jnp.float32), None, None, "relu", "identity"
-    )
+    return ReluOutput(jnp.asarray(W, jnp.float32), jnp.asarray(b, jnp.float32))
 
 
 def _harm(W, b, density, config) -> dict:

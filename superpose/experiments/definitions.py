@@ -105,7 +105,9 @@ def _angle(W) -> float:
 
 def _turned(model, angle) -> Network:
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    return type(model)(turn @ model.W, model.b, None, None, model.activation, model.hidden_activation)
+    return type(model)(
+        turn @ model.W, model.b, activation=model.activation, hidden_activation=model.hidden_activation
+    )
 
 
 def _aligned(W) -> np.ndarray:

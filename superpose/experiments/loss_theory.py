@@ -136,7 +136,7 @@ def run(config: Config) -> xr.Dataset:
 
 def _expanded(W, b, density, importance) -> tuple[np.ndarray, np.ndarray]:
     """Of models each at a density: what each number of active features adds to the loss, and L_1 by itself."""
-    models = ReluOutput(*(jnp.asarray(leaf, jnp.float64) for leaf in (W, b)), None, None, "relu", "identity")
+    models = ReluOutput(*(jnp.asarray(leaf, jnp.float64) for leaf in (W, b)))
     chance, given = _terms(grid.each(lambda p: Independent(p, importance), density), models)
     return np.asarray(chance * given), np.asarray(given[:, 1])
 

@@ -72,7 +72,7 @@ def run(config: Config) -> xr.Dataset:
     # The best bias of a feature that is not stored: from 0 it can fall, and then stays below 0.
     b = np.repeat(baseline[:, None], 5, axis=1) / 2
     b[:, 0] *= ratio
-    start = ReluOutput(jnp.asarray(W), jnp.asarray(b), None, None, "relu", "identity")
+    start = ReluOutput(jnp.asarray(W), jnp.asarray(b))
     solved = minimize(start, grid.each(loss, baseline, ratio), own_loss=True)
     return grid.dataset(solved.models, solved.loss, axes=axes, converged=solved.converged)
 

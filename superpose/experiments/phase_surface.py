@@ -148,7 +148,7 @@ def _checks(config) -> tuple[np.ndarray, ...]:
     """The loss of 20 random models in three ways: exact, sampled with its standard error, and by the formula."""
     rng = np.random.default_rng(config.seed)
     w, p, r = rng.normal(size=(20, 2)), rng.uniform(0.05, 1, 20), rng.uniform(0.1, 3, 20)
-    models = ReluOutput(w[:, None, :], np.zeros((20, 2)), None, None, "relu", "identity")
+    models = ReluOutput(w[:, None, :], np.zeros((20, 2)))
     losses = grid.each(lambda p, r: Population(Independent(p, jnp.stack([jnp.ones_like(r), r]))), p, r)
     exact = jax.jit(jax.vmap(lambda loss, model: loss(model)))(losses, jax.tree.map(jnp.float64, models))
     sampled = []
