@@ -12,6 +12,7 @@ __version__ = version("superpose")
 _modules = (
     "claims",
     "costs",
+    "curves",
     "dictionaries",
     "draws",
     "exact",
@@ -31,6 +32,7 @@ _modules = (
     "report",
     "runs",
     "settings",
+    "solutions",
     "store",
     "theory",
     "train",

@@ -8,8 +8,8 @@ import superpose
 FOLDER = Path(superpose.__file__).parent
 ORDER = [
     {"progress", "memory", "interrupts", "jit"}, {"draws", "inputs"}, {"values"}, {"features"}, {"models"}, {"exact"}, {"losses"}, {"train"},
-    {"polytopes"}, {"theory"},
-    {"measures"}, {"dictionaries", "notebook"}, {"grid", "settings"}, {"costs"}, {"store"}, {"claims"},
+    {"polytopes"}, {"theory"}, {"solutions"},
+    {"measures", "curves"}, {"dictionaries", "notebook"}, {"grid", "settings"}, {"costs"}, {"store"}, {"claims"},
     {"fonts"}, {"plot"}, {"experiments"}, {"report"}, {"runs"}, {"interactive"}, {"cli"},
 ]  # fmt: skip
 PLACE = {module: place for place, modules in enumerate(ORDER) for module in modules}

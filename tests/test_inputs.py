@@ -15,6 +15,7 @@ import scipy.sparse
 import xarray as xr
 
 from superpose import (  # fmt: skip
+    curves,
     dictionaries,
     draws,
     features,
@@ -25,6 +26,7 @@ from superpose import (  # fmt: skip
     models,
     notebook,
     polytopes,
+    solutions,
     theory,
     train,
 )
@@ -99,10 +101,10 @@ TAKES = [(name, "W", measure, W) for name, measure in OF_W.items()] + [
     ("measures.rescaled", "W_out", lambda W_out: measures.rescaled(W, W_out), np.ones((3, 2))),
     ("measures.asymmetric_motifs", "W", lambda W: measures.asymmetric_motifs(W, np.ones((3, 2))), W),
     ("measures.asymmetric_motifs", "W_out", lambda W_out: measures.asymmetric_motifs(W, W_out), np.ones((3, 2))),
-    ("measures.jumps", "values", lambda values: measures.jumps(values, [1, 2, 3], 0.5), [0, 1, 1]),
-    ("measures.jumps", "steps", lambda steps: measures.jumps([0, 1, 1], steps, 0.5), [1, 2, 3]),
-    ("measures.plateaus", "values", lambda values: measures.plateaus(values, [1, 2, 3]), [1, 1, 1]),
-    ("measures.plateaus", "steps", lambda steps: measures.plateaus([1, 1, 1], steps), [1, 2, 3]),
+    ("curves.jumps", "values", lambda values: curves.jumps(values, [1, 2, 3], 0.5), [0, 1, 1]),
+    ("curves.jumps", "steps", lambda steps: curves.jumps([0, 1, 1], steps, 0.5), [1, 2, 3]),
+    ("curves.plateaus", "values", lambda values: curves.plateaus(values, [1, 2, 3]), [1, 1, 1]),
+    ("curves.plateaus", "steps", lambda steps: curves.plateaus([1, 1, 1], steps), [1, 2, 3]),
     ("features.Independent", "density", lambda density: features.Independent(density).density, SHARES),
     ("features.Independent", "importance", lambda i: features.Independent(0.1, i).importance, SHARES),
     ("features.Correlated", "set_density", lambda p: features.Correlated(p, (1, 1, 1)).density, SHARES),
@@ -316,20 +318,20 @@ REFUSED = [
     ("losses.mean_error", lambda: losses.mean_error(MODEL, W, target="y"), ValueError, "unknown target 'y'"),
     ("losses.mean_error", lambda: losses.mean_error(MODEL, W, [1, 2]), ValueError, "importance must be a number or 3"),
     ("losses.mean_activation", lambda: losses.mean_activation(W, W), TypeError, "model must be a network"),
-    ("measures.jumps", lambda: measures.jumps([1, 2], [1, 2, 3], 0.5), ValueError, "values and steps must be as many"),
-    ("measures.jumps", lambda: measures.jumps([1, 2], [2, 1], 0.5), ValueError, "steps must be positive and rise"),
-    ("measures.plateaus", lambda: measures.plateaus([0, 1], [1, 2]), ValueError, "values must be positive"),
+    ("curves.jumps", lambda: curves.jumps([1, 2], [1, 2, 3], 0.5), ValueError, "values and steps must be as many"),
+    ("curves.jumps", lambda: curves.jumps([1, 2], [2, 1], 0.5), ValueError, "steps must be positive and rise"),
+    ("curves.plateaus", lambda: curves.plateaus([0, 1], [1, 2]), ValueError, "values must be positive"),
     ("theory.linear_loss", lambda: theory.linear_loss(SHARES, 1.0, 1.5), TypeError, "n_hidden must be a whole number"),
     ("theory.linear_terms", lambda: theory.linear_terms(W, [1, 2]), ValueError, "importance must be a number or 3"),
     ("theory.phase_losses", lambda: theory.phase_losses(4, 0.1, 1.0), ValueError, "n_features must be 2 or 3"),
     ("theory.phase_boundary", lambda: theory.phase_boundary(4, 1.0), ValueError, "n_features must be 2 or 3"),
     ("theory.staircase", lambda: theory.staircase(0.1, 0, 0.1), ValueError, "levels must be at least 1"),
-    ("theory.families", lambda: theory.families(2, 3), ValueError, "n_hidden must be within"),
-    ("theory.families", lambda: theory.families(2.0, 1), TypeError, "n_features must be a whole number"),
-    ("theory.optimized", lambda: theory.optimized({}, WORLD), ValueError, "candidates must be at least one"),
-    ("theory.optimized", lambda: theory.optimized(theory.families(2, 1), WORLD), ValueError, "features must be a law of the 2"),
-    ("theory.regular", lambda: theory.regular(["squares"], [0.1]), KeyError, "\"unknown polytope 'squares'"),
-    ("theory.regular", lambda: theory.regular(["digon"], 0.1), ValueError, "density must have the shape"),
+    ("solutions.families", lambda: solutions.families(2, 3), ValueError, "n_hidden must be within"),
+    ("solutions.families", lambda: solutions.families(2.0, 1), TypeError, "n_features must be a whole number"),
+    ("solutions.optimized", lambda: solutions.optimized({}, WORLD), ValueError, "candidates must be at least one"),
+    ("solutions.optimized", lambda: solutions.optimized(solutions.families(2, 1), WORLD), ValueError, "features must be a law of the 2"),
+    ("solutions.regular", lambda: solutions.regular(["squares"], [0.1]), KeyError, "\"unknown polytope 'squares'"),
+    ("solutions.regular", lambda: solutions.regular(["digon"], 0.1), ValueError, "density must have the shape"),
     ("polytopes.polygon", lambda: polytopes.polygon(0), ValueError, "k must be at least 1"),
     ("polytopes.simplex", lambda: polytopes.simplex(1.5), TypeError, "d must be a whole number"),
     ("polytopes.antiprism", lambda: polytopes.antiprism(4, 1.5), ValueError, "height must be from 0 to 1"),
@@ -405,14 +407,14 @@ def test_what_is_wrong_is_said_in_one_line(call, error, said):
 ELSEWHERE = {
     "inputs.number",  # by what models are scaled with
     "draws.bits", "draws.uniform", "draws.normal", "draws.choice",  # take what `key_of` gives: test_draws
-    "models.told", "theory.Family", "theory.assignments", "grid.points", "grid.stacked", "grid.one", "settings.at_least",
+    "models.told", "solutions.Family", "solutions.assignments", "grid.points", "grid.stacked", "grid.one", "settings.at_least",
     "settings.shares", "settings.option", "costs.check_room", "costs.Cost", "costs.training", "costs.minimizing", "costs.evaluating", "notebook.MeanSquare", "notebook.optimize",
 }  # fmt: skip
 RESULTS = {
-    "measures.Polytope", "polytopes.Match", "theory.LinearTerms", "theory.Regular", "theory.Candidates", "train.Fit",
+    "measures.Polytope", "polytopes.Match", "theory.LinearTerms", "solutions.Regular", "solutions.Candidates", "train.Fit",
     "train.Minimum", "train.Basins",
 }  # fmt: skip
-MODULES = ("draws", "inputs", "features", "models", "losses", "measures", "theory", "train", "dictionaries", "polytopes", "grid", "settings", "costs", "notebook")  # fmt: skip
+MODULES = ("draws", "inputs", "features", "models", "losses", "measures", "curves", "theory", "solutions", "train", "dictionaries", "polytopes", "grid", "settings", "costs", "notebook")  # fmt: skip
 
 
 def test_the_table_has_every_public_name():

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from superpose import measures, polytopes, theory
+from superpose import measures, polytopes, solutions, theory
 from superpose.features import Independent
 from superpose.losses import Population
 from superpose.models import ReluOutput
@@ -152,7 +152,7 @@ def test_shares_are_the_leverage_where_features_are_packed_tightly():
 
 def test_regular_is_the_exact_loss_of_its_model():
     names, density = ["digon", "square antiprism"], np.array([0.5, 0.1])
-    found = theory.regular(names, density)
+    found = solutions.regular(names, density)
     for at, name in enumerate(names):
         for law, p in enumerate(density):
             shape = antiprism(4, found.height[at, law]) if at else corners(name)

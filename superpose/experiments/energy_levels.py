@@ -13,7 +13,7 @@ import optax
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import costs, draws, measures, plot, settings, theory
+from superpose import costs, curves, draws, measures, plot, settings, theory
 from superpose.claims import Claim, about, as_claims, at_least, at_most, exactly
 from superpose.features import Independent
 from superpose.losses import Sampled
@@ -105,7 +105,7 @@ def _jumps(one) -> list[tuple[int, int, int]]:
     D, step, loss = one.dimensionality.values, one.step.values, one.loss.values
     settled = int(np.argmax(loss < loss[0] + 0.9 * (loss[-1] - loss[0])))
     found = [
-        (i, *pair) for i in range(D.shape[1]) for pair in measures.jumps(D[:, i], step, size=0.25).tolist()
+        (i, *pair) for i in range(D.shape[1]) for pair in curves.jumps(D[:, i], step, size=0.25).tolist()
     ]
     return sorted((jump for jump in found if jump[1] >= settled), key=lambda jump: jump[1])
 

@@ -17,7 +17,7 @@ from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from superpose import costs, draws, grid, measures, plot, settings, theory
+from superpose import costs, draws, grid, measures, plot, settings, solutions, theory
 from superpose.claims import Claim, about, as_claims, at_least, at_most, exactly
 from superpose.features import Independent
 from superpose.losses import Population
@@ -100,13 +100,13 @@ def certificate(solved, features, data: xr.Dataset) -> xr.Dataset:
 CERTIFICATE = ("reached", "distinct", "gap", "missed")
 
 
-def candidates(n_features: int, n_hidden: int) -> dict[str, theory.Family]:
+def candidates(n_features: int, n_hidden: int) -> dict[str, solutions.Family]:
     """All regular solutions; any but the last feature may play each part, as they are equivalent."""
     alike = (0,) * (n_features - 1) + (1,)
     return {
         f"{name} {order}": family.assigned(order)
-        for name, family in theory.families(n_features, n_hidden).items()
-        for order in theory.assignments(family, alike)
+        for name, family in solutions.families(n_features, n_hidden).items()
+        for order in solutions.assignments(family, alike)
     }
 
 
@@ -118,7 +118,7 @@ def best_families(features, data: xr.Dataset) -> xr.Dataset:
     cell = data.loss.dims[:2]
     n_cells = data.loss.shape[0] * data.loss.shape[1]
     laws = member(features, np.arange(n_cells) * data.sizes["member"])
-    solved = theory.optimized(candidates(data.sizes["feature"], data.sizes["hidden"]), laws)
+    solved = solutions.optimized(candidates(data.sizes["feature"], data.sizes["hidden"]), laws)
     place = solved.loss.argmin(axis=0)
     W = solved.models.W[place, np.arange(n_cells)]
     return xr.Dataset(

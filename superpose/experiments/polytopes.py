@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import costs, measures, plot, polytopes, settings, theory
+from superpose import costs, measures, plot, polytopes, settings, solutions, theory
 from superpose.claims import Claim, about, as_claims, at_most, between, exactly
 
 ORDER = 8
@@ -44,7 +44,7 @@ class Config:
 
 def run(config: Config) -> xr.Dataset:
     sparseness = np.geomspace(1, 12, config.points)
-    best = theory.regular(RIVALS, 1 / sparseness)
+    best = solutions.regular(RIVALS, 1 / sparseness)
     W = _stacked([polytopes.corners(name) for name in TABLE])
     # The other way round: from the directions that are given up to the polytope.
     given_up = {

@@ -13,7 +13,7 @@ import optax
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import costs, draws, grid, measures, plot, settings, theory
+from superpose import costs, curves, draws, grid, measures, plot, settings, theory
 from superpose.claims import Claim, about, as_claims, at_least, at_most
 from superpose.features import Correlated
 from superpose.losses import Population, Sampled
@@ -105,7 +105,7 @@ def geometry(data: xr.Dataset) -> xr.Dataset:
     goal = levels(float(data.density))["two points"]
     stage = np.full((data.sizes["member"], 4), -1)
     for k in range(data.sizes["member"]):
-        flat = measures.plateaus(loss[:, k], data.step.values, ratio=1.15, factor=1.3)
+        flat = curves.plateaus(loss[:, k], data.step.values, ratio=1.15, factor=1.3)
         flat = [
             pair for pair in flat if abs(np.log(loss[pair[0] : pair[1] + 1, k].mean() / goal)) < np.log(1.15)
         ]
@@ -291,7 +291,7 @@ def claims(data: xr.Dataset) -> list[Claim]:
     line, partner = _at_stages(shape.line.values, stage), _at_stages(shape.partner.values, stage)
     W = _at_stages(_views(one, stage).astype(float), stage)
     when = _at_stages(step.astype(float), stage)
-    flat = [loss[a : b + 1].mean() for a, b in measures.plateaus(loss, step, ratio=1.15, factor=1.3)]
+    flat = [loss[a : b + 1].mean() for a, b in curves.plateaus(loss, step, ratio=1.15, factor=1.3)]
     stands = [min((mean / level for mean in flat), key=lambda share: abs(np.log(share)), default=np.nan)
               for level in levels(float(data.density)).values()]  # fmt: skip
     corners = W[2][:, [[0, 1], [1, 2], [2, 0], [3, 4], [4, 5], [5, 3]]]

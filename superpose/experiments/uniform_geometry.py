@@ -13,7 +13,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from superpose import costs, draws, grid, measures, plot, polytopes, settings, theory
+from superpose import costs, draws, grid, measures, plot, polytopes, settings, solutions
 from superpose.claims import Claim, as_claims, at_least, at_most, between
 from superpose.features import Independent
 from superpose.losses import Sampled
@@ -73,7 +73,7 @@ def run(config: Config) -> xr.Dataset:
     )  # fmt: skip
     data = grid.dataset(trained.models, trained.history[:, -1], axes=axes)
     finer = np.geomspace(1, 10, 40)
-    benefit = theory.regular(RIVALS, 1 / finer).benefit
+    benefit = solutions.regular(RIVALS, 1 / finer).benefit
     return data.assign(benefit=(("rival", "at"), benefit)).assign_coords(rival=list(RIVALS), at=finer)
 
 
