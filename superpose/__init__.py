@@ -10,6 +10,7 @@ from importlib.metadata import version
 __version__ = version("superpose")
 
 _modules = (
+    "attacks",
     "claims",
     "costs",
     "curves",

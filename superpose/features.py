@@ -293,6 +293,23 @@ class Empirical(eqx.Module):
         return self.rows(draws.choice(one_key(key), (_size(n),), self.n_rows))
 
 
+def check_law(features: Any, has: str = "sample") -> None:
+    """Raise TypeError unless it is a law of features, which has this attribute."""
+    if isinstance(features, type) or not hasattr(features, has):
+        told = f"the class {features.__name__}" if isinstance(features, type) else type(features).__name__
+        raise TypeError(
+            f"features must be a law that samples, such as Independent(0.1, n_features=5), got {told}; "
+            "for data of your own give Empirical(data)"
+        )
+
+
+def check_sampled(features: Any, batch: int) -> None:
+    """Raise TypeError or ValueError unless there is a law to draw from, and a number of samples to draw."""
+    check_law(features)
+    if whole(batch, "batch") < 1:
+        raise ValueError(f"batch must be at least 1 sample, got {batch}")
+
+
 Features = Independent | Correlated | Anticorrelated | Empirical
 
 

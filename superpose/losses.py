@@ -13,15 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from superpose import draws, exact
-from superpose.draws import AnyKey, one_key, stream
-from superpose.features import Empirical
+from superpose import exact
+from superpose.draws import AnyKey, one_key
+from superpose.features import Empirical, check_law, check_sampled
 from superpose.inputs import ArrayLike, array, whole
 from superpose.jit import program
-from superpose.models import Network, activations, told
+from superpose.models import Network, check_features, told
 from superpose.values import MEMBERS, double
 
-__all__ = ["Active", "Attacked", "Population", "Sampled", "attacks", "mean_activation", "mean_error"]
+__all__ = ["Active", "Population", "Sampled", "mean_activation", "mean_error"]
 
 targets: dict[str, Callable] = {"x": lambda x: x, "abs": jnp.abs}
 """What a model can be asked for: the features, or their magnitudes."""
@@ -107,7 +107,7 @@ def _mean_activation(model, x, weight):
 def _samples(model, x, weight):
     """Samples for a model, and what each of them counts."""
     x = jnp.asarray(array(x, "x", "sample", "feature"))
-    _same_length(model, x.shape[1])
+    check_features(model, x.shape[1])
     if not len(x):
         raise ValueError("x must have at least one sample, got none")
     if weight is not None:
@@ -132,14 +132,6 @@ def _over_samples(vector, n):
 
 def _as_penalty(value) -> Float[Array, "..."] | None:
     return None if value is None else double(array(value, "penalty"))
-
-
-def _check_sampled(features, batch):
-    """Raise unless there is a law to draw from, and a number of samples to draw."""
-    if isinstance(features, type) or not hasattr(features, "sample"):
-        raise TypeError(_no_law(features))
-    if whole(batch, "batch") < 1:
-        raise ValueError(f"batch must be at least 1 sample, got {batch}")
 
 
 class Sampled(eqx.Module):
@@ -172,7 +164,7 @@ class Sampled(eqx.Module):
 
     def __check_init__(self):
         _known_target(self.target)
-        _check_sampled(self.features, self.batch)
+        check_sampled(self.features, self.batch)
         penalty = self.penalty
         known = penalty is not None and not isinstance(penalty, jax.core.Tracer)
         if penalty is not None and known and not (np.asarray(penalty) >= 0).all():
@@ -183,7 +175,7 @@ class Sampled(eqx.Module):
             raise ValueError("stratified needs features with densities, not Empirical, and no weight")
 
     def __call__(self, model: Network, key: AnyKey) -> Float[Array, ""]:
-        _same_length(model, self.features.n_features)
+        check_features(model, self.features.n_features)
         key = one_key(key)
         if self.stratified and not isinstance(self.features, Empirical):
             x = self.features.sample_active(key, self.batch)
@@ -251,14 +243,13 @@ class Population(eqx.Module):
             raise ValueError(
                 f"unknown method {self.method!r}; known are {', '.join(exact.METHODS)}, and None"
             )
-        if isinstance(self.features, type) or not hasattr(self.features, "n_features"):
-            raise TypeError(_no_law(self.features))
+        check_law(self.features, "n_features")
         if self.harmonics is not None and whole(self.harmonics, "harmonics") < 32:
             raise ValueError(f"harmonics must be at least 32, got {self.harmonics}")
 
     @_promoting
     def __call__(self, model: Network, key: AnyKey | None = None) -> Float[Array, ""]:
-        _same_length(model, self.features.n_features)
+        check_features(model, self.features.n_features)
         model = jax.tree.map(double, model)
         if hasattr(self.features, "rows"):
             return _mean_over_rows(model, self.features, self.target)
@@ -296,95 +287,6 @@ class Population(eqx.Module):
         _can(method, world, model.activation)
         harmonics = self.harmonics or exact.harmonics(world, method)
         return A, c, self.features, model.activation, self.target, method, harmonics
-
-
-def attacks(model: Network) -> Float[Array, "attack feature"]:
-    """For each output the change of the input, of length 1, that moves it most.
-
-    Row `i` is `(W^T W)_i / |(W^T W)_i|`, and 0 where the model ignores feature `i`. It moves output `i` by
-    `|(W^T W)_i|` before the activation: by 1 for a feature of unit length alone in its dimension, and
-    in general by `|W_i|^2 / sqrt(D_i)`, with its dimensionality `D_i`. Superposition opens ways in.
-
-    Raises ValueError for a model with a hidden activation.
-
-    Elhage et al. (2022), "Toy Models of Superposition", "Superposition and Adversarial Robustness".
-
-    >>> from superpose.models import ReluOutput
-    >>> pair = ReluOutput.init(2, 1, key=jax.random.key(0))
-    >>> pair = eqx.tree_at(lambda m: m.W, pair, jnp.array([[1.0, -1.0]]))
-    >>> [[round(float(part), 3) for part in row] for row in attacks(pair)]
-    [[0.707, -0.707], [-0.707, 0.707]]
-    """
-    if not hasattr(model, "preactivation"):
-        raise TypeError(f"model must be a network, such as ReluOutput(W, ...), got {type(model).__name__}")
-    A, _ = model.preactivation()
-    square = (A**2).sum(axis=1, keepdims=True)
-    there = square > 1e-12
-    return jnp.where(there, A / jnp.sqrt(jnp.where(there, square, 1.0)), 0.0)
-
-
-class Attacked(eqx.Module):
-    """The loss on `batch` samples under attack: what a small change of each input can do to it.
-
-    The changes are those of `attacks` and their opposites, as long as `budget` times the mean length of
-    the inputs. With `choice` "sample" each sample meets the one that harms it most, with "model" all
-    meet the one that harms the model most, and with "random" each a random one, for training
-    that makes a model robust. The output is compared with the sample as it was. It draws the same samples as
-    `Sampled`, so that the difference of the two is what the attack does. `budget` is an array and can be `vmap`ped.
-
-    Raises ValueError for a negative budget, an unknown choice, a batch below 1, and a model with a
-    hidden activation.
-
-    Elhage et al. (2022), "Toy Models of Superposition", "Superposition and Adversarial Robustness".
-
-    >>> from superpose.features import Independent
-    >>> from superpose.models import ReluOutput
-    >>> world, key = Independent(0.1, n_features=5), jax.random.key(0)
-    >>> model = ReluOutput.init(5, 2, key=key)
-    >>> bool(Attacked(world, 0.1)(model, key) > Sampled(world)(model, key))
-    True
-    """
-
-    features: Any
-    budget: Float[Array, ""]
-    batch: int = eqx.field(static=True)
-    choice: str = eqx.field(static=True)
-
-    def __init__(self, features: Any, budget, batch: int = 1024, choice: str = "sample"):
-        if choice not in ("sample", "model", "random"):
-            raise ValueError(f"unknown choice {choice!r} of an attack; known are sample, model and random")
-        _check_sampled(features, batch)
-        self.features, self.batch, self.choice = features, batch, choice
-        self.budget = double(array(budget, "budget"))
-        if self.budget.ndim:
-            raise ValueError(f"budget must be one number, got shape {self.budget.shape}")
-        if not isinstance(self.budget, jax.core.Tracer) and not self.budget >= 0:
-            raise ValueError(f"budget must not be negative, got {float(self.budget)}")
-
-    def __call__(self, model: Network, key: AnyKey) -> Float[Array, ""]:
-        _same_length(model, self.features.n_features)
-        key = one_key(key)
-        A, c = model.preactivation()
-        x = self.features.sample(key, self.batch).T
-        importance = self.features.importance.astype(x.dtype)
-        z = A @ x + c[:, None]
-        length = self.budget.astype(x.dtype) * jnp.linalg.norm(x, axis=0).mean()
-        ahead = length * attacks(model) @ A.T  # how each moves the outputs
-        moves = jnp.concatenate([ahead, -ahead])
-
-        def harmed(move):
-            return importance @ (x - activations[model.activation](z + move)) ** 2
-
-        if self.choice == "random":
-            chosen = draws.choice(stream(key, "attacks"), (self.batch,), len(moves))
-            return harmed(moves[chosen].T).mean()
-
-        def worse(worst, move):
-            errors = harmed(move[:, None])
-            return jnp.maximum(worst, errors if self.choice == "sample" else errors.mean()), None
-
-        none = jnp.zeros(self.batch if self.choice == "sample" else (), z.dtype)
-        return jax.lax.scan(worse, none, moves)[0].mean()
 
 
 # Jitted for precision too: outside of jit, JAX rounds Python's numbers to float32.
@@ -456,7 +358,7 @@ class Active(eqx.Module):
 
     @_promoting
     def __call__(self, model: Network, key: AnyKey | None = None) -> Float[Array, ""]:
-        _same_length(model, self.features.n_features)
+        check_features(model, self.features.n_features)
         A, c = jax.tree.map(double, model).preactivation()
         world = _world(self.features, self.target)
         _can("enumeration", world, model.activation, self.count)
@@ -533,28 +435,9 @@ def _is_entry_by_entry(activation) -> bool:
         )
 
 
-def _no_law(features) -> str:
-    told = f"the class {features.__name__}" if isinstance(features, type) else type(features).__name__
-    return (
-        f"features must be a law that samples, such as Independent(0.1, n_features=5), got {told}; "
-        "for data of your own give Empirical(data)"
-    )
-
-
 def _known_target(target):
     if not isinstance(target, str) or target not in targets:
         raise ValueError(f"unknown target {target!r}; known are {', '.join(targets)}")
-
-
-def _same_length(model, n):
-    if not hasattr(model, "W"):
-        raise TypeError(f"model must be a network, such as ReluOutput(W, ...), got {type(model).__name__}")
-    if model.W.ndim != 2:
-        raise ValueError(
-            f"model must be one model: jax.vmap the loss of many, got W of shape {model.W.shape}"
-        )
-    if model.W.shape[1] != n:
-        raise ValueError(f"the model has {model.W.shape[1]} features and the data {n}; they must be equal")
 
 
 def _mean_over_rows(model, features, target, block=4096):

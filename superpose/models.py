@@ -70,6 +70,18 @@ def _std(scale, n_features, n_hidden):
     return scale * math.sqrt(2 / (n_features + n_hidden))
 
 
+def check_features(model: Any, n: int) -> None:
+    """Raise TypeError or ValueError unless it is one network of so many features."""
+    if not hasattr(model, "W"):
+        raise TypeError(f"model must be a network, such as ReluOutput(W, ...), got {type(model).__name__}")
+    if model.W.ndim != 2:
+        raise ValueError(
+            f"model must be one model: jax.vmap the loss of many, got W of shape {model.W.shape}"
+        )
+    if model.W.shape[1] != n:
+        raise ValueError(f"the model has {model.W.shape[1]} features and the data {n}; they must be equal")
+
+
 def told(activation: Activation) -> str:
     """What an activation is called."""
     return activation if isinstance(activation, str) else getattr(activation, "__name__", repr(activation))

@@ -18,9 +18,10 @@ from matplotlib.ticker import NullFormatter
 from scipy import stats
 
 from superpose import costs, draws, grid, plot, settings
+from superpose.attacks import Attacked
 from superpose.claims import Claim, about, as_claims, at_least, at_most
 from superpose.features import Independent
-from superpose.losses import Attacked, Sampled
+from superpose.losses import Sampled
 from superpose.models import ReluOutput
 from superpose.train import ensemble, fit
 
