@@ -103,7 +103,7 @@ def method(world: World, activation: Activation) -> str:
 
 
 def harmonics(world: World, method: str) -> int:
-    """So many that the error is at most 1e-8 of the loss for up to 10 features and 1e-6 beyond."""
+    """How many harmonics keep the error within 1e-8 of the loss for up to 10 features, and within 1e-6 beyond."""
     few, law = sum(world.sizes) <= 10, world.value
     if method == "characteristic" and not math.isfinite(law.bounds[1]) and not hasattr(law, "pole"):
         return 4096 if few else 512
@@ -116,7 +116,7 @@ def harmonics(world: World, method: str) -> int:
 class Supports(NamedTuple):
     """Supports, those with most active features first."""
 
-    features: np.ndarray  # (support, active feature), filled up with the number of features
+    features: np.ndarray  # (support, active feature), padded with the number of features
     active: np.ndarray  # how many features are
     sets: np.ndarray  # (support, set): whether it is active
     share: np.ndarray  # the chance of these features, given these sets

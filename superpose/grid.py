@@ -89,7 +89,7 @@ def best(data: xr.Dataset) -> xr.Dataset:
 
 
 def stacked(datasets: Mapping[Any, xr.Dataset], dim: str) -> xr.Dataset:
-    """Datasets of models of different sizes in one, along `dim`, filled up with NaN; see `one`."""
+    """Datasets of models of different sizes in one, along `dim`, padded with NaN; `one` takes them apart again."""
     sized = [
         data.assign_coords({axis: np.arange(n) for axis, n in data.sizes.items() if axis not in data.coords})
         for data in datasets.values()
@@ -102,7 +102,7 @@ def stacked(datasets: Mapping[Any, xr.Dataset], dim: str) -> xr.Dataset:
 
 
 def one(data: xr.Dataset, dim: str, label) -> xr.Dataset:
-    """The dataset that `stacked` put at `label`, without what it was filled up with."""
+    """The dataset that `stacked` put at `label`, without the padding."""
     part = data.sel({dim: label}, drop=True)
     for axis in part.dims:
         absent = part.W.isnull().all([other for other in part.W.dims if other != axis])

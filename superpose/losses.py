@@ -65,7 +65,7 @@ def mean_error(
 @program
 def _mean_error(model, x, importance, weight, target):
     # The sample is the last, contiguous axis throughout: on a CPU the work is then three times
-    # faster than with the sample first. Biases are spread over the samples, lest `vmap` turn the
+    # faster than with the sample first. Biases are spread over the samples: else `vmap` transposes the
     # matrices that they are added to.
     x = x.T
     error = (targets[target](x) - _of_samples(lambda model, x: model(x), model, x)) ** 2

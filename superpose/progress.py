@@ -1,4 +1,4 @@
-"""Progress bars: in a terminal, in a notebook, and none where nobody looks.
+"""Progress bars: in a terminal and in a notebook; none where output goes to a file or a pipe.
 
 In a notebook all bars of a cell share one place in it, which is empty when they are done. That takes IPython's
 `display` and nothing else: bars made of widgets (tqdm's, rich's) need ipywidgets in the kernel and in the front
@@ -24,7 +24,7 @@ console = Console(stderr=True)
 
 
 def say(text: str) -> None:
-    """A line for whoever looks, above the bars; nothing in it is markup."""
+    """A line on standard error, above the bars, with nothing read as markup."""
     console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 

@@ -3,7 +3,6 @@
 Beside them, what training finds can be judged: `families` for few features, `regular` for polytopes of equal ones.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import permutations
 from typing import Any, NamedTuple
@@ -250,18 +249,12 @@ def _shapes(n, m) -> list[Shape]:
         "aligned pair": np.array([[1.0, 0.4]]),
     }
     names = {3: "triangle", 5: "pentagon", 6: "hexagon"}
-    for k in (3, *range(5, n + 1)):
-        turn = 2 * np.pi * np.arange(k) / k
-        flat[names.get(k, f"{k}-gon")] = np.array([np.cos(turn), np.sin(turn)])
-    for d in range(3, m + 1):
-        # The corners of a simplex: unit vectors less their mean, in a basis of what is left.
-        corners = np.linalg.svd(np.eye(d + 1) - 1 / (d + 1))[0][:, :d].T
-        flat["tetrahedron" if d == 3 else f"{d}-simplex"] = corners / np.linalg.norm(corners, axis=0)
+    flat |= {names.get(k, f"{k}-gon"): polytopes.polygon(k) for k in (3, *range(5, n + 1))}
+    flat |= {"tetrahedron" if d == 3 else f"{d}-simplex": polytopes.simplex(d) for d in range(3, m + 1)}
     shapes = [(name, directions, np.zeros_like(directions)) for name, directions in flat.items()]
-    # Two squares, one turned by 45 degrees, as far apart as 8 charges on a sphere have them.
-    turn, side = np.pi / 4 * np.arange(8), (-1.0) ** np.arange(8)
-    squares = np.array([np.cos(turn), np.sin(turn), 0 * turn]) * math.sqrt(1 - 0.5604**2)
-    shapes.append(("square antiprism", squares, np.array([0 * turn, 0 * turn, 0.5604 * side])))
+    # As far apart as 8 charges on a sphere have their two squares.
+    antiprism, height = polytopes.antiprism(4, height=0.5604), np.array([[0.0], [0.0], [1.0]])
+    shapes.append(("square antiprism", antiprism * (1 - height), antiprism * height))
     return [shape for shape in shapes if shape[1].shape[0] <= m and shape[1].shape[1] <= n]
 
 

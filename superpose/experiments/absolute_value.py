@@ -93,7 +93,7 @@ def _trained(importance, n_hidden, densities, members, steps, seed) -> xr.Datase
         return eqx.tree_at(lambda model: model.W_out, model, jnp.abs(model.W).T)
 
     def losses(batch):
-        # Importances are divided by the density, lest gradients at low density be as small as Adam's epsilon.
+        # Importances are divided by the density, or gradients at low density are as small as Adam's epsilon.
         return grid.each(
             lambda p: Sampled(
                 Independent(p, importance / p, Uniform(-1, 1)), batch=batch, target="abs", stratified=True

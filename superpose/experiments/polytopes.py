@@ -74,7 +74,7 @@ def run(config: Config) -> xr.Dataset:
 
 
 def _stacked(shapes) -> np.ndarray:
-    """Shapes of different sizes in one array, filled up with NaN."""
+    """Shapes of different sizes in one array, padded with NaN."""
     d, k = np.max([shape.shape for shape in shapes], axis=0)
     return np.array(
         [
@@ -91,7 +91,7 @@ def _without(vectors) -> np.ndarray:
 
 
 def _of(stack, name) -> np.ndarray:
-    """One shape, without what it was filled up with."""
+    """One shape, without the padding."""
     W = stack.loc[name].values
     return W[~np.isnan(W).all(axis=1)][:, ~np.isnan(W).all(axis=0)]
 

@@ -279,7 +279,7 @@ def measured(data: xr.Dataset) -> xr.Dataset:
 
 
 def _best(data, world) -> dict[int, xr.Dataset]:
-    """The best model of each size, without what it was filled up with."""
+    """The best model of each size, without the padding."""
     one = grid.one(data, "world", world)
     return {m: grid.best(grid.one(one, "n_hidden", m)) for m in data.n_hidden.values.tolist()}
 

@@ -32,7 +32,7 @@ from superpose.train._ensemble import (
 
 
 def _block(models) -> int:
-    """So many members of this size are trained side by side by `fit`, neither more nor fewer.
+    """How many members of this size `fit` trains side by side, always exactly so many.
 
     XLA adds up in another order in ensembles of another size. In blocks of one size, which share
     one program, a member has the same bits alone and in any ensemble; and they stay in cache.
