@@ -1,23 +1,129 @@
-"""From models to one labeled dataset: the one place where JAX arrays become NumPy's."""
+"""Models at every point of a grid, as one labeled dataset: the one place where JAX arrays become NumPy's.
+
+`fitted` and `solved` make them, `described` says of the best at each point what everyone asks of it. The rest is
+what these are made of.
+"""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
+import optax
 import xarray as xr
 
+from superpose import measures
+from superpose.draws import AnyKey, key_of, stream
 from superpose.inputs import array
 from superpose.models import Network
+from superpose.train import ensemble, fit, minimize
 from superpose.values import double
+
+Axes = Mapping[str, Any]
+"""The axes of a grid by name, each with its values."""
+
+
+def fitted(
+    init: Callable,
+    loss: Callable,
+    axes: Axes,
+    *,
+    members: int,
+    key: AnyKey,
+    steps: int,
+    rate: float = 0.01,
+    judged: Callable | None = None,
+    **settings: Any,
+) -> xr.Dataset:
+    """Models trained on samples at every point of a grid, `members` from different initial weights at each.
+
+    `init(key)` makes a model, and `loss`, called with one number of each of the `axes`, the loss at a point. Adam's
+    learning rate falls from `rate` to 0 along a cosine, unless `optimizer` is among the `settings`, which are those
+    of `train.fit`. The dataset is that of `dataset`, its last axis `member`; member `i` starts from the same weights
+    at all points. Its `loss` is the mean over the last window of steps, or what the loss that `judged` makes of a
+    point says of the trained models, all with the same key.
+
+    >>> from superpose.features import Independent
+    >>> from superpose.losses import Population, Sampled
+    >>> from superpose.models import ReluOutput
+    >>> data = fitted(
+    ...     lambda key: ReluOutput.init(5, 2, key=key),
+    ...     lambda density: Sampled(Independent(density, n_features=5), batch=32),
+    ...     {"density": [0.3, 0.1]}, members=2, key=0, steps=10,
+    ...     judged=lambda density: Population(Independent(density, n_features=5)),
+    ... )
+    >>> data.W.dims, data.loss.shape
+    (('density', 'member', 'hidden', 'feature'), (2, 2))
+    """
+    axes, values, models = _starts(init, axes, members, key)
+    settings = {"optimizer": optax.adam(optax.cosine_decay_schedule(rate, steps))} | settings
+    trained = fit(models, steps=steps, key=key, **_losses(loss, values), **settings)
+    if judged is None:
+        return dataset(trained.models, trained.history[:, -1], axes=axes)
+    return dataset(trained.models, evaluated(trained.models, judged, values, key), axes=axes)
+
+
+def solved(
+    init: Callable, loss: Callable, axes: Axes, *, members: int, key: AnyKey, **settings: Any
+) -> xr.Dataset:
+    """Local minima of an exact loss at every point of a grid, from `members` different initial weights at each.
+
+    As `fitted`, by `train.minimize`; the dataset also says which searches have `converged`.
+    """
+    axes, values, models = _starts(init, axes, members, key)
+    found = minimize(models, **_losses(loss, values), **settings)
+    return dataset(found.models, found.loss, axes=axes, converged=found.converged)
+
+
+def described(data: xr.Dataset) -> xr.Dataset:
+    """The best member at each point of the grid, and what everyone asks of it.
+
+    Of each feature `norm`, `represented` (whether that is above 1/2), `dimensionality` and `superposition`; of each
+    two their `cosine`; and `reach`, the share of members within 0.1% of its loss.
+    """
+    found = best(data)
+    norm = over_models(measures.norms, found.W, "feature")
+    return found.assign(
+        norm=norm,
+        represented=norm > 0.5,
+        dimensionality=over_models(measures.dimensionality, found.W, "feature"),
+        superposition=over_models(measures.superposition, found.W, "feature"),
+        cosine=over_models(measures.cosines, found.W, "feature", "other"),
+        reach=(data.loss <= found.loss * 1.001).mean("member"),
+    )
+
+
+def evaluated(models, loss: Callable, values, key: AnyKey) -> np.ndarray:
+    """The loss of each model at its point, whose number on each axis is in `values`, one model after the other.
+
+    If it is sampled, then on the same samples for all, so that small differences show.
+    """
+    common = stream(key, "evaluation")
+    if not values:
+        each_of = partial(jax.lax.map, lambda model: loss()(model, common))
+        return np.asarray(jax.jit(each_of)(models))
+    each_of = partial(jax.lax.map, lambda pair: pair[1](pair[0], common))
+    return np.asarray(jax.jit(each_of)((models, each(loss, *values))))
+
+
+def _starts(init, axes, members, key):
+    """The grid with its members, the numbers of each point, and the models there."""
+    axes = {**axes, "member": range(members)}
+    *values, member = points(*axes.values())
+    return axes, values, ensemble(init, members=member, key=key_of(key))
+
+
+def _losses(loss, values):
+    return {"loss": each(loss, *values), "own_loss": True} if values else {"loss": loss()}
 
 
 def dataset(
     models: Network,
     loss,
     *,
-    axes: Mapping[str, Any],
+    axes: Axes,
     **more: Any,
 ) -> xr.Dataset:
     """The weights and losses of models trained at every point of a grid.

@@ -409,7 +409,7 @@ ELSEWHERE = {
     "features.check_law", "features.check_sampled", "models.check_features",  # by what is checked with them
     "inputs.number",  # by what models are scaled with
     "draws.bits", "draws.uniform", "draws.normal", "draws.choice",  # take what `key_of` gives: test_draws
-    "models.told", "solutions.Family", "solutions.assignments", "grid.points", "grid.stacked", "grid.one", "settings.at_least",
+    "models.told", "solutions.Family", "solutions.assignments", "grid.fitted", "grid.solved", "grid.described", "grid.evaluated", "grid.points", "grid.stacked", "grid.one", "settings.at_least",
     "settings.shares", "settings.option", "costs.check_room", "costs.Cost", "costs.training", "costs.minimizing", "costs.evaluating", "notebook.MeanSquare", "notebook.optimize",
 }  # fmt: skip
 RESULTS = {
