@@ -47,7 +47,7 @@ def test_fitted_models_are_those_of_fit_point_by_point():
 
 def test_members_start_from_the_same_weights_at_all_points():
     data = grid.fitted(_init, _sampled, AXES, members=2, key=3, steps=1, rate=0.0)
-    assert (data.W == data.W.isel(density=0, decay=0)).all()
+    assert (data.W.isel(density=0, decay=0) == data.W).all()
     assert not (data.W.isel(member=0) == data.W.isel(member=1)).any()
 
 

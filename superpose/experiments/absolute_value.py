@@ -6,9 +6,9 @@ for several features at once, at first for the less important ones.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -18,12 +18,11 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from superpose import costs, draws, grid, measures, plot, settings, theory
+from superpose import costs, grid, measures, plot, settings, theory
 from superpose.claims import Claim, as_claims, at_least, at_most, between, exactly
 from superpose.features import Independent
 from superpose.losses import Sampled
 from superpose.models import Untied
-from superpose.train import ensemble, fit
 from superpose.values import Uniform
 
 ORDER = 18
@@ -83,8 +82,6 @@ def run(config: Config) -> xr.Dataset:
 
 def _trained(importance, n_hidden, densities, members, steps, seed) -> xr.Dataset:
     n = len(importance)
-    key = draws.key_of(seed)
-    density, place = grid.points(densities, range(members))
 
     def init(key):
         # Each neuron writes to the outputs of what it reads. With output weights of random signs, those of
@@ -92,28 +89,18 @@ def _trained(importance, n_hidden, densities, members, steps, seed) -> xr.Datase
         model = Untied.init(n, n_hidden, key=key, hidden_activation="relu", scale=0.3)
         return eqx.tree_at(lambda model: model.W_out, model, jnp.abs(model.W).T)
 
-    def losses(batch):
+    def loss(density, batch=512):
         # Importances are divided by the density, or gradients at low density are as small as Adam's epsilon.
-        return grid.each(
-            lambda p: Sampled(
-                Independent(p, importance / p, Uniform(-1, 1)), batch=batch, target="abs", stratified=True
-            ),
-            density,
-        )
+        world = Independent(density, importance / density, Uniform(-1, 1))
+        return Sampled(world, batch=batch, target="abs", stratified=True)
 
     rate = optax.warmup_cosine_decay_schedule(0, 1e-2, steps // 16, steps)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(rate, weight_decay=0.03))
-    models = ensemble(init, members=place, key=key)
-    models = fit(
-        models, losses(512), steps=steps, key=key, own_loss=True,
-        optimizer=optimizer, window=steps,
-    ).models  # fmt: skip
-    common = draws.stream(key, "evaluation")
-    loss = jax.jit(
-        lambda models, losses: jax.lax.map(lambda both: both[1](both[0], common), (models, losses))
-    )
-    loss = np.asarray(loss(models, losses(2**15))) * density
-    return grid.dataset(models, loss, axes={"density": densities, "member": range(members)})
+    data = grid.fitted(
+        init, loss, {"density": densities}, members=members, key=seed, steps=steps, optimizer=optimizer,
+        judged=partial(loss, batch=2**15),
+    )  # fmt: skip
+    return data.assign(loss=data.loss * data.density)
 
 
 def _rescaled(W, W_out) -> tuple[np.ndarray, np.ndarray]:

@@ -11,12 +11,11 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import costs, draws, grid, measures, plot, settings, theory
+from superpose import costs, grid, measures, plot, settings, theory
 from superpose.claims import Claim, about, as_claims, between
 from superpose.features import Anticorrelated
 from superpose.losses import Population
 from superpose.models import ReluOutput
-from superpose.train import ensemble, minimize
 
 ORDER = 11
 PLACE = "Correlated and Anticorrelated Features"
@@ -42,13 +41,11 @@ class Config:
 
 
 def run(config: Config) -> xr.Dataset:
-    density, member = grid.points(config.densities, range(config.members))
-    key = draws.key_of(config.seed)
-    models = ensemble(lambda key: ReluOutput.init(4, 2, key=key), members=member, key=key)
-    losses = grid.each(lambda density: Population(Anticorrelated(density, (2, 2))), density)
-    found = minimize(models, losses, own_loss=True)
-    axes = {"density": list(config.densities), "member": range(config.members)}
-    return grid.dataset(found.models, found.loss, axes=axes)
+    return grid.solved(
+        lambda key: ReluOutput.init(4, 2, key=key),
+        lambda density: Population(Anticorrelated(density, (2, 2))),
+        {"density": config.densities}, members=config.members, key=config.seed,
+    )  # fmt: skip
 
 
 SETS = (0, 0, 1, 1)

@@ -8,10 +8,8 @@ nothing, because the output's ReLU cuts off what is below zero.
 
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import xarray as xr
 from jaxtyping import Float
 from matplotlib.figure import Figure
@@ -21,7 +19,6 @@ from superpose.claims import Claim, about, as_claims, at_least, at_most
 from superpose.features import Independent
 from superpose.losses import Sampled
 from superpose.models import Untied
-from superpose.train import ensemble, fit
 from superpose.values import Uniform
 
 ORDER = 19
@@ -56,28 +53,20 @@ class Config:
 
 
 def run(config: Config) -> xr.Dataset:
-    key = draws.key_of(config.seed)
     world = Independent(DENSITY, IMPORTANCE, Uniform(-1, 1))
-    models = ensemble(
+    data = grid.fitted(
         lambda key: Untied.init(FEATURES, HIDDEN, key=key, hidden_activation="relu"),
-        members=config.members,
-        key=key,
-    )
-    models = fit(
-        models, Sampled(world, batch=256, target="abs", stratified=True), steps=config.steps, key=key,
-        optimizer=optax.adam(optax.cosine_decay_schedule(1e-2, config.steps)), window=config.steps,
-    ).models  # fmt: skip
-    common = Sampled(world, batch=2**15, target="abs", stratified=True)
-    evaluation = draws.stream(key, "evaluation")
-    loss = jax.lax.map(lambda model: common(model, evaluation), models)
-    data = grid.dataset(models, loss, axes={"member": range(config.members)})
+        lambda: Sampled(world, batch=256, target="abs", stratified=True),
+        {}, members=config.members, key=config.seed, steps=config.steps,
+        judged=lambda: Sampled(world, batch=2**15, target="abs", stratified=True),
+    )  # fmt: skip
     found = [
         (at, *motif)
         for at in range(config.members)
         for motif in measures.asymmetric_motifs(data.W.values[at], data.W_out.values[at])
     ]
     places = np.array(found, int).reshape(-1, 5)
-    with_it, without = _ablated(data, places, world, draws.stream(key, "ablation"))
+    with_it, without = _ablated(data, places, world, draws.stream(config.seed, "ablation"))
     line = np.linspace(-1, 1, 41)
     return data.assign(
         importance=("feature", IMPORTANCE),

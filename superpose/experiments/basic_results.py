@@ -8,18 +8,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import jax
 import numpy as np
 import optax
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import costs, draws, grid, measures, plot, settings, theory
+from superpose import costs, grid, measures, plot, settings, theory
 from superpose.claims import Claim, about, as_claims, at_least, at_most, exactly
 from superpose.features import Independent
 from superpose.losses import Population, Sampled
 from superpose.models import Linear, ReluOutput
-from superpose.train import ensemble, fit
 
 ORDER = 3
 PLACE = "Basic Results"
@@ -71,20 +69,13 @@ def _trained(Model, size, members, loss, config, steps) -> xr.Dataset:
     """Models of one kind at every density, by Adam on `loss(features)`; their losses are exact."""
     n_features, n_hidden, decay = SIZES[size]
     importance = decay ** np.arange(n_features)
-    axes = {"density": np.array(DENSITIES), "member": range(members)}
-    density, member = grid.points(*axes.values())
-    key = draws.key_of(config.seed)
-    trained = fit(
-        ensemble(lambda key: Model.init(n_features, n_hidden, key=key), members=member, key=key),
-        grid.each(lambda density: loss(Independent(density, importance)), density),
-        steps=steps,
-        key=key,
-        own_loss=True,
+    data = grid.fitted(
+        lambda key: Model.init(n_features, n_hidden, key=key),
+        lambda density: loss(Independent(density, importance)),
+        {"density": np.array(DENSITIES)}, members=members, key=config.seed, steps=steps,
         optimizer=optax.adam(optax.linear_schedule(config.learning_rate, 0.0, steps)),
-    ).models
-    exact = grid.each(lambda density: Population(Independent(density, importance)), density)
-    losses = jax.jit(partial(jax.lax.map, lambda pair: pair[1](pair[0])))((trained, exact))
-    data = grid.dataset(trained, losses, axes=axes)
+        judged=lambda density: Population(Independent(density, importance)),
+    )  # fmt: skip
     return data.assign(importance=("feature", importance))
 
 

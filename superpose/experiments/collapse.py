@@ -11,12 +11,11 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import costs, draws, grid, measures, plot, settings
+from superpose import costs, grid, measures, plot, settings
 from superpose.claims import Bounds, Claim, about, as_claims, at_least, at_most, exactly
 from superpose.features import Correlated
 from superpose.losses import Population
 from superpose.models import ReluOutput
-from superpose.train import ensemble, minimize
 
 ORDER = 13
 PLACE = "Correlated and Anticorrelated Features"
@@ -45,13 +44,11 @@ class Config:
 
 def run(config: Config) -> xr.Dataset:
     densities = np.unique([*config.densities, *np.geomspace(0.02, 0.9, config.cells)])
-    density, member = grid.points(densities, range(config.members))
-    key = draws.key_of(config.seed)
-    models = ensemble(lambda key: ReluOutput.init(6, 2, key=key), members=member, key=key)
-    losses = grid.each(lambda density: Population(Correlated(density, (2, 2, 2))), density)
-    found = minimize(models, losses, own_loss=True)
-    axes = {"density": densities, "member": range(config.members)}
-    data = grid.dataset(found.models, found.loss, axes=axes)
+    data = grid.solved(
+        lambda key: ReluOutput.init(6, 2, key=key),
+        lambda density: Population(Correlated(density, (2, 2, 2))),
+        {"density": densities}, members=config.members, key=config.seed,
+    )  # fmt: skip
     return data.assign(drawn=("density", np.isin(densities, config.densities)))
 
 

@@ -10,12 +10,11 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import costs, draws, grid, measures, plot, settings
+from superpose import costs, grid, measures, plot, settings
 from superpose.claims import Claim, about, as_claims, at_least, at_most, between
 from superpose.features import Independent
 from superpose.losses import Population
 from superpose.models import ReluOutput
-from superpose.train import ensemble, minimize
 
 ORDER = 2
 PLACE = "Introduction"
@@ -53,13 +52,11 @@ class Config:
 
 
 def run(config: Config) -> xr.Dataset:
-    densities, member = grid.points(config.every_density, range(config.members))
-    key = draws.key_of(config.seed)
-    models = ensemble(lambda key: ReluOutput.init(5, 2, key=key), members=member, key=key)
-    losses = grid.each(lambda density: Population(Independent(density, config.importance)), densities)
-    solved = minimize(models, losses, own_loss=True)
-    axes = {"density": config.every_density, "member": range(config.members)}
-    data = grid.dataset(solved.models, solved.loss, axes=axes, converged=solved.converged)
+    data = grid.solved(
+        lambda key: ReluOutput.init(5, 2, key=key),
+        lambda density: Population(Independent(density, config.importance)),
+        {"density": config.every_density}, members=config.members, key=config.seed,
+    )  # fmt: skip
     return data.assign(
         importance=("feature", config.importance),
         large=("density", np.arange(len(config.every_density)) < len(config.densities)),

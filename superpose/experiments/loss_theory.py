@@ -95,12 +95,12 @@ def run(config: Config) -> xr.Dataset:
     best = linear.models[linear.loss.argmin()]
 
     density = np.logspace(0, -3, config.densities)
-    p, place = grid.points(density, range(config.members))
-    models = ensemble(lambda key: ReluOutput.init(N, M, key=key), members=place, key=key)
-    losses = grid.each(lambda p: Population(Independent(p, importance)), p)
-    solved = minimize(models, losses, own_loss=True)
-    axes = {"density": density, "member": range(config.members)}
-    relu = grid.best(grid.dataset(solved.models, solved.loss, axes=axes))
+    solved = grid.solved(
+        lambda key: ReluOutput.init(N, M, key=key),
+        lambda density: Population(Independent(density, importance)),
+        {"density": density}, members=config.members, key=key,
+    )  # fmt: skip
+    relu = grid.best(solved)
     terms, lone = _expanded(relu.W.values, relu.b.values, density, importance)
     # One model at all densities: what is left of its loss as features get sparser.
     at = int(np.abs(np.log(density / FIXED)).argmin())

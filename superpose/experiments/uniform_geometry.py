@@ -8,17 +8,15 @@ dimension, and the shares gather at the fractions that belong to regular polytop
 from dataclasses import dataclass
 
 import numpy as np
-import optax
 import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from superpose import costs, draws, grid, measures, plot, polytopes, settings, solutions
+from superpose import costs, grid, measures, plot, polytopes, settings, solutions
 from superpose.claims import Claim, as_claims, at_least, at_most, between
 from superpose.features import Independent
 from superpose.losses import Sampled
 from superpose.models import ReluOutput
-from superpose.train import ensemble, fit
 
 ORDER = 7
 PLACE = "The Geometry of Superposition"
@@ -59,19 +57,14 @@ class Config:
 
 
 def run(config: Config) -> xr.Dataset:
-    sparseness = np.geomspace(1, 10, config.densities)
-    axes = {"sparseness": sparseness, "member": range(config.members)}
-    at, member = grid.points(*axes.values())
     n, m = config.n_features, config.n_hidden
-    key = draws.key_of(config.seed)
-    # From small weights: large ones get stuck where features are dense.
-    models = ensemble(lambda key: ReluOutput.init(n, m, key=key, scale=0.1), members=member, key=key)
-    losses = grid.each(lambda density: Sampled(Independent(density, n_features=n), config.batch), 1 / at)
-    trained = fit(
-        models, losses, steps=config.steps, key=key, own_loss=True,
-        optimizer=optax.adam(optax.cosine_decay_schedule(0.01, config.steps)),
+    data = grid.fitted(
+        # From small weights: large ones get stuck where features are dense.
+        lambda key: ReluOutput.init(n, m, key=key, scale=0.1),
+        lambda sparseness: Sampled(Independent(1 / sparseness, n_features=n), config.batch),
+        {"sparseness": np.geomspace(1, 10, config.densities)},
+        members=config.members, key=config.seed, steps=config.steps,
     )  # fmt: skip
-    data = grid.dataset(trained.models, trained.history[:, -1], axes=axes)
     finer = np.geomspace(1, 10, 40)
     benefit = solutions.regular(RIVALS, 1 / finer).benefit
     return data.assign(benefit=(("rival", "at"), benefit)).assign_coords(rival=list(RIVALS), at=finer)
