@@ -193,7 +193,8 @@ class Network(eqx.Module):
         told = [f"{feature} features", f"{hidden} hidden"] + ["hidden bias"] * (self.hidden_bias is not None)
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.metadata.get("static") and value != field.default:
+            usual = field.default if field.name.endswith("activation") else None
+            if field.metadata.get("static") and value != usual:
                 told.append(f"{field.name}={getattr(value, '__name__', value)}")
         return f"{''.join(f'{size} × ' for size in lead)}{type(self).__name__}({', '.join(told)})"
 

@@ -8,10 +8,11 @@ import pytest
 import scipy.stats
 
 from superpose import draws, features
+from superpose.attacks import Attacked
 from superpose.dictionaries import SparseAutoencoder
 from superpose.draws import key_of, stream
 from superpose.features import Anticorrelated, Correlated, Empirical, Independent
-from superpose.losses import Attacked, Sampled
+from superpose.losses import Sampled
 from superpose.models import Mixture, ReluOutput, Untied
 from superpose.train import ensemble, fit, member_keys
 from superpose.values import Binary, Exponential, Gaussian, Uniform
