@@ -537,19 +537,19 @@ def output_errors(
         else:
             by = _contour if hasattr(world.value, "pole") else _characteristic
             bent = by(world, i, gains, c, kink, harmonics)
-        return _error(activation, tt, tz, zz, bent, _silent(world, gains, c))
+        return _error(activation, tt, tz, zz, bent, _silent(world, activation, gains, c))
 
     return _each_output(error, A, c)
 
 
 def rounding(
-    A: Float[Array, "output feature"], c: Float[Array, " output"], world: World
+    A: Float[Array, "output feature"], c: Float[Array, " output"], world: World, activation: Activation
 ) -> Float[Array, " output"]:
     """How far rounding may take each of `output_errors`, about: they are differences of numbers of this size."""
 
     def each(i, gains, c):
         tt, _, _, _, zz = _moments(world, i, gains, c)
-        return 4e-15 * (tt + jnp.where(_silent(world, gains, c), 0.0, zz))
+        return 4e-15 * (tt + jnp.where(_silent(world, activation, gains, c), 0.0, zz))
 
     return _each_output(each, A, c)
 
@@ -571,7 +571,7 @@ def errors_given(
         if activation != "identity":
             bent = _closed(world, i, gains, c, group, weight, KINKS[activation])
         tt, tz, zz = _moments_of(world, i, gains, c, group, weight)
-        return _error(activation, tt, tz, zz, bent, _silent(world, gains, c))
+        return _error(activation, tt, tz, zz, bent, _silent(world, activation, gains, c))
 
     return _each_output(error, A, c)
 
@@ -579,13 +579,13 @@ def errors_given(
 def _error(activation, tt, tz, zz, bent, silent):
     """`E[(t - f(z))^2]` from moments and what has a kink: as `KINKS` says, for `f(z) = max(z, 0) = (z + |z|) / 2`, for |z| and for z."""
     error = {"relu": tt - tz + zz / 2, "abs": tt + zz, "identity": tt - 2 * tz + zz}[activation] + bent
-    return jnp.where(silent, tt, error) if activation == "relu" else error
+    return jnp.where(silent, tt, error)
 
 
-def _silent(world, gains, c):
-    """Whether z is never positive, so that a ReLU of it is 0: with a large negative bias, all but this would be lost to rounding."""
+def _silent(world, activation, gains, c):
+    """Whether z is never positive, and so its ReLU 0: of a large negative bias, all but this would be lost to rounding."""
     low, high = world.value.bounds
-    return math.isfinite(high - low) and c + _set_bound(gains, low, high, world) <= 0
+    return activation == "relu" and math.isfinite(high - low) and c + _set_bound(gains, low, high, world) <= 0
 
 
 def _each_output(error: Callable, A, c):

@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 from superpose import draws
 from superpose.draws import AnyKey, one_key, stream
-from superpose.inputs import array, whole
+from superpose.inputs import array, check_each, whole
 from superpose.jit import program
 from superpose.values import Uniform, double
 
@@ -408,29 +407,19 @@ def _spread(value, n, name, unit) -> Float[Array, " feature"]:
         ) from None
 
 
-def _known(numbers) -> bool:
-    return not isinstance(numbers, jax.core.Tracer)
-
-
 def _probability(value, n, name="density", unit="features") -> Float[Array, " feature"]:
     numbers = _spread(value, n, name, unit)
-    if _known(numbers) and not bool(((numbers >= 0) & (numbers <= 1)).all()):
-        raise ValueError(
-            f"{name} must be within [0, 1], got {_first(numbers, (numbers >= 0) & (numbers <= 1), unit)}"
-        )
+    said = f"{name} must be within [0, 1]"
+    check_each(numbers, lambda p: (p >= 0) & (p <= 1), said, unit.removesuffix("s"))
     return numbers
 
 
 def _importance(value, n) -> Float[Array, " feature"]:
     numbers = _spread(value, n, "importance", "features")
-    right = (numbers >= 0) & jnp.isfinite(numbers)
-    if _known(numbers) and not bool(right.all()):
-        raise ValueError(
-            f"importance must be finite and not negative, got {_first(numbers, right, 'features')}"
-        )
+    check_each(numbers, weighs, "importance must be finite and not negative", "feature")
     return numbers
 
 
-def _first(numbers, right, unit) -> str:
-    at = int(np.argmin(np.asarray(right)))
-    return f"{float(numbers[at]):g} at {unit.removesuffix('s')} {at}"
+def weighs(importance):
+    """Whether each number can be an importance."""
+    return (importance >= 0) & np.isfinite(importance)

@@ -15,7 +15,7 @@ import optax
 import xarray as xr
 
 from superpose import measures
-from superpose.draws import AnyKey, key_of, stream
+from superpose.draws import AnyKey, stream
 from superpose.inputs import array
 from superpose.models import Network
 from superpose.train import ensemble, fit, minimize
@@ -59,6 +59,8 @@ def fitted(
     """
     axes, values, models = _starts(init, axes, members, key)
     settings = {"optimizer": optax.adam(optax.cosine_decay_schedule(rate, steps))} | settings
+    if judged is not None:  # nothing is made of the history
+        settings = {"window": steps} | settings
     trained = fit(models, steps=steps, key=key, **_losses(loss, values), **settings)
     if judged is None:
         return dataset(trained.models, trained.history[:, -1], axes=axes)
@@ -112,7 +114,7 @@ def _starts(init, axes, members, key):
     """The grid with its members, the numbers of each point, and the models there."""
     axes = {**axes, "member": range(members)}
     *values, member = points(*axes.values())
-    return axes, values, ensemble(init, members=member, key=key_of(key))
+    return axes, values, ensemble(init, members=member, key=key)
 
 
 def _losses(loss, values):

@@ -4,7 +4,7 @@ What is traced by JAX is taken as it is, so that no check gets in the way of `ji
 """
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from numbers import Real
 from typing import Any
 
@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 ArrayLike = Any
 """Lists, and the arrays of NumPy, JAX, pandas, xarray, PyTorch and others: all that `numpy.asarray` takes."""
 
-__all__ = ["ArrayLike", "array", "finite", "number", "numbers", "weights", "whole"]
+__all__ = ["ArrayLike", "array", "check_each", "finite", "number", "numbers", "weights", "whole"]
 
 
 def array(value: ArrayLike, name: str, *axes: str) -> Float[Array | np.ndarray, "..."]:
@@ -92,11 +92,26 @@ def numbers(**named: ArrayLike) -> Iterator[Any]:
     """
     for name, value in named.items():
         found = value if isinstance(value, int | float | np.floating) else array(value, name)
-        if name == "density" and not isinstance(found, jax.core.Tracer):
-            wrong = np.asarray(found)[np.less(found, 0) | np.greater(found, 1)]
-            if wrong.size:
-                raise ValueError(f"density must be within [0, 1], got {wrong.flat[0]:g}")
+        if name == "density":
+            check_each(found, lambda p: (p >= 0) & (p <= 1) | np.isnan(p), "density must be within [0, 1]")
         yield found
+
+
+def check_each(value, right: Callable[[Any], Any], said: str, unit: str = "") -> None:
+    """Raise ValueError with what is `said`, the first number that is not `right` and, with a `unit`, its place.
+
+    >>> check_each([0.5, 2.0], lambda p: p <= 1, "density must be at most 1", unit="feature")
+    Traceback (most recent call last):
+    ...
+    ValueError: density must be at most 1, got 2 at feature 1
+    """
+    if isinstance(value, jax.core.Tracer):
+        return
+    found = np.atleast_1d(np.asarray(value))
+    wrong = np.flatnonzero(~right(found))
+    if wrong.size:
+        place = f" at {unit} {wrong[0]}" if unit else ""
+        raise ValueError(f"{said}, got {float(found.flat[wrong[0]]):g}{place}")
 
 
 def number(value, name: str) -> float:

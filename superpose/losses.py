@@ -15,8 +15,8 @@ from jaxtyping import Array, Float
 
 from superpose import exact
 from superpose.draws import AnyKey, one_key
-from superpose.features import Empirical, check_law, check_sampled
-from superpose.inputs import ArrayLike, array, whole
+from superpose.features import Empirical, check_law, check_sampled, weighs
+from superpose.inputs import ArrayLike, array, check_each, whole
 from superpose.jit import program
 from superpose.models import Network, check_features, told
 from superpose.values import MEMBERS, double
@@ -57,8 +57,7 @@ def mean_error(
     importance = array(importance, "importance")
     if importance.ndim > 1 or (importance.ndim and len(importance) != x.shape[1]):
         raise ValueError(f"importance must be a number or {x.shape[1]} numbers, got shape {importance.shape}")
-    if not isinstance(importance, jax.core.Tracer) and not _weighs(np.asarray(importance)):
-        raise ValueError("importance must be finite and not negative")
+    check_each(importance, weighs, "importance must be finite and not negative")
     return _mean_error(model, x, importance, weight, target)
 
 
@@ -71,10 +70,6 @@ def _mean_error(model, x, importance, weight, target):
     error = (targets[target](x) - _of_samples(lambda model, x: model(x), model, x)) ** 2
     mean = error.mean(axis=1) if weight is None else error @ (weight / weight.sum())
     return jnp.broadcast_to(jnp.asarray(importance, error.dtype), mean.shape) @ mean
-
-
-def _weighs(importance) -> bool:
-    return bool(((importance >= 0) & (importance < np.inf)).all())
 
 
 def mean_activation(
@@ -300,7 +295,7 @@ def _population(A, c, features, activation, target, method, harmonics):
 
 @partial(jax.jit, static_argnums=(3, 4))
 def _rounding(A, c, features, activation, target):
-    return features.importance @ exact.rounding(A, c, _world(features, target))
+    return features.importance @ exact.rounding(A, c, _world(features, target), activation)
 
 
 @partial(jax.jit, static_argnums=(3, 4, 5, 6))

@@ -233,7 +233,7 @@ def excess_features(W: ArrayLike, threshold: float = 0.5) -> Float[Array, ""]:
     (0.0, 2.0)
     """
     W = _for_algebra(W)
-    kept = jnp.where(norms(W) > threshold, W, 0.0)
+    kept = jnp.where(norms(W) > array(threshold, "threshold"), W, 0.0)
     stretch = jnp.linalg.svd(kept, compute_uv=False)
     rank = (stretch > 1e-4 * stretch.max(initial=1e-12)).sum(dtype=stretch.dtype)
     return n_represented(W, threshold) - rank
@@ -338,7 +338,7 @@ def monosemantic(W: ArrayLike, threshold: float = 0.3) -> Bool[Array, " hidden"]
     W = weights(W)
     if not isinstance(W, jax.core.Tracer):
         finite(W, "W")
-    return (jnp.abs(W) > threshold).sum(axis=1) == 1
+    return (jnp.abs(W) > array(threshold, "threshold")).sum(axis=1) == 1
 
 
 def rescaled(

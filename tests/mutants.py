@@ -100,7 +100,7 @@ MUTANTS = [
     ("measures", "(length > array(threshold, \"threshold\")).sum(", "(length >= 0).sum("),
     ("measures", "((W / scale) ** 2).sum(axis=0)", "((W / scale) ** 2).sum()"),
     ("measures", "W.shape[0] / (W**2).sum()", "W.shape[1] / (W**2).sum()"),
-    ("measures", "return (jnp.abs(W) > threshold).sum(axis=1) == 1", "return (W > threshold).sum(axis=1) == 1"),
+    ("measures", "(jnp.abs(W) > array(threshold, \"threshold\")).sum(axis=1)", "(W > array(threshold, \"threshold\")).sum(axis=1)"),
     ("measures", "takes = -W_out[b] * np.maximum(W[:, a]", "takes = -W_out[b] * np.maximum(W[:, b]"),
     ("measures", "reads_a >= ratio * reads_b and adds_b >= ratio * adds_a", "reads_a >= ratio * reads_b"),
     ("attacks", "moves = jnp.concatenate([ahead, -ahead])", "moves = ahead"),

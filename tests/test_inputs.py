@@ -379,6 +379,8 @@ REFUSED = [
     ("losses.mean_error", lambda: losses.mean_error(MODEL, np.ones((2, 3)), -1), ValueError, "importance must be finite and not negative"),
     ("losses.mean_error", lambda: losses.mean_error(MODEL, np.ones((0, 3))), ValueError, "x must have at least one sample"),
     ("measures.n_represented", lambda: measures.n_represented(W, "x"), TypeError, "threshold must be"),
+    ("measures.excess_features", lambda: measures.excess_features(W, "x"), TypeError, "threshold must be"),
+    ("measures.monosemantic", lambda: measures.monosemantic(W, "x"), TypeError, "threshold must be"),
     ("measures.linearity", lambda: measures.linearity(MODEL.encode, np.zeros((0, 3))), ValueError, "x must have at least one sample"),
     ("measures.polytopes", lambda: jax.jit(measures.polytopes)(jnp.eye(2)), TypeError, "W must be known numbers here"),
     ("train.stack", lambda: train.stack(MODEL), TypeError, "stack takes several models"),
@@ -406,7 +408,7 @@ def test_what_is_wrong_is_said_in_one_line(call, error, said):
 
 # Tested elsewhere: with other tests of keys, or taking nothing that could be wrong but what others check.
 ELSEWHERE = {
-    "features.check_law", "features.check_sampled", "models.check_features",  # by what is checked with them
+    "inputs.check_each", "features.weighs", "features.check_law", "features.check_sampled", "models.check_features",  # by what is checked with them
     "inputs.number",  # by what models are scaled with
     "draws.bits", "draws.uniform", "draws.normal", "draws.choice",  # take what `key_of` gives: test_draws
     "models.told", "solutions.Family", "solutions.assignments", "grid.fitted", "grid.solved", "grid.described", "grid.evaluated", "grid.points", "grid.stacked", "grid.one", "settings.at_least",

@@ -1022,7 +1022,7 @@ def test_outputs_that_are_never_positive_cost_just_their_targets(features, bias)
 
 @pytest.mark.parametrize("value", ["gaussian", "uniform"])
 def test_the_stated_error_knows_of_rounding_where_large_biases_cancel(value):
-    # One gain in a thousand reaches the kink, so that nothing is certain to be silent.
+    # The kink can be reached, if hardly ever, so that no output is certain to be 0.
     law, n = VALUES[value], 3
     for bias in (-1e3, -1e5):
         gain = -bias / (40 if value == "gaussian" else 1 - 1e-12)
