@@ -44,7 +44,7 @@ class _Sets(eqx.Module):
         """Samples given that at least one feature is active; zeros where none ever is.
 
         >>> rare = Independent(0.001, n_features=2)
-        >>> bool((rare.sample_active(jax.random.key(0), 100) > 0).any(axis=1).all())
+        >>> bool((rare.sample_active(key=0, n=100) > 0).any(axis=1).all())
         True
         """
         return _drawn(self, one_key(key), _size(n), given_any=True)
@@ -70,7 +70,7 @@ class Independent(_Sets):
     Elhage et al. (2022), "Toy Models of Superposition", "Experiment Setup".
 
     >>> world = Independent(density=jnp.array([1.0, 0.0]))
-    >>> (world.sample(jax.random.key(0), 3) > 0).tolist()
+    >>> (world.sample(key=0, n=3) > 0).tolist()
     [[True, False], [True, False], [True, False]]
     """
 
@@ -119,7 +119,7 @@ class Correlated(_Sets):
     Features".
 
     >>> pairs = Correlated(0.5, sizes=(2, 2))
-    >>> x = pairs.sample(jax.random.key(0), 100) > 0
+    >>> x = pairs.sample(key=0, n=100) > 0
     >>> bool((x[:, 0] == x[:, 1]).all()), bool((x[:, 1] == x[:, 2]).all())
     (True, False)
     """
@@ -162,7 +162,7 @@ class Anticorrelated(_Sets):
     Features".
 
     >>> pair = Anticorrelated(1.0, sizes=(2,))
-    >>> (pair.sample(jax.random.key(0), 100) > 0).sum(axis=1).tolist() == [1] * 100
+    >>> (pair.sample(key=0, n=100) > 0).sum(axis=1).tolist() == [1] * 100
     True
     """
 
