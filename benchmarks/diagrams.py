@@ -1,6 +1,6 @@
 """Phase diagrams: exact minimization against the notebook's recipe in PyTorch and against `occhio`.
 
-The exact side is all of `superpose.experiments.phase_diagram`'s minimization at 100 x 100 cells, best
+The exact side is all of `superpose.papers.elhage2022.phase_diagram`'s minimization at 100 x 100 cells, best
 of 10, in a new process with no compiled programs kept. The recipe (10,000 AdamW steps, batch 1024, best of 10)
 is run to its end in a few cells drawn at random, and its time is extrapolated to all cells. Both are
 judged by the exact loss. `occhio` trains the same grid with the same steps and batch as `train.fit`.
@@ -23,7 +23,7 @@ from peers import LAYOUTS, recipe
 from peers import grid as occhio_grid
 
 from superpose import grid
-from superpose.experiments import phase_diagram
+from superpose.papers.elhage2022 import phase_diagram
 from superpose.features import Independent
 from superpose.losses import Population, Sampled
 from superpose.models import ReluOutput

@@ -35,9 +35,9 @@ def about(value: Numbers, within: float, unit: str = "") -> Bounds:
     '90 ± 3 degrees'
     """
     middle = np.asarray(value, float)
-    told = ", ".join(f"{number:g}" for number in np.atleast_1d(middle))
+    values = ", ".join(f"{number:g}" for number in np.atleast_1d(middle))
     each = ", each" if middle.ndim else ""
-    return Bounds(middle - within, middle + within, f"{told}{each} ± {within:g}{unit}")
+    return Bounds(middle - within, middle + within, f"{values}{each} ± {within:g}{unit}")
 
 
 def exactly(value: Numbers, unit: str = "") -> Bounds:
@@ -80,7 +80,7 @@ class Claim:
 
     A number that is missing, NaN, makes a claim fail, and so do no numbers at all.
 
-    >>> Claim("angle", "At right angles", "Introduction", about(90, 3), 91.2, basis="the exact optimum").status
+    >>> Claim("angle", "At right angles", "Introduction", about(90, 3), 91.2, source="the exact optimum").status
     'holds'
     """
 
@@ -88,12 +88,12 @@ class Claim:
     """Its name, different from those of the experiment's other claims."""
     statement: str
     """What is said, in one sentence, without the numbers."""
-    place: str
+    section: str
     """Where the paper says it, by section or figure; "ours" for what the paper does not say."""
     expected: Bounds
     measured: Numbers
     """A number from the dataset, or several, of each of which the statement is made."""
-    basis: str = field(kw_only=True)
+    source: str = field(kw_only=True)
     """Where the bounds come from."""
     what: str = field(kw_only=True, default="")
     """What the numbers are, if the statement does not say it, with their unit."""
@@ -121,7 +121,7 @@ class Claim:
         return "holds" if self.holds else "differs" if self.instead else "fails"
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         """The numbers as text; the range of more than ten."""
         values = self.values
         numbers = np.atleast_1d(values)
@@ -137,7 +137,7 @@ class Claim:
 
         Of a `small` version of its experiment a claim that is not `quick` is "open", whatever was measured.
 
-        >>> claim = Claim("a", "x is 1", "here", about(1, 0.1), 2.0, basis="theory", quick=False)
+        >>> claim = Claim("a", "x is 1", "here", about(1, 0.1), 2.0, source="theory", quick=False)
         >>> claim.as_dict()["status"], claim.as_dict(small=True)["status"]
         ('fails', 'open')
         """
@@ -145,11 +145,11 @@ class Claim:
         return {
             "id": self.id,
             "statement": self.statement,
-            "place": self.place,
+            "section": self.section,
             "what": self.what,
             "expected": self.expected.text,
-            "basis": self.basis,
-            "measured": self.told,
+            "source": self.source,
+            "measured": self.text,
             "numbers": numbers,
             "status": "open" if small and not self.quick else self.status,
             "instead": self.instead,
@@ -170,7 +170,7 @@ class Score:
     def of(cls, claims: Sequence[Mapping[str, Any]]) -> "Score":
         """Of claims as `Claim.as_dict` gives them.
 
-        >>> Score.of([{"status": "holds"}, {"status": "fails"}, {"status": "open"}]).told
+        >>> Score.of([{"status": "holds"}, {"status": "fails"}, {"status": "open"}]).text
         '1 of 2 claims hold, 1 open'
         """
         statuses = [claim["status"] for claim in claims]
@@ -182,7 +182,7 @@ class Score:
         return self.holds + self.differs + self.fails
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         if not self.all and not self.open:
             return "no claim is about these settings"
         return f"{self.holds} of {self.all} claims hold" + (f", {self.open} open" if self.open else "")
@@ -210,10 +210,26 @@ class Claims(list[Claim]):
         return [claim.as_dict(self.small) for claim in self]
 
     def __repr__(self) -> str:
-        return "\n".join([Score.of(self.as_dicts()).told, *map(_line, self.as_dicts())])
+        return "\n".join([Score.of(self.as_dicts()).text, *map(_line, self.as_dicts())])
 
     def _repr_html_(self) -> str:
         return html(self.as_dicts())
+
+
+def from_section(section: str, source: str = "") -> Callable[..., Claim]:
+    """What makes the claims of one section, a row each; bounds come from `source` unless a row says otherwise.
+
+    A row is `id, statement, what, measured, bounds`, and by name what else `Claim` has.
+
+    >>> says = from_section("Introduction", source="the exact optimum")
+    >>> says("pairs", "Antipodal pairs are stored", "cosine", [-0.99, -1], at_most(-0.98))
+    Claim(pairs holds: Antipodal pairs are stored; expected cosine: ≤ -0.98, measured -0.99, -1)
+    """
+
+    def says(id: str, statement: str, what: str, measured: Numbers, bounds: Bounds, **more: Any) -> Claim:
+        return Claim(id, statement, section, bounds, measured, what=what, **{"source": source} | more)
+
+    return says
 
 
 def as_claims(claims: Callable[..., Iterable[Claim]]) -> Callable[..., Claims]:
@@ -221,7 +237,7 @@ def as_claims(claims: Callable[..., Iterable[Claim]]) -> Callable[..., Claims]:
 
     >>> @as_claims
     ... def claims(data):
-    ...     return [Claim("a", "x is 1", "here", about(1, 0.1), data, basis="theory")]
+    ...     return [Claim("a", "x is 1", "here", about(1, 0.1), data, source="theory")]
     >>> claims(1.05)
     1 of 1 claims hold
     a holds: x is 1; expected 1 ± 0.1, measured 1.05
@@ -241,19 +257,19 @@ def table(claims: Sequence[Mapping[str, Any]]):
     from rich.text import Text
 
     color = {"holds": "green", "differs": "yellow", "fails": "red", "open": "dim"}
-    told = Table(box=box.SIMPLE_HEAD, title=Score.of(claims).told, title_justify="left")
-    told.add_column("")
-    told.add_column("claim", ratio=3)
-    told.add_column("expected", ratio=2)
-    told.add_column("measured", ratio=2)
+    rows = Table(box=box.SIMPLE_HEAD, title=Score.of(claims).text, title_justify="left")
+    rows.add_column("")
+    rows.add_column("claim", ratio=3)
+    rows.add_column("expected", ratio=2)
+    rows.add_column("measured", ratio=2)
     for claim in claims:
-        told.add_row(
+        rows.add_row(
             Text(claim["status"], color[claim["status"]]),
-            Text.assemble(claim["statement"], "\n", (claim["place"], "dim")),
+            Text.assemble(claim["statement"], "\n", (claim["section"], "dim")),
             Text(_expected(claim)),
             Text(claim["measured"]),
         )
-    return told
+    return rows
 
 
 def html(claims: Sequence[Mapping[str, Any]]) -> str:
@@ -264,7 +280,7 @@ def html(claims: Sequence[Mapping[str, Any]]) -> str:
         + "".join(
             f'<td style="text-align: left; white-space: normal; overflow-wrap: anywhere">{cell}</td>'
             for cell in (
-                f"{escape(claim['statement'])}<br><small>{escape(claim['place'])}</small>",
+                f"{escape(claim['statement'])}<br><small>{escape(claim['section'])}</small>",
                 escape(_expected(claim)),
                 escape(claim["measured"]),
             )
@@ -276,14 +292,14 @@ def html(claims: Sequence[Mapping[str, Any]]) -> str:
         f'<th style="text-align: left">{name}</th>' for name in ("", "claim", "expected", "measured")
     )
     return (
-        f'<table style="max-width: 60rem"><caption style="text-align: left">{Score.of(claims).told}</caption>'
+        f'<table style="max-width: 60rem"><caption style="text-align: left">{Score.of(claims).text}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     )
 
 
 def _line(claim) -> str:
-    told = f"expected {_expected(claim)}, measured {claim['measured']}"
-    return f"{claim['id']} {claim['status']}: {claim['statement']}; {told}"
+    fared = f"expected {_expected(claim)}, measured {claim['measured']}"
+    return f"{claim['id']} {claim['status']}: {claim['statement']}; {fared}"
 
 
 def _expected(claim) -> str:

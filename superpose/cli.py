@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from superpose import interrupts
-from superpose.experiments import Experiment, check_seed, experiments, meant
+from superpose.papers import Experiment, check_seed, experiments, meant, papers
 
 HELP = """\
 superpose: the laboratory for superposition in neural networks
 
 usage:
-  superpose list               the experiments: what each shows, and how long it takes
+  superpose list               the papers' experiments: what each shows, and how long it takes
   superpose run NAME           run one; its figure, data and claims go to results/NAME
   superpose run NAME --help    its settings
-  superpose reproduce          run all; one page with every figure and claim goes to report/
+  superpose reproduce          run all; a page a paper with every figure and claim, and an index, go to report/
+  superpose reproduce PAPER    run those of one paper
   superpose reproduce --help   how to run some of them, or small versions
   superpose verify FOLDER      whether every file of a result, of results or of a report is as it was written
   superpose --version
@@ -34,7 +35,7 @@ examples:
   superpose reproduce --only intro phase-diagram
   superpose verify results
 
-exit status: 0 no claim fails (of the paper's claims, some differ from what is so; another
+exit status: 0 no claim fails (of a paper's claims, some differ from what is so; another
 claim then says that instead); 1 it ran, but a claim fails, or an experiment did; 2 bad input
 or an unusable output folder
 """
@@ -147,16 +148,21 @@ def _list() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    told = Table(box=box.SIMPLE_HEAD)
-    for column in ("name", "in the paper", "what it shows", "takes (2 cores)"):
-        told.add_column(column, no_wrap=column == "name")
-    for each in experiments().values():
-        told.add_row(each.name, each.place, each.summary, _duration(each.seconds))
-    Console(emoji=False).print(told)
+    from superpose.progress import duration
 
-
-def _duration(seconds) -> str:
-    return f"{seconds} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+    known = experiments().values()
+    for name, paper in papers().items():
+        rows = Table(
+            box=box.SIMPLE_HEAD,
+            title=f"{paper.title}, {paper.authors} {paper.year} ({name})",
+            title_justify="left",
+        )
+        for column in ("name", "section", "what it shows", "takes (2 cores)"):
+            rows.add_column(column, no_wrap=column == "name")
+        for each in known:
+            if each.paper.name == name:
+                rows.add_row(each.name, each.section, each.summary, duration(each.seconds))
+        Console(emoji=False).print(rows)
 
 
 def _run(name: str, settings: Sequence[str]) -> int:
@@ -182,50 +188,60 @@ def _run(name: str, settings: Sequence[str]) -> int:
     return 1 if result.score.fails else 0
 
 
-@dataclass
-class Reproduce:
-    """What `superpose reproduce` can be asked."""
-
-    only: tuple[str, ...] = ()
-    """Run these experiments only; the page shows them and what was run before."""
-    quick: bool = False
-    """Run small versions, in minutes; claims that need the full size may not hold."""
-    force: bool = False
-    """Run again what was run before."""
-    seed: int = 0
-    """The seed of all experiments."""
-    out: str = ""
-    """Where the page goes; report, with what was asked in its name, unless given."""
-
-    def folder(self) -> Path:
-        parts = ["report"] + ["quick"] * self.quick + [f"seed-{self.seed}"] * (self.seed != 0)
-        return Path(self.out or "-".join(parts))
-
-
 def _reproduce(settings: Sequence[str]) -> int:
+    import tyro
+
+    @dataclass
+    class Reproduce:
+        papers: tyro.conf.Positional[tuple[str, ...]] = ()
+        """The papers whose experiments are run; all, unless given. `superpose list` has them."""
+        only: tuple[str, ...] = ()
+        """Run these experiments only; the pages show them and what was run before."""
+        quick: bool = False
+        """Run small versions, in minutes; claims that need the full size may not hold."""
+        force: bool = False
+        """Run again what was run before."""
+        seed: int = 0
+        """The seed of all experiments."""
+        out: str = ""
+        """Where the pages go; report, with what was asked in its name, unless given."""
+
     asked = _parsed(
-        Reproduce(), "reproduce", "Run every experiment of the paper, and write one page.", settings
+        Reproduce(), "reproduce", "Run every experiment, and write a page a paper and an index.", settings
     )
     _known_seed(asked.seed)
     known = experiments()
     if "--only" in settings and not asked.only:
         raise InputError(f"--only needs names of experiments; there are {', '.join(known)}")
+    for name in asked.papers:
+        if name not in papers():
+            raise InputError(f"there is no paper {name!r}; {meant(name, papers())}")
     for name in asked.only:
-        _experiment(name)
+        if _experiment(name).paper.name not in (asked.papers or papers()):
+            raise InputError(f"{name} is an experiment of {known[name].paper.name}; name that paper, or none")
 
-    from superpose import report, runs, store
+    from superpose import runs, store
+    from superpose.progress import duration
 
-    folder = asked.folder()
+    named = ["report"] + ["quick"] * asked.quick + [f"seed-{asked.seed}"] * (asked.seed != 0)
+    folder = Path(asked.out or "-".join(named))
     try:
-        made = runs.reproduce(folder, only=asked.only, quick=asked.quick, force=asked.force, seed=asked.seed)
+        made = runs.reproduce(
+            folder,
+            papers=asked.papers,
+            only=asked.only,
+            quick=asked.quick,
+            force=asked.force,
+            seed=asked.seed,
+        )
     except OSError as error:
         raise InputError(_told(error)) from error
     except store.DamagedError as error:
         raise InputError(str(error)) from error
-    print(f"{made.score.told}, {made.score.differs} of the paper differ, {made.score.fails} fail")
+    print(f"{made.score.text}, {made.score.differs} of the paper differ, {made.score.fails} fail")
     for result in made.failed:
         print(f"{result.experiment.name} failed: {result.error}; run it alone: {result.command}")
-    print(f"{report.duration(made.seconds)} of work; the page is at {folder / 'index.html'}")
+    print(f"{duration(made.seconds)} of work; the pages are at {folder / 'index.html'}")
     return 1 if made.score.fails or made.failed else 0
 
 

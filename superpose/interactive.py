@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from superpose import plot, runs, store
 from superpose.claims import Claims
-from superpose.experiments import Experiment, check_seed, experiments, meant
+from superpose.papers import Experiment, check_seed, experiments, meant
 
 
 @dataclass(frozen=True, repr=False)
@@ -30,19 +30,24 @@ class Run:
     """Every model's weights and loss, and what else was computed."""
 
     @cached_property
+    def measured(self) -> xr.Dataset:
+        """What figure, claims and notes are about."""
+        return self.experiment.measured(self.data)
+
+    @cached_property
     def figure(self) -> Figure:
-        return self.experiment.module().figure(self.data)
+        return self.experiment.module().figure(self.measured)
 
     @cached_property
     def claims(self) -> Claims:
         """What the paper says, what was measured, and whether it holds."""
         small = runs.is_small(self.experiment, asdict(self.config))
-        return Claims(self.experiment.module().claims(self.data), small)
+        return Claims(self.experiment.module().claims(self.measured), small)
 
     @cached_property
     def notes(self) -> list[str]:
         """What was chosen where the paper is silent."""
-        return self.experiment.module().notes(self.data)
+        return self.experiment.module().notes(self.measured)
 
     def __repr__(self) -> str:
         return f"{self.experiment.name}: {self.claims!r}"

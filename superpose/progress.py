@@ -59,17 +59,23 @@ def time_left(done: float, total: float, took: float, since: float = 0.0) -> str
     `took` seconds were needed for what is `done`, and `since` have passed after that.
 
     >>> time_left(25, 100, took=10), time_left(25, 100, took=10, since=4), time_left(1, 100, took=10)
-    ('30 s left', '26 s left', '16:30 min left')
+    ('30 s left', '26 s left', '16 min 30 s left')
     >>> time_left(1, 1000, took=10), time_left(0, 100, took=10), time_left(50, 100, took=1, since=60)
-    ('2:46 h left', '', '0 s left')
+    ('2 h 46 min left', '', '0 s left')
     """
-    if done <= 0:
-        return ""
-    seconds = round(max((total - done) / done * took - since, 0))
-    minutes, rest = divmod(seconds, 60)
-    if minutes >= 60:
-        return f"{minutes // 60}:{minutes % 60:02d} h left"
-    return f"{minutes}:{rest:02d} min left" if minutes else f"{rest} s left"
+    return f"{duration(max((total - done) / done * took - since, 0))} left" if done > 0 else ""
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words.
+
+    >>> duration(7.2), duration(75), duration(120), duration(7320)
+    ('7 s', '1 min 15 s', '2 min', '2 h 2 min')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [(hours, "h"), (minutes, "min"), (0 if hours else rest, "s")]
+    return " ".join(f"{number} {unit}" for number, unit in parts if number) or "0 s"
 
 
 class _Bar:

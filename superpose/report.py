@@ -1,16 +1,18 @@
-"""Every figure and claim on one page, and the same as JSON."""
+"""Every figure and claim of a paper on one page, an index of the pages, and the same as JSON."""
 
 import base64
 import platform
 import shlex
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import superpose
 from superpose import store
 from superpose.claims import Score
-from superpose.experiments import Experiment
+from superpose.papers import Experiment, Paper
+from superpose.progress import duration
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,9 @@ class Result:
         return Score.of(self.claims)
 
     @property
-    def told(self) -> str:
+    def line(self) -> str:
         """One line about it."""
-        return f"failed: {self.error}" if self.error else f"{self.score.told}, {duration(self.seconds)}"
+        return f"failed: {self.error}" if self.error else f"{self.score.text}, {duration(self.seconds)}"
 
     @property
     def command(self) -> str:
@@ -61,12 +63,14 @@ class Result:
 
 @dataclass(frozen=True)
 class Report:
-    """What the page shows: the results in the paper's order."""
+    """What the pages show: the results, paper by paper, in the order in which it tells them."""
 
     results: list[Result]
-    left_out: list[str]
+    left_out: list[Experiment]
     quick: bool
     seed: int
+    of: str = ""
+    """The paper that it is about, by name; nothing for all of them."""
 
     @property
     def score(self) -> Score:
@@ -82,10 +86,24 @@ class Report:
 
     @property
     def command(self) -> str:
-        words = (
-            ["superpose reproduce"] + ["--quick"] * self.quick + [f"--seed {self.seed}"] * (self.seed != 0)
-        )
-        return " ".join(words)
+        words = [
+            "superpose reproduce",
+            self.of,
+            "--quick" * self.quick,
+            f"--seed {self.seed}" * (self.seed != 0),
+        ]
+        return " ".join(filter(None, words))
+
+    @property
+    def papers(self) -> list[tuple[Paper, "Report"]]:
+        """The papers that have results, each with what its page shows."""
+        names = {each.experiment.paper.name: each.experiment.paper for each in self.results}
+        return [(paper, self._of(name)) for name, paper in names.items()]
+
+    def _of(self, name: str) -> "Report":
+        results = [each for each in self.results if each.experiment.paper.name == name]
+        left_out = [each for each in self.left_out if each.paper.name == name]
+        return replace(self, results=results, left_out=left_out, of=name)
 
     @property
     def not_holding(self) -> list[tuple[Result, dict[str, Any]]]:
@@ -99,19 +117,31 @@ class Report:
 
 
 def read(experiment: Experiment, folder: Path) -> Result:
-    """The result in a folder that `superpose run` wrote.
+    """The result in a folder that `superpose run` wrote, of this version or an older one.
 
     Raises `store.DamagedError` where it is not whole.
     """
     found = store.faults(folder)
-    if found or store.listed(folder) is None:
-        told = store.told_faults(folder, found) or f"{folder} was written by an older version"
-        raise store.DamagedError(f"{told}; run the experiment again")
-    made_from = store.read_json(folder / store.CONFIG)
+    if found:
+        raise store.DamagedError(f"{store.told_faults(folder, found)}; run the experiment again")
+    config, made = store.settings(folder)
+    claims = [
+        {_RENAMED.get(key, key): value for key, value in claim.items()}
+        for claim in store.read_json(folder / "claims.json")
+    ]
     return Result(
-        experiment, made_from["config"], made_from["versions"], made_from["seconds"],
-        store.read_json(folder / "claims.json"), store.read_json(folder / "notes.json"), folder,
-    )  # fmt: skip
+        experiment,
+        config,
+        made["versions"],
+        made["seconds"],
+        claims,
+        store.read_json(folder / "notes.json"),
+        folder,
+    )
+
+
+_RENAMED = {"place": "section", "basis": "source"}
+"""Keys of claims in version 0.1."""
 
 
 def failed(experiment: Experiment, config, error: str) -> Result:
@@ -119,28 +149,24 @@ def failed(experiment: Experiment, config, error: str) -> Result:
     return Result(experiment, store.plain(asdict(config)), error=error)
 
 
-PAGES = ("report.json", "index.html")
-
-
-def check_writable(folder: Path) -> None:
-    """Raise OSError unless a report can be put at `folder`: new, empty, or a report already.
+def check_writable(folder: Path, papers: Iterable[str]) -> None:
+    """Raise OSError unless a report about these papers can be put at `folder`: new, empty, or a report already.
 
     Where there are results, but no page, it may be one that was not finished.
     """
-    store.check_puttable(PAGES, folder, _is_old)
-    unknown = store.listed(folder) is None and not (folder / "results").is_dir()
-    if folder.exists() and any(folder.iterdir()) and unknown:
-        raise FileExistsError(
-            f"{folder} holds something that superpose did not write; choose another --out, or move it away"
-        )
+    store.check_puttable(["report.json", "index.html", *(f"{name}.html" for name in papers)], folder, _is_old)
+    store.check_ours(folder, (folder / "results").is_dir())
+
+
+_OLD = {"score", "quick", "seed", "seconds", "superpose", "python", "left_out", "experiments"}
 
 
 def _is_old(page: Path) -> bool:
     """Whether it is a page from before reports had manifests."""
     if page.suffix == ".json":
         told = store.read_json(page)
-        return isinstance(told, dict) and set(told) == set(as_dict(Report([], [], False, 0)))
-    return b"<title>Toy Models of Superposition, executed: " in page.read_bytes()[:1000]
+        return isinstance(told, dict) and set(told) >= _OLD
+    return b", executed: " in page.read_bytes()[:1000]
 
 
 def start(folder: Path) -> None:
@@ -150,19 +176,21 @@ def start(folder: Path) -> None:
 
 
 def write(report: Report, folder: Path) -> None:
-    """The page `index.html`, one file that needs no other, and `report.json` beside it."""
+    """A page a paper and the index `index.html`, each one file that needs no other, and `report.json` beside them."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("superpose", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=PackageLoader("superpose", "pages"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters["duration"] = duration
-    environment.filters["setting"] = _setting
-    environment.filters["prose"] = _prose
+    environment.filters |= {"duration": duration, "setting": _setting, "prose": _prose, "linked": _linked}
     versions = report.results[0].versions if report.results else {}
-    page = environment.get_template("report.html").render(report=report, versions=versions)
-    store.put({"report.json": store.as_json(as_dict(report)), "index.html": page}, folder, _is_old)
+    pages = {"report.json": store.as_json(as_dict(report))}
+    for paper, part in report.papers:
+        page = environment.get_template("paper.html")
+        pages[f"{paper.name}.html"] = page.render(report=part, paper=paper, versions=versions)
+    pages["index.html"] = environment.get_template("index.html").render(report=report, versions=versions)
+    store.put(pages, folder, _is_old)
 
 
 def as_dict(report: Report) -> dict[str, Any]:
@@ -174,12 +202,17 @@ def as_dict(report: Report) -> dict[str, Any]:
         "seconds": round(report.seconds, 1),
         "superpose": superpose.__version__,
         "python": platform.python_version(),
-        "left_out": report.left_out,
+        "left_out": [each.name for each in report.left_out],
+        "papers": [
+            {"name": paper.name, "title": paper.title, "score": asdict(part.score)}
+            for paper, part in report.papers
+        ],
         "experiments": [
             {
                 "name": result.experiment.name,
                 "summary": result.experiment.summary,
-                "place": result.experiment.place,
+                "paper": result.experiment.paper.name,
+                "section": result.experiment.section,
                 "score": asdict(result.score),
                 "error": result.error,
                 "seconds": result.seconds,
@@ -193,23 +226,19 @@ def as_dict(report: Report) -> dict[str, Any]:
     }
 
 
-def duration(seconds: float) -> str:
-    """
-    >>> duration(7.2), duration(75), duration(7320)
-    ('7 s', '1 min 15 s', '2 h 2 min')
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
 def _prose(text: str):
     """Text as HTML: what is between backquotes is code."""
     from markupsafe import Markup, escape
 
     parts = str(escape(text)).split("`")
     return Markup("".join(f"<code>{part}</code>" if at % 2 else part for at, part in enumerate(parts)))
+
+
+def _linked(text, words: str, to: str):
+    """HTML in which these words are a link."""
+    from markupsafe import Markup
+
+    return text.replace(words, Markup('<a href="{}">{}</a>').format(to, words), 1)
 
 
 def _setting(value) -> str:

@@ -1,4 +1,4 @@
-"""Running experiments: one into a folder, or all of them with one page about them."""
+"""Running experiments: one into a folder, or those of papers, with a page about each paper."""
 
 import hashlib
 import json
@@ -17,9 +17,9 @@ import xarray as xr
 
 import superpose
 from superpose import costs, report, store
-from superpose.experiments import Experiment, experiments
 from superpose.interrupts import leaving_at_once
-from superpose.progress import progress_bar, say
+from superpose.papers import Experiment, experiments
+from superpose.progress import duration, progress_bar, say
 
 
 def run(experiment: Experiment, config, folder: Path, *, announced: bool = False) -> report.Result:
@@ -44,7 +44,7 @@ def computed(experiment: Experiment, config, *, announced: bool = False) -> tupl
     """
     costs.check_room(config)
     if announced:
-        say(f"{experiment.name}: about {report.duration(experiment.expected(config))} on two cores")
+        say(f"{experiment.name}: about {duration(experiment.expected(config))} on two cores")
     began = time.monotonic()
     data = experiment.module().run(config)
     seconds = round(time.monotonic() - began, 1)
@@ -55,12 +55,13 @@ def computed(experiment: Experiment, config, *, announced: bool = False) -> tupl
 def reproduce(
     folder: Path,
     *,
+    papers: Sequence[str] = (),
     only: Sequence[str] = (),
     quick: bool = False,
     force: bool = False,
     seed: int = 0,
 ) -> report.Report:
-    """Run all experiments, or `only` some, and write one page about all that is there to `folder`.
+    """Run all experiments, or those of some papers, or `only` some, and write pages about all that is there to `folder`.
 
     An experiment that was run before with the same settings, code and versions is kept, unless `force`;
     so a second call goes on where an interrupted one stopped. One that fails does not stop the others.
@@ -68,11 +69,14 @@ def reproduce(
     Raises OSError where `folder` cannot be written to.
     """
     known = experiments()
+    chosen = [
+        name for name, each in known.items()
+        if name in (only or known) and (not papers or each.paper.name in papers)
+    ]  # fmt: skip
     places = {name: folder / "results" / name for name in known}
     for each in (folder, folder / "results"):
         store.recover(each)
-    report.check_writable(folder)
-    chosen = list(only) or list(known)
+    report.check_writable(folder, {each.paper.name for each in known.values()})
     configs = {name: _config(each, quick, seed) for name, each in known.items()}
     states = {name: _state(each, configs[name], places[name]) for name, each in known.items()}
     if force:
@@ -87,7 +91,7 @@ def reproduce(
     counts = [(sum(states[name] == state for name in chosen), state) for state in _STATES]
     told = [f"{n} {state}" for n, state in counts if n or state != "to draw again"]
     times = {name: known[name].expected(configs[name]) if states[name] == "to run" else 1.0 for name in todo}
-    told += [f"about {report.duration(sum(times.values()))} on two cores"] * bool(todo)
+    told += [f"about {duration(sum(times.values()))} on two cores"] * bool(todo)
     say(f"{len(chosen)} experiment{'s' * (len(chosen) != 1)}: {', '.join(told)}")
     with progress_bar("reproducing", sum(times.values()), after=0) as advanced:
         done = 0.0
@@ -96,14 +100,13 @@ def reproduce(
             make = run if states[name] == "to run" else _redrawn
             results[name] = _attempt(make, known[name], configs[name], places[name])
             if make is run:
-                say(f"{name}: {results[name].told}")
+                say(f"{name}: {results[name].line}")
                 forget_compiled()
             done += times[name]
             advanced(done)
     ordered = [results[name] for name in known if name in results]
-    whole = report.Report(
-        ordered, left_out=[name for name in known if name not in results], quick=quick, seed=seed
-    )
+    left_out = [each for name, each in known.items() if name not in results]
+    whole = report.Report(ordered, left_out, quick, seed)
     report.write(whole, folder)
     return whole
 
@@ -137,7 +140,7 @@ _DRAWING = ("plot", "fonts", "claims")
 def _modules(drawing: bool) -> list[Path]:
     """The files of the library that draw, or those that compute; none of those that do neither."""
     library = Path(report.__file__).parent
-    files = [path for path in library.rglob("*.py") if "experiments" not in path.parts]
+    files = [path for path in library.rglob("*.py") if "papers" not in path.parts]
     files = [
         path for path in files if path.relative_to(library).parts[0].removesuffix(".py") not in _NOT_COMPUTING
     ]
@@ -161,10 +164,10 @@ def _state(experiment: Experiment, config, place: Path) -> str:
         return "to run"
     found = store.faults(place)
     whole_data = not any(name.startswith("data.zarr") for name in found)
-    made_from = _made_from(place, found) if whole_data else {}
-    same = store.plain(made(experiment, config)).items() <= made_from.items()
+    before = _made_from(place, found) if whole_data else {}
+    same = store.plain(made(experiment, config)).items() <= before.items()
     sealed = store.listed(place) is not None
-    drawn = same and sealed and made_from["drawn_by"] == _drawn_by()
+    drawn = same and sealed and before["drawn_by"] == _drawn_by()
     state = "kept" if drawn and not found else "to draw again" if same else "to run"
     if found and sealed:
         say(f"{experiment.name}: {store.told_faults(place, found)}; {state}{' again' * (state == 'to run')}")
@@ -173,8 +176,10 @@ def _state(experiment: Experiment, config, place: Path) -> str:
 
 def _made_from(place: Path, found) -> dict[str, Any]:
     """What the result at `place`, which has these faults, was made from; its data say most of it too."""
-    said = store.read_json(place / store.CONFIG)
-    if store.CONFIG in found or not isinstance(said, dict):
+    config, made_by = store.settings(place)
+    if isinstance(made_by, dict) and not {store.CONFIG, store.PROVENANCE} & set(found):
+        said = made_by | {"config": config}
+    else:
         attrs = store.load(place / "data.zarr").attrs
         said = {"seconds": 0.0} | {name: _parsed(attrs.get(name)) for name in ("config", "versions", "code")}
     return {"drawn_by": ""} | said
@@ -189,33 +194,38 @@ def _parsed(text: Any) -> Any:
 
 def _redrawn(experiment, config, place) -> report.Result:
     """The result at `place` with its figure and claims made again, from its data."""
-    made_from = _made_from(place, store.faults(place))
+    before = _made_from(place, store.faults(place))
     data = store.load(place / "data.zarr")
     with store.replaced(place) as new, leaving_at_once(partial(store.abandon, new)):
-        result = write(experiment, made_from, data, new)
+        result = write(experiment, before, data, new)
     return replace(result, folder=place)
 
 
-def write(experiment, made_from, data, folder) -> report.Result:
-    """Data, settings, and what is drawn and claimed of them, as files of a folder; the result that they are."""
+def write(experiment: Experiment, made_from, data: xr.Dataset, folder: Path) -> report.Result:
+    """Data, settings, and what is measured, drawn and claimed of them, as files of a folder; the result that they are."""
     from superpose import plot
     from superpose.claims import Claims
 
+    module, provenance = experiment.module(), dict(store.plain(made_from))
+    config = provenance.pop("config")
     store.save(data, folder / "data.zarr")
-    module, config = experiment.module(), store.plain(made_from["config"])
-    claims = Claims(module.claims(data), is_small(experiment, config))
+    measured = experiment.measured(data)
+    if measured is not data:
+        store.save(measured, folder / "measured.zarr")
+    claims = Claims(module.claims(measured), is_small(experiment, config)).as_dicts()
+    notes = module.notes(measured)
     with plot.style():
-        fig = module.figure(data)
+        fig = module.figure(measured)
         fig.savefig(folder / "figure.png")
         fig.savefig(folder / "figure.svg", metadata={"Date": None})
         if hasattr(module, "animation"):
-            module.animation(data).save(folder / "animation.gif", writer="pillow", dpi=80)
-    told, notes = claims.as_dicts(), module.notes(data)
-    store.write_json(told, folder / "claims.json")
+            module.animation(measured).save(folder / "animation.gif", writer="pillow", dpi=80)
+    store.write_json(claims, folder / "claims.json")
     store.write_json(notes, folder / "notes.json")
-    store.write_json(made_from | {"drawn_by": _drawn_by()}, folder / store.CONFIG)
+    store.write_json(config, folder / store.CONFIG)
+    store.write_json(provenance | {"drawn_by": _drawn_by()}, folder / store.PROVENANCE)
     return report.Result(
-        experiment, config, made_from["versions"], made_from["seconds"], store.plain(told), notes, folder
+        experiment, config, provenance["versions"], provenance["seconds"], store.plain(claims), notes, folder
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from superpose import runs
 from superpose.claims import Claims
-from superpose.experiments import Experiment, experiments
+from superpose.papers import Experiment, experiments
 
 
 def tried(experiment: Experiment, seed: int, full: bool) -> list[str]:
@@ -29,7 +29,7 @@ def tried(experiment: Experiment, seed: int, full: bool) -> list[str]:
         return [f"crashed: {type(error).__name__}: {error}".splitlines()[0]]
     asked = [claim for claim in claims if full or claim.quick]
     return [
-        f"{claim.id}: {claim.told}, not {claim.expected.text}" for claim in asked if claim.status == "fails"
+        f"{claim.id}: {claim.text}, not {claim.expected.text}" for claim in asked if claim.status == "fails"
     ]
 
 

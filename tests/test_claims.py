@@ -7,7 +7,7 @@ from superpose.claims import Claim, Claims, about, at_least, at_most, between, e
 
 
 def _claim(expected, measured, **more):
-    return Claim("it", "x is so", "here", expected, measured, basis="theory", **more)
+    return Claim("it", "x is so", "here", expected, measured, source="theory", **more)
 
 
 @pytest.mark.parametrize(
@@ -48,10 +48,10 @@ def test_a_claim_that_does_not_hold_differs_only_if_another_says_what_is_so():
 
 
 def test_what_was_measured_is_told_in_short():
-    assert _claim(at_least(0), [1, 2.5]).told == "1, 2.5"
-    assert _claim(at_least(0), np.arange(100.0)).told == "0 to 99 (100 numbers)"
-    assert _claim(at_least(0), []).told == "nothing to measure"
-    assert _claim(at_least(0), 0.123, number="{:.1%}").told == "12.3%"
+    assert _claim(at_least(0), [1, 2.5]).text == "1, 2.5"
+    assert _claim(at_least(0), np.arange(100.0)).text == "0 to 99 (100 numbers)"
+    assert _claim(at_least(0), []).text == "nothing to measure"
+    assert _claim(at_least(0), 0.123, number="{:.1%}").text == "12.3%"
 
 
 def test_claims_are_plain_values_in_json():

@@ -5,8 +5,8 @@ import pytest
 import xarray as xr
 
 from superpose import measures, plot
-from superpose.experiments import absolute_value, asymmetric_motif
 from superpose.models import Untied
+from superpose.papers.elhage2022 import absolute_value, asymmetric_motif
 
 DENSITIES = absolute_value.DENSITIES
 

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from superpose import grid, plot, theory
-from superpose.experiments import basic_results, phase_diagram
+from superpose.papers.elhage2022 import basic_results, phase_diagram
 
 
 def _holds(claims):

@@ -14,8 +14,9 @@ from rich.console import Console
 
 from superpose import fonts, report
 from superpose.claims import Claim, about, html, table
-from superpose.experiments import experiments, text
 from superpose.interactive import Run
+from superpose.papers import experiments
+from superpose.papers.elhage2022 import text
 
 HANGUL = ["가나", "다라"]
 MARKUP = [
@@ -223,7 +224,7 @@ def test_words_that_look_like_code_are_drawn_as_they_are(machine):
 
 @pytest.mark.parametrize("word", MARKUP[:-1])
 def test_claims_are_never_code(word):
-    claim = Claim(word, word, word, about(1, 0.1), 1.0, basis=word, what=word).as_dict()
+    claim = Claim(word, word, word, about(1, 0.1), 1.0, source=word, what=word).as_dict()
     terminal = io.StringIO()
     Console(file=terminal, width=400).print(table([claim]))
     assert terminal.getvalue().count(word) == 3

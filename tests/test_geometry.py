@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from superpose import plot, theory
-from superpose.experiments import nonuniform, polytopes, uniform_geometry
+from superpose.papers.elhage2022 import nonuniform, polytopes, uniform_geometry
 from superpose.polytopes import corners, polygon, simplex, tegum
 
 

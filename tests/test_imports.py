@@ -10,7 +10,7 @@ ORDER = [
     {"progress", "memory", "interrupts", "jit"}, {"draws", "inputs"}, {"values"}, {"features"}, {"models"}, {"exact"}, {"losses", "attacks"}, {"train"},
     {"polytopes"}, {"theory"}, {"solutions"},
     {"measures", "curves"}, {"dictionaries", "notebook"}, {"grid", "settings"}, {"costs"}, {"store"}, {"claims"},
-    {"fonts"}, {"plot"}, {"experiments"}, {"report"}, {"runs"}, {"interactive"}, {"cli"},
+    {"fonts"}, {"plot"}, {"papers"}, {"report"}, {"runs"}, {"interactive"}, {"cli"},
 ]  # fmt: skip
 PLACE = {module: place for place, modules in enumerate(ORDER) for module in modules}
 
@@ -37,7 +37,7 @@ def test_imports_point_one_way():
         assert module in PLACE, f"{module} has no place in ORDER"
         for other in _imported(ast.parse(path.read_text(encoding="utf-8"))):
             assert other in PLACE, f"{path.name} imports superpose.{other}, which has no place in ORDER"
-            within = other == module != "experiments"  # a folder's own files; experiments share nothing
+            within = other == module != "papers"  # a folder's own files; experiments share nothing
             if PLACE[other] >= PLACE[module] and not within:
                 backward.append(f"{path.relative_to(FOLDER)} imports {other}")
     assert not backward

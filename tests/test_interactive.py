@@ -8,8 +8,9 @@ import xarray as xr
 import superpose
 from superpose import plot, store
 from superpose.claims import Claim, Claims, about
-from superpose.experiments import experiments, intro
 from superpose.interactive import run
+from superpose.papers import experiments
+from superpose.papers.elhage2022 import intro
 
 GRID = ("density", "member")
 DATA = xr.Dataset(
@@ -60,7 +61,7 @@ def test_what_comes_back_is_what_is_saved(asked, tmp_path):
 
 
 def test_claims_that_are_not_for_the_small_version_are_open_in_it(asked, monkeypatch):
-    claim = Claim("it", "x is 1", "here", about(1, 0.1), 2.0, basis="theory", quick=False)
+    claim = Claim("it", "x is 1", "here", about(1, 0.1), 2.0, source="theory", quick=False)
     monkeypatch.setattr(intro, "claims", lambda data: [claim])
     small, full = run("intro", quick=True), run("intro")
     assert [each.claims.as_dicts()[0]["status"] for each in (small, full)] == ["open", "fails"]

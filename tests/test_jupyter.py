@@ -19,7 +19,8 @@ CELLS = {
         import numpy as np, xarray as xr
         from superpose import plot
         from superpose.claims import Claim, about
-        from superpose.experiments import experiments, intro
+        from superpose.papers import experiments
+        from superpose.papers.elhage2022 import intro
         from superpose.interactive import Run
         from superpose.progress import progress_bar
 

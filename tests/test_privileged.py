@@ -5,10 +5,10 @@ import pytest
 import xarray as xr
 
 from superpose import measures, plot
-from superpose.experiments import privileged_basis as basis
 from superpose.features import Independent
 from superpose.losses import Sampled
 from superpose.models import ReluHidden, ReluOutput
+from superpose.papers.elhage2022 import privileged_basis as basis
 
 DENSITIES = basis.DENSITIES
 

@@ -18,7 +18,7 @@ import pytest
 
 from superpose import report, runs, store
 from superpose.claims import Claim, Claims, at_least
-from superpose.experiments import Experiment, experiments
+from superpose.papers import Experiment, Paper, experiments
 
 ALL = list(experiments())
 
@@ -130,6 +130,17 @@ def test_the_page_needs_no_other_file_and_its_links_lead_somewhere(folder, told)
 
 # What follows uses experiments made up here, that take no time.
 
+PAPER = Paper(
+    "made2026",
+    "A Made-Up Paper",
+    "It says (2026) something.",
+    "Made et al.",
+    2026,
+    "https://there",
+    "Cited.",
+    "",
+)
+
 
 def _experiment(tmp_path, monkeypatch, name, body, seconds=1):
     """An experiment of one dataset and one claim, whose `run` also counts how often it ran."""
@@ -160,14 +171,14 @@ def figure(data):
     return fig
 
 def claims(data):
-    return [Claim("size", "there are enough points", "ours", at_least(2), len(data.x), basis="this test")]
+    return [Claim("size", "there are enough points", "ours", at_least(2), len(data.x), source="this test")]
 
 def notes(data):
     return ["A note."]
 '''
     )
     monkeypatch.setattr(Experiment, "module", lambda self: _module(str(self.path)))
-    return Experiment(name, path, f"Summary of {name}", "Explained.", "nowhere", seconds, {"size": 2})
+    return Experiment(name, path, PAPER, f"Summary of {name}", "Explained.", "nowhere", seconds, {"size": 2})
 
 
 @cache
@@ -197,7 +208,7 @@ def test_one_that_fails_does_not_stop_the_others(three, tmp_path):
     (broken,) = made.failed
     assert broken.error.startswith("ValueError: no <such> thing")
     assert broken.command == "superpose run broken_made"
-    page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    page = (tmp_path / "report" / "made2026.html").read_text(encoding="utf-8")
     assert "no &lt;such&gt; thing" in page
     assert "superpose run broken_made" in page
 
@@ -217,7 +228,7 @@ def test_other_settings_and_force_run_again(three, tmp_path):
         runs.reproduce(tmp_path / "report", only=["first_made"], **settings)
     assert three() == ["first_made"] * 4
     kept = store.read_json(tmp_path / "report" / "results" / "first_made" / "config.json")
-    assert kept["config"] == {"size": 2, "seed": 0}
+    assert kept == {"size": 2, "seed": 0}
 
 
 def test_changed_code_runs_again(three, tmp_path, monkeypatch):
@@ -249,6 +260,7 @@ def _cut(path):
         (Path.unlink, "notes.json", "missing; to draw again"),
         (Path.unlink, "figure.svg", "missing; to draw again"),
         (Path.unlink, "config.json", "missing; to draw again"),
+        (Path.unlink, "provenance.json", "missing; to draw again"),
         (Path.unlink, store.MANIFEST, ""),
         (_cut, "claims.json", "damaged; to draw again"),
         (_cut, "config.json", "damaged; to draw again"),
@@ -345,8 +357,23 @@ def test_a_report_of_an_older_version_is_gone_on_with(three, tmp_path):
         manifest.unlink()
     with pytest.warns(UserWarning, match="set-aside"):
         runs.reproduce(folder, only=["first_made"])
-    assert sorted(os.listdir(folder)) == ["index.html", "report.json", "results", "set-aside", store.MANIFEST]
-    assert sorted(os.listdir(folder / "set-aside")) == ["index.html", "report.json"]
+    pages = ["index.html", "made2026.html", "report.json"]
+    assert sorted(os.listdir(folder)) == [*pages, "results", "set-aside", store.MANIFEST]
+    assert sorted(os.listdir(folder / "set-aside")) == pages
+
+
+def test_a_result_of_version_0_1_is_read():
+    folder = Path(__file__).parent / "result-0.1" / "intro"
+    result = report.read(experiments()["intro"], folder)
+    assert (result.versions["superpose"], result.config["members"], result.seconds) == ("0.1.0", 2, 23.0)
+    assert result.score == report.Score(2, 0, 0)
+    assert result.claims[0]["section"] == "Introduction"
+    assert result.claims[0]["source"] == "the exact optimum, best of many starts"
+    data = store.load(folder)
+    assert [claim.status for claim in experiments()["intro"].module().claims(data)] == ["holds", "holds"]
+    (verified,) = store.verified(folder)
+    assert not verified.faults
+    assert not verified.checksums
 
 
 def test_a_half_written_page_never_takes_the_place_of_a_whole_one(three, tmp_path, monkeypatch):
@@ -364,7 +391,7 @@ def test_a_half_written_page_never_takes_the_place_of_a_whole_one(three, tmp_pat
 def test_what_the_small_version_cannot_tell_is_open(three, tmp_path):
     def changed(path):
         path.write_text(
-            path.read_text(encoding="utf-8").replace('basis="this test"', 'basis="this test", quick=False')
+            path.read_text(encoding="utf-8").replace('source="this test"', 'source="this test", quick=False')
         )
 
     changed(runs.experiments()["last_made"].path)
@@ -375,9 +402,9 @@ def test_what_the_small_version_cannot_tell_is_open(three, tmp_path):
 
 @pytest.mark.parametrize(("claims", "status"), [(1, "differs"), (0, "fails")])
 def test_a_claim_that_is_contradicted_is_not_a_failure(claims, status):
-    exact = Claim("exact", "so it is", "ours", at_least(1), 2, basis="theory")
+    exact = Claim("exact", "so it is", "ours", at_least(1), 2, source="theory")
     told = Claim(
-        "paper", "so it is not", "there", at_least(3), 2, basis="the paper", instead="exact" * claims
+        "paper", "so it is not", "there", at_least(3), 2, source="the paper", instead="exact" * claims
     )
     assert [claim.status for claim in Claims([told, exact])] == [status, "holds"]
 

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import pytest
 
 from superpose import costs, memory
-from superpose.experiments import experiments
+from superpose.papers import experiments
 
 SIZES = [
     (name, field.name)

@@ -357,7 +357,8 @@ def result(tmp_path_factory):
         store.save(data, new / "data.zarr")
         for name in ("claims.json", "notes.json"):
             store.write_json([], new / name)
-        store.write_json({}, new / store.CONFIG)
+        for name in (store.CONFIG, store.PROVENANCE):
+            store.write_json({}, new / name)
     return folder, data
 
 

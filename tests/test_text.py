@@ -9,8 +9,8 @@ import xarray as xr
 import superpose
 from superpose import plot, store
 from superpose.claims import Claim, Claims
-from superpose.experiments import text
-from superpose.experiments.text import Config
+from superpose.papers.elhage2022 import text
+from superpose.papers.elhage2022.text import Config
 
 SMALL = {"n_words": 30, "n_hidden": (2, 3, 6), "members": 2, "steps": 300, "batch": 128}
 

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from superpose import plot, theory
-from superpose.experiments import ways_out
+from superpose.papers.elhage2022 import ways_out
 
 PENALTIES = np.array([0.0, 0.01, 0.02, 0.03, 0.1, 0.3, 0.5, 1.0])
 KEPT = np.array([20, 20, 20, 20, 18, 9, 4, 0])

@@ -6,18 +6,20 @@ manifest, or is no longer as it says, belongs to the user: it stays, whatever ta
 
 from superpose.store._datasets import DamagedError, faults, load, save, told_faults
 from superpose.store._files import as_json, plain, read_json, write_json
-from superpose.store._manifest import CONFIG, MANIFEST, listed
+from superpose.store._manifest import CONFIG, MANIFEST, PROVENANCE, listed, settings
 from superpose.store._pages import check_puttable, put
-from superpose.store._replace import abandon, check_replaceable, recover, replaced
+from superpose.store._replace import abandon, check_ours, check_replaceable, recover, replaced
 from superpose.store._verify import Verified, verified
 
 __all__ = [
     "CONFIG",
     "MANIFEST",
+    "PROVENANCE",
     "DamagedError",
     "Verified",
     "abandon",
     "as_json",
+    "check_ours",
     "check_puttable",
     "check_replaceable",
     "faults",
@@ -29,6 +31,7 @@ __all__ = [
     "recover",
     "replaced",
     "save",
+    "settings",
     "told_faults",
     "verified",
     "write_json",

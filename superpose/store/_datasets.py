@@ -10,7 +10,7 @@ from typing import Any
 import xarray as xr
 
 from superpose.store._files import as_json, read_json, write_text
-from superpose.store._manifest import CONFIG, MANIFEST, is_hash_of, listed
+from superpose.store._manifest import CONFIG, MANIFEST, PROVENANCE, is_hash_of, listed, settings
 
 DATA = "data.zarr"
 """The dataset of a result."""
@@ -188,6 +188,8 @@ def faults(folder: Path) -> dict[str, str]:
 def _faults_without_manifest(folder: Path) -> dict[str, str]:
     found = {f"{DATA}/{name}": what for name, what in dataset_faults(folder / DATA).items()}
     kinds = {CONFIG: dict, "claims.json": list, "notes.json": list}
+    if (folder / DATA).is_dir() and settings(folder)[1] is None:
+        kinds[PROVENANCE] = dict
     if not any((folder / name).exists() for name in (MANIFEST, *kinds)):
         return found  # a dataset that somebody put there
     if (folder / MANIFEST).exists():

@@ -4,12 +4,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import superpose
 from superpose.store._files import files_below, is_file, read_json, sha256, write_json
 
 MANIFEST = "superpose.json"
-CONFIG = "config.json"
+CONFIG, PROVENANCE = "config.json", "provenance.json"
+"""Of a result: its settings; and the versions, the code and the seconds that made it."""
 _SAID = (
     "Written by superpose, with the SHA-256 of each file; a file that is not as it says here is the user's."
 )
@@ -43,15 +45,23 @@ def listed(folder: Path) -> dict[str, str] | None:
     return files if named and found["sha256"] == _hash(files) else None
 
 
+def settings(folder: Path) -> tuple[Any, Any]:
+    """Of a result, its settings and how it was made: `versions`, `code`, `seconds` and `drawn_by`."""
+    config = read_json(folder / CONFIG)
+    if isinstance(config, dict) and set(config) - {"drawn_by"} == {"config", "versions", "code", "seconds"}:
+        return config["config"], config  # version 0.1 had one file for both
+    return config, read_json(folder / PROVENANCE)
+
+
 def is_old(folder: Path) -> bool:
-    """Whether the folder is a result from before there were manifests: its settings have just our keys."""
-    found = read_json(folder / CONFIG)
+    """Whether the folder is a result without a manifest, as version 0.1 wrote them: it has just our keys."""
+    config, made = settings(folder)
     return (
-        isinstance(found, dict)
-        and set(found) - {"drawn_by"} == {"config", "versions", "code", "seconds"}
-        and isinstance(found["config"], dict)
-        and isinstance(found["versions"], dict)
-        and {"superpose", "jax", "python"} <= set(found["versions"])
+        isinstance(config, dict)
+        and isinstance(made, dict)
+        and set(made) - {"config", "drawn_by"} == {"versions", "code", "seconds"}
+        and isinstance(made["versions"], dict)
+        and {"superpose", "jax", "python"} <= set(made["versions"])
     )
 
 

@@ -39,7 +39,12 @@ PROBE = 1 << 16
 def check_replaceable(path: Path) -> None:
     """Raise OSError unless a result folder can be put at `path`: free, empty, or a result already."""
     check_folder(path)
-    if path.is_dir() and any(path.iterdir()) and listed(path) is None and not is_old(path):
+    check_ours(path, is_old(path))
+
+
+def check_ours(path: Path, old: bool) -> None:
+    """Raise FileExistsError for a folder with something in it, unless its manifest, or `old`, says that it is ours."""
+    if path.is_dir() and any(path.iterdir()) and listed(path) is None and not old:
         raise FileExistsError(
             f"{path} holds something that superpose did not write; choose another --out, or move it away"
         )

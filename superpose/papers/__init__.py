@@ -1,0 +1,154 @@
+"""A folder a paper, one file an experiment. The folders are the list: there is nothing to register.
+
+A paper's `__init__.py` has a docstring, whose first line is the title and whose rest says what its page shows; `AUTHORS`
+(in short), `YEAR` and `LINK`; `CITATION`, as its page gives it, and `BIBTEX`; `ORDER`, its experiments in the order in
+which it tells them (those not named there come last); `SHOWN`, those of the gallery's front row.
+
+An experiment's file asks one question. It has
+
+- a docstring: its first line says what the experiment shows, the rest explains it in plain words;
+- `SECTION`, where the paper asks it; `TAKES`, its seconds on two cores; `QUICK`, the settings of its small version;
+- `Config`, a frozen dataclass with a `seed`: a setting is a field, its docstring the help;
+  optionally its property `cost`, a `costs.Cost`: from it follow how long a run takes and whether it fits into memory;
+- `run(config) -> Dataset`: all the work;
+- optionally `measured(dataset) -> Dataset`: what figure, claims and notes are about, computed once. Without it they
+  are about what `run` gave;
+- `figure(measured) -> Figure`, `claims(measured) -> list[Claim]`, and `notes(measured) -> list[str]`: what
+  was chosen where the paper is silent, and how much depends on it;
+- optionally `animation(measured) -> Animation`.
+
+`@plot.style()` and `@as_claims` make figures and claims show themselves in notebooks as on the page.
+"""
+
+import ast
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@dataclass(frozen=True)
+class Paper:
+    """What a paper's folder says of it, read without running anything."""
+
+    name: str
+    title: str
+    explanation: str
+    authors: str
+    year: int
+    link: str
+    citation: str
+    bibtex: str
+    order: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What an experiment's file says of itself, read without running it."""
+
+    name: str
+    path: Path
+    paper: Paper
+    summary: str
+    explanation: str
+    section: str
+    seconds: int
+    quick: dict[str, Any]
+
+    def expected(self, config) -> float:
+        """Seconds that a run with these settings takes on two cores, about."""
+        begins = min(3.0, self.seconds / 2)  # to import, and to load what is compiled
+        usual = type(config)()
+        more = config.cost.seconds / usual.cost.seconds if hasattr(config, "cost") else 1.0
+        return begins + (self.seconds - begins) * more
+
+    def module(self) -> ModuleType:
+        return import_module(f"superpose.papers.{self.path.parent.name}.{self.path.stem}")
+
+    def measured(self, data: "xr.Dataset") -> "xr.Dataset":
+        """What figure, claims and notes are about, from what `run` gave."""
+        module = self.module()
+        return module.measured(data) if hasattr(module, "measured") else data
+
+
+def meant(word: str, known: Iterable[str], written: Callable[[str], str] = str) -> str:
+    """What may have been meant by a word that is not known.
+
+    >>> meant("intr", ["intro", "text"]), meant("x", ["intro", "text"])
+    ('did you mean intro?', 'there are intro, text')
+    """
+    close = difflib.get_close_matches(word, known, 1)
+    return f"did you mean {written(close[0])}?" if close else f"there are {', '.join(known)}"
+
+
+def check_seed(seed: int) -> None:
+    """Raise ValueError for a seed that no key can be made of."""
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"seed must be from 0 to 2^63 - 1, got {seed}")
+
+
+def papers() -> dict[str, Paper]:
+    """The papers by name, the oldest first."""
+    files = Path(__file__).parent.glob("[a-z]*/__init__.py")
+    each = [_read_paper(path, path.stat().st_mtime_ns) for path in files]
+    return {paper.name: paper for paper in sorted(each, key=lambda paper: (paper.year, paper.name))}
+
+
+def experiments() -> dict[str, Experiment]:
+    """The experiments by name, paper by paper, in the order in which it tells them.
+
+    Raises ValueError where two have the same name.
+    """
+    there: dict[str, Experiment] = {}
+    for paper in papers().values():
+        files = (Path(__file__).parent / paper.name).glob("[a-z]*.py")
+        for each in sorted((_read(path, path.stat().st_mtime_ns, paper) for path in files), key=_place):
+            if each.name in there:
+                raise ValueError(f"{each.path} and {there[each.name].path} have the same name; rename one")
+            there[each.name] = each
+    return there
+
+
+def _place(each: Experiment) -> tuple[int, str]:
+    order = each.paper.order
+    return (order.index(each.name) if each.name in order else len(order)), each.name
+
+
+@cache
+def _read_paper(path: Path, changed: int) -> Paper:
+    """What a paper's folder says, read again once it has changed."""
+    title, explanation, told = _said(path)
+    return Paper(
+        path.parent.name, title.rstrip("."), explanation, told["AUTHORS"], told["YEAR"], told["LINK"],
+        told["CITATION"], told["BIBTEX"], told.get("ORDER", ()), told.get("SHOWN", ()),
+    )  # fmt: skip
+
+
+@cache
+def _read(path: Path, changed: int, paper: Paper) -> Experiment:
+    """What an experiment's file says, read again once it has changed."""
+    summary, explanation, told = _said(path)
+    name = path.stem.replace("_", "-")
+    return Experiment(name, path, paper, summary, explanation, told["SECTION"], told["TAKES"], told["QUICK"])
+
+
+def _said(path: Path) -> tuple[str, str, dict[str, Any]]:
+    """The first line of a file's docstring, the rest of it, and the file's plain constants."""
+    tree = ast.parse(path.read_bytes())
+    told = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            try:
+                told[node.targets[0].id] = ast.literal_eval(node.value)
+            except ValueError:  # it is computed
+                continue
+    first, _, rest = (ast.get_docstring(tree) or "").partition("\n")
+    return first, rest.strip(), told
