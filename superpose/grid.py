@@ -83,7 +83,7 @@ def described(data: xr.Dataset) -> xr.Dataset:
     """The best member at each point of the grid, and what everyone asks of it.
 
     Of each feature `norm`, `represented` (whether that is above 1/2), `dimensionality` and `superposition`; of each
-    two their `cosine`; and `reach`, the share of members within 0.1% of its loss.
+    two their `cosine`; `reach`, the share of members within 0.1% of its loss, and `members`, how many there are.
     """
     found = best(data)
     norm = over_models(measures.norms, found.W, "feature")
@@ -94,6 +94,7 @@ def described(data: xr.Dataset) -> xr.Dataset:
         superposition=over_models(measures.superposition, found.W, "feature"),
         cosine=over_models(measures.cosines, found.W, "feature", "other"),
         reach=(data.loss <= found.loss * 1.001).mean("member"),
+        members=data.sizes["member"],
     )
 
 

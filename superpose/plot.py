@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
@@ -13,6 +13,7 @@ import matplotlib
 import matplotlib.figure
 import matplotlib.style
 import numpy as np
+import xarray as xr
 from jaxtyping import Float
 from matplotlib.animation import FuncAnimation
 from matplotlib.axes import Axes
@@ -357,6 +358,42 @@ def log_edges(centers) -> Float[np.ndarray, " edge"]:
     log = np.log(np.asarray(centers))
     half = (log[1] - log[0]) / 2
     return np.exp(np.append(log - half, log[-1] + half))
+
+
+def log_axis(axis, ticks) -> None:
+    """Make an axis (`ax.xaxis` or `ax.yaxis`) logarithmic, with these ticks, written as they are, and no others."""
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axis.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+    axis.axes.minorticks_off()
+
+
+def level(ax: Axes, y: float, text: str = "", *, va: str = "center", **line: Any) -> None:
+    """A dashed line across at `y`, and at its right end, outside, what it stands for."""
+    line = {"color": INK, "lw": 1, "ls": (0, (4, 2)), "zorder": 1} | line
+    ax.axhline(y, **line)
+    ax.annotate(
+        text, (1, y), (6, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va=va, fontsize=8,
+        color=line["color"],
+    )  # fmt: skip
+
+
+def stacked_bars(ax: Axes, shares: xr.DataArray, colors: Mapping[str, str], other: str = "#8c564b") -> None:
+    """Shares of a whole, stacked, at each of the values of their first axis, which are log-spaced.
+
+    The last axis has names, of which each that occurs is in the legend, and its color in `colors`, or else `other`.
+    """
+    across, names = shares.dims
+    edges, base = log_edges(shares[across].values), np.zeros(shares.sizes[across])
+    for name, high in zip(shares[names].values, shares.values.T, strict=True):
+        if high.any():
+            ax.bar(
+                edges[:-1], high, np.diff(edges), bottom=base, align="edge", ec="white", lw=0.4,
+                color=colors.get(name, other),
+            )  # fmt: skip
+            ax.bar([], [], color=colors.get(name, other), label=name)
+        base = base + high
+    ax.set(xlim=(edges[0], edges[-1]), ylim=(0, 1))
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 def colorbar(

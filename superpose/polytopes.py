@@ -121,6 +121,16 @@ TEGUMS: dict[str, tuple[str, ...]] = {
 """Polytopes that are tegum products, with the names of their parts."""
 
 
+def share(name: str) -> float:
+    """The share of a dimension that each corner of a polytope in `POLYTOPES` or `TEGUMS` has: dimensions over corners.
+
+    >>> share("digon"), share("tetrahedron"), share("pentagon")
+    (0.5, 0.75, 0.4)
+    """
+    dimensions, features = corners(name).shape
+    return dimensions / features
+
+
 def corners(name: str) -> Corners:
     """The corners of a polytope in `POLYTOPES` or `TEGUMS`; raises KeyError for any other.
 
