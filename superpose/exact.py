@@ -29,9 +29,9 @@ KINKS: dict[Activation, tuple[float, float]] = {"relu": (1.0, -1.0), "abs": (0.0
 
 
 class World(NamedTuple):
-    """What the errors depend on besides the model: static, but for `chance`."""
+    """What the errors depend on besides the model: static, but for `set_density`."""
 
-    chance: Array  # that a set is active
+    set_density: Array  # that a set is active
     value: Any  # a law, as superpose/values.py has it
     sizes: tuple[int, ...]  # of the sets
     together: bool  # all members of an active set are active, or just one, each as likely
@@ -143,7 +143,7 @@ def supports(sizes, together, counts) -> Supports:
 
 def probability(world: World, group: Supports) -> Float[Array, " support"]:
     """The chance of each support."""
-    each = jnp.where(group.sets, world.chance, 1 - world.chance)
+    each = jnp.where(group.sets, world.set_density, 1 - world.set_density)
     # One by one: without x64 mode JAX cannot differentiate a product in float64.
     return double(group.share) * reduce(mul, (each[:, s] for s in range(len(world.sizes))))
 
@@ -183,14 +183,14 @@ def _moments(world, i, gains, c):
     t_x, t_mean = _target_moments(world)
     sizes, at = double(world.sizes), jnp.asarray(world.set_of)[i]
     total, squares = (world.by_set(a).sum(-1) for a in (gains, gains**2))
-    p = world.chance[at]
+    p = world.set_density[at]
     if world.together:
-        set_mean = world.chance * mean * total
-        set_square = world.chance * ((square - mean**2) * squares + mean**2 * total**2)
+        set_mean = world.set_density * mean * total
+        set_square = world.set_density * ((square - mean**2) * squares + mean**2 * total**2)
         active, own = p, p * (t_x * gains[i] + t_mean * mean * (total[at] - gains[i]))
     else:
-        set_mean = world.chance * mean * total / sizes
-        set_square = world.chance * square * squares / sizes
+        set_mean = world.set_density * mean * total / sizes
+        set_square = world.set_density * square * squares / sizes
         active = p / sizes[at]
         own = active * t_x * gains[i]
     z = c + set_mean.sum()
@@ -224,7 +224,7 @@ def _target_moments(world):
 def _harmonic(law, gains, points):
     """`E[exp(s g x)]` for each gain g, at the points s = i angle k."""
     angle, k = points
-    return law.phase(angle * gains, k)
+    return law.characteristic(angle * gains, k)
 
 
 def _along(law, gains, points):
@@ -241,38 +241,38 @@ def _sum(transform, world, i, points, s, weights, gains, c, few=None, few_c=0.0)
     """
     constant = stop_gradient((i, points, s, weights, few))
     few_c = few_c + jnp.zeros_like(c)
-    return _series(transform, world._replace(chance=None), *constant, gains, c, few_c, world.chance)
+    return _series(transform, world._replace(set_density=None), *constant, gains, c, few_c, world.set_density)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _series(transform, world, i, points, s, weights, few, gains, c, few_c, chance):
+def _series(transform, world, i, points, s, weights, few, gains, c, few_c, set_density):
     """M is a product over the sets, out of which each factor is divided for the gradient.
 
     That costs no digits, since it is a factor as it was multiplied in; and one pass for the product and another for
     the gradient store nothing.
     """
-    return _with_slopes(False, transform, world, i, points, s, weights, few, gains, c, few_c, chance)[0]
+    return _with_slopes(False, transform, world, i, points, s, weights, few, gains, c, few_c, set_density)[0]
 
 
 @partial(_series.defjvp, symbolic_zeros=True)
 def _series_jvp(transform, world, primals, tangents):
     changes = tangents[-4:]
-    by_chance = not isinstance(changes[-1], SymbolicZero)
-    value, slopes = _with_slopes(by_chance, transform, world, *primals)
+    by_density = not isinstance(changes[-1], SymbolicZero)
+    value, slopes = _with_slopes(by_density, transform, world, *primals)
     pairs = zip(slopes, changes, strict=True)
     change = sum((slope * change).sum() for slope, change in pairs if not isinstance(change, SymbolicZero))
     return value, change
 
 
-def _with_slopes(by_chance, transform, world, i, points, s, weights, few, gains, c, few_c, chance):
-    """The value, and its slopes by `gains`, `c`, `few_c` and, if asked for, `chance`.
+def _with_slopes(by_density, transform, world, i, points, s, weights, few, gains, c, few_c, set_density):
+    """The value, and its slopes by `gains`, `c`, `few_c` and, if asked for, `set_density`.
 
     Numbers are complex in here only: without x64 mode, JAX cannot transpose the real part of one.
     """
-    (a, b), (none, odds) = weights, few or (0.0, jnp.zeros_like(chance))
+    (a, b), (none, odds) = weights, few or (0.0, jnp.zeros_like(set_density))
     sizes, at, one = double(world.sizes), jnp.asarray(world.set_of)[i], jnp.ones_like(s)
     other, mates = np.arange(len(sizes)) != at, np.arange(len(gains)) != i
-    sets = world.by_set(gains), sizes, jnp.where(other, chance, 0.0), jnp.where(other, odds, 0.0)
+    sets = world.by_set(gains), sizes, jnp.where(other, set_density, 0.0), jnp.where(other, odds, 0.0)
 
     def multiply(sums, each):
         gains, size, p, odd = each
@@ -302,7 +302,7 @@ def _with_slopes(by_chance, transform, world, i, points, s, weights, few, gains,
             mine = (mine + a * (phi.sum(0) - (len(phi) - size + 1))) / size
             mine_slope, mates_slope = mine_slope / size, a * slope / size
 
-    p, odd = chance[at], odds[at]
+    p, odd = set_density[at], odds[at]
     # As c is the gain of a feature that is always 1.
     turn, few_turn = (lax.complex(*transform(Binary(), gain, points)) for gain in (c, few_c))
     turn, few_turn = turn * product, -none * few_turn
@@ -318,7 +318,7 @@ def _with_slopes(by_chance, transform, world, i, points, s, weights, few, gains,
         by_phi = p * others + odd * few_turn * a
         return None, (
             (by_phi * part * lax.complex(*slope)).real.sum(-1),
-            (others * (phi - 1)).real.sum() if by_chance else None,
+            (others * (phi - 1)).real.sum() if by_density else None,
         )
 
     _, (by_gain, by_p) = lax.scan(slopes, None, sets)
@@ -326,7 +326,7 @@ def _with_slopes(by_chance, transform, world, i, points, s, weights, few, gains,
         by_gain = by_gain.at[at].add((by_mine * mates_slope).real.sum(-1))
     by_gain = by_gain.reshape(-1)[np.flatnonzero(world.members.reshape(-1) < len(gains))]
     by_gain = jnp.where(mates, by_gain, (by_mine * mine_slope).real.sum())
-    if by_chance:
+    if by_density:
         by_p = jnp.where(other, by_p, (turn * (mine - a)).real.sum())
     by_c, by_few_c = (s * total).real.sum(), (s * without).real.sum()
     return (total + without).real.sum(), (by_gain, by_c, by_few_c, by_p)
@@ -414,9 +414,9 @@ def _few(world, i, gains, finest, one):
     seen = world.by_set(seen).max(-1)
     other = np.arange(len(world.sizes)) != jnp.asarray(world.set_of)[i]
     seen = stop_gradient(jnp.where(other | (not one), seen, 1.0))
-    counted = stop_gradient(jnp.minimum(world.chance * seen, 1 - 1e-9))
+    counted = stop_gradient(jnp.minimum(world.set_density * seen, 1 - 1e-9))
     none, odds = jnp.prod(1 - counted), counted / (1 - counted) * one
-    unseen = stop_gradient(world.chance) * (1 - seen) / (1 if world.together else double(world.sizes))
+    unseen = stop_gradient(world.set_density) * (1 - seen) / (1 if world.together else double(world.sizes))
     return none, odds, double(world.value.mean) * (unseen[world.set_of] @ gains)
 
 
@@ -461,7 +461,7 @@ def _log_moment(world, gains, s):
         active = world.by_set(cumulant).sum(-1)
     else:
         active = logsumexp(world.by_set(cumulant, -jnp.inf), axis=-1) - jnp.log(double(world.sizes))
-    p = jnp.minimum(stop_gradient(world.chance), 1 - 1e-16)
+    p = jnp.minimum(stop_gradient(world.set_density), 1 - 1e-16)
     return jnp.where(active < 700, jnp.log1p(p * jnp.expm1(jnp.minimum(active, 700))), jnp.inf).sum(-1)
 
 

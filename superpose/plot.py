@@ -369,11 +369,11 @@ def log_axis(axis, ticks) -> None:
 
 def level(ax: Axes, y: float, text: str = "", *, va: str = "center", **line: Any) -> None:
     """A dashed line across at `y`, and at its right end, outside, what it stands for."""
-    line = {"color": INK, "lw": 1, "ls": (0, (4, 2)), "zorder": 1} | line
-    ax.axhline(y, **line)
+    look: dict[str, Any] = {"color": INK, "lw": 1, "ls": (0, (4, 2)), "zorder": 1} | line
+    ax.axhline(y, **look)
     ax.annotate(
         text, (1, y), (6, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va=va, fontsize=8,
-        color=line["color"],
+        color=look["color"],
     )  # fmt: skip
 
 

@@ -8,11 +8,11 @@ A law is an `eqx.Module` whose parameters are static. `Sampled` needs
 
 - `mean` and `square`, the first two moments;
 - `bounds`, the least and the largest value;
-- `phase(angle, k)`, the characteristic function `E[exp(i k angle x)]` as real and imaginary part, with the
+- `characteristic(angle, k)`, the characteristic function `E[exp(i k angle x)]` as real and imaginary part, with the
   numbers `k` along a new last axis;
 - `cumulant(s)`, the logarithm of the moment generating function `E[exp(s x)]` at real `s`;
 - `halves`, the law as a mixture of laws of positive values: `(share, sign, law)` each, where `law` has
-  `mean`, `square` and `phase`. For the target |x|.
+  `mean`, `square` and `characteristic`. For the target |x|.
 
 A law may bring a closed form, with which losses are exact for few features and converge faster for many:
 
@@ -28,6 +28,7 @@ A law may bring a closed form, with which losses are exact for few features and 
 import math
 from functools import reduce
 from operator import add
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -46,7 +47,10 @@ jax.config.update("jax_explicit_x64_dtypes", "allow")
 Complex = tuple[Float[Array, "..."], Float[Array, "..."]]
 """Real and imaginary part: JAX's complex numbers of double precision need x64 mode."""
 
-MEMBERS = ("mean", "square", "bounds", "phase", "cumulant", "halves")
+Halves = tuple[tuple[float, int, Any], ...]
+"""A mixture of laws of positive values: `(share, sign, law)` each."""
+
+MEMBERS = ("mean", "square", "bounds", "characteristic", "cumulant", "halves")
 """What exact losses need of a law of values."""
 
 
@@ -67,22 +71,27 @@ class Uniform(eqx.Module):
             raise ValueError(f"Uniform needs low < high, got low={self.low}, high={self.high}")
 
     def quantile(self, v: Float[Array, "..."]) -> Float[Array, "..."]:
+        """The value below which a share `v` of the law lies: a draw, where `v` is uniform on (0, 1]."""
         return self.low + (self.high - self.low) * v
 
     @property
-    def bounds(self):
+    def bounds(self) -> tuple[float, float]:
+        """The least and the largest value."""
         return self.low, self.high
 
     @property
-    def mean(self):
+    def mean(self) -> float:
+        """`E[x]`."""
         return (self.low + self.high) / 2
 
     @property
-    def square(self):
+    def square(self) -> float:
+        """`E[x^2]`."""
         return (self.low**2 + self.low * self.high + self.high**2) / 3
 
     @property
-    def halves(self):
+    def halves(self) -> Halves:
+        """The law as a mixture of laws of positive values: the `share` of each, its `sign`, and the law of `|x|` there."""
         low, high = self.low, self.high
         if low >= 0:
             return ((1.0, 1, self),)
@@ -90,10 +99,11 @@ class Uniform(eqx.Module):
             return ((1.0, -1, Uniform(-high, -low)),)
         return (high / (high - low), 1, Uniform(0, high)), (-low / (high - low), -1, Uniform(0, -low))
 
-    def phase(self, angle, k):
+    def characteristic(self, angle, k) -> Complex:
+        """The characteristic function `E[exp(i k angle x)]`, its real and imaginary part, of shape `(*angle, k)`."""
         # exp(i t mean) sin(y) / y, with y = t (high - low) / 2
         half = (self.high - self.low) / 2
-        cos, sin = phases(half * angle, k)
+        cos, sin = cos_sin(half * angle, k)
         y = half * angle[..., None] * k
         near = jnp.abs(y) < 0.03
         far, small = jnp.where(near, 1.0, y), jnp.where(near, y**2, 0.0)
@@ -101,16 +111,18 @@ class Uniform(eqx.Module):
         if self.low == -self.high:
             return sinc, jnp.zeros_like(sinc)
         if self.low != 0:
-            cos, sin = phases(self.mean * angle, k)
+            cos, sin = cos_sin(self.mean * angle, k)
         return cos * sinc, sin * sinc
 
-    def cumulant(self, s):
+    def cumulant(self, s) -> Float[Array, "..."]:
+        """The logarithm of `E[exp(s x)]`, at real `s`; infinite where that is."""
         y = jnp.abs(s) * (self.high - self.low) / 2
         near = y < 1e-4
         safe = jnp.where(near, 1.0, y)
         return self.mean * s + jnp.where(near, y**2 / 6, safe + jnp.log(-jnp.expm1(-2 * safe) / (2 * safe)))
 
     def signed_square(self, c, gains, active, here, half):
+        """`E[z |z|] / 2` for `z = c + gains . x`, for each row of `gains`; x is of the law `half` where `here`."""
         low = jnp.where(here, double(half.low), double(self.low))
         width = jnp.where(here, double(half.high - half.low), double(self.high - self.low))
         return cube_mean(c + (gains * low).sum(-1), gains * width, active)
@@ -125,22 +137,28 @@ class Binary(eqx.Module):
     closed = math.inf
 
     def quantile(self, v: Float[Array, "..."]) -> Float[Array, "..."]:
+        """The value below which a share `v` of the law lies: a draw, where `v` is uniform on (0, 1]."""
         return jnp.ones_like(v)
 
     @property
-    def halves(self):
+    def halves(self) -> Halves:
+        """The law as a mixture of laws of positive values: the `share` of each, its `sign`, and the law of `|x|` there."""
         return ((1.0, 1, self),)
 
-    def phase(self, angle, k):
-        return phases(angle, k)
+    def characteristic(self, angle, k) -> Complex:
+        """The characteristic function `E[exp(i k angle x)]`, its real and imaginary part, of shape `(*angle, k)`."""
+        return cos_sin(angle, k)
 
-    def cumulant(self, s):
+    def cumulant(self, s) -> Float[Array, "..."]:
+        """The logarithm of `E[exp(s x)]`, at real `s`; infinite where that is."""
         return s
 
     def signed_square(self, c, gains, active, here, half):
+        """`E[z |z|] / 2` for `z = c + gains . x`, for each row of `gains`; x is of the law `half` where `here`."""
         return signed_square(c + gains.sum(-1))
 
-    def generating(self, s):
+    def generating(self, s) -> Complex:
+        """`E[exp(s x)]` at complex `s`, given and returned as real and imaginary part."""
         size, (cos, sin) = jnp.exp(s[0]), _turned(s[1])
         return size * cos, size * sin
 
@@ -158,34 +176,42 @@ class Exponential(eqx.Module):
             raise ValueError(f"Exponential needs a positive scale, got {self.scale}")
 
     def quantile(self, v: Float[Array, "..."]) -> Float[Array, "..."]:
+        """The value below which a share `v` of the law lies: a draw, where `v` is uniform on (0, 1]."""
         # v and 1 - v have the same law, and v is never 0.
         return -self.scale * jnp.log(v)
 
     @property
-    def mean(self):
+    def mean(self) -> float:
+        """`E[x]`."""
         return self.scale
 
     @property
-    def square(self):
+    def square(self) -> float:
+        """`E[x^2]`."""
         return 2 * self.scale**2
 
     @property
-    def halves(self):
+    def halves(self) -> Halves:
+        """The law as a mixture of laws of positive values: the `share` of each, its `sign`, and the law of `|x|` there."""
         return ((1.0, 1, self),)
 
-    def phase(self, angle, k):
+    def characteristic(self, angle, k) -> Complex:
+        """The characteristic function `E[exp(i k angle x)]`, its real and imaginary part, of shape `(*angle, k)`."""
         t = self.scale * angle[..., None] * k
         real = 1 / (1 + t**2)
         return real, t * real
 
-    def cumulant(self, s):
+    def cumulant(self, s) -> Float[Array, "..."]:
+        """The logarithm of `E[exp(s x)]`, at real `s`; infinite where that is."""
         return jnp.where(self.scale * s < 1, -jnp.log1p(-jnp.minimum(self.scale * s, 0.999)), jnp.inf)
 
     @property
-    def pole(self):
+    def pole(self) -> float:
+        """Where `generating` has its one pole."""
         return 1 / self.scale
 
-    def generating(self, s):
+    def generating(self, s) -> Complex:
+        """`E[exp(s x)]` at complex `s`, given and returned as real and imaginary part."""
         re, im = 1 - self.scale * s[0], self.scale * s[1]
         size = re**2 + im**2
         return re / size, im / size
@@ -195,6 +221,7 @@ class Exponential(eqx.Module):
         return self.square * jnp.exp(-level / self.scale)
 
     def signed_square(self, c, gains, active, here, half):
+        """`E[z |z|] / 2` for `z = c + gains . x`, for each row of `gains`; x is of the law `half` where `here`."""
         return _ray_mean(c, gains.sum(-1), self)
 
 
@@ -212,25 +239,31 @@ class Gaussian(eqx.Module):
             raise ValueError(f"Gaussian needs a positive scale, got {self.scale}")
 
     def quantile(self, v: Float[Array, "..."]) -> Float[Array, "..."]:
+        """The value below which a share `v` of the law lies: a draw, where `v` is uniform on (0, 1]."""
         # v can round to 1 at high density; the largest float below 1 is 5.4 standard deviations out.
         return self.scale * jax.scipy.special.ndtri(jnp.minimum(v, 1 - 2.0**-24))
 
     @property
-    def square(self):
+    def square(self) -> float:
+        """`E[x^2]`."""
         return self.scale**2
 
     @property
-    def halves(self):
+    def halves(self) -> Halves:
+        """The law as a mixture of laws of positive values: the `share` of each, its `sign`, and the law of `|x|` there."""
         return (0.5, 1, HalfGaussian(self.scale)), (0.5, -1, HalfGaussian(self.scale))
 
-    def phase(self, angle, k):
+    def characteristic(self, angle, k) -> Complex:
+        """The characteristic function `E[exp(i k angle x)]`, its real and imaginary part, of shape `(*angle, k)`."""
         real = jnp.exp(-((self.scale * angle[..., None] * k) ** 2) / 2)
         return real, jnp.zeros_like(real)
 
-    def cumulant(self, s):
+    def cumulant(self, s) -> Float[Array, "..."]:
+        """The logarithm of `E[exp(s x)]`, at real `s`; infinite where that is."""
         return (self.scale * s) ** 2 / 2
 
     def signed_square(self, c, gains, active, here, half):
+        """`E[z |z|] / 2` for `z = c + gains . x`, for each row of `gains`; x is of the law `half` where `here`."""
         normal = _normal_mean(c, self.scale**2 * (gains**2).sum(-1))
         if half is self:
             return normal
@@ -245,14 +278,17 @@ class HalfGaussian(eqx.Module):
     closed = 1
 
     @property
-    def mean(self):
+    def mean(self) -> float:
+        """`E[x]`."""
         return self.scale * math.sqrt(2 / math.pi)
 
     @property
-    def square(self):
+    def square(self) -> float:
+        """`E[x^2]`."""
         return self.scale**2
 
-    def phase(self, angle, k):
+    def characteristic(self, angle, k) -> Complex:
+        """The characteristic function `E[exp(i k angle x)]`, its real and imaginary part, of shape `(*angle, k)`."""
         t = self.scale * angle[..., None] * k
         return jnp.exp(-(t**2) / 2), 2 / math.sqrt(math.pi) * _dawson(t / math.sqrt(2))
 
@@ -353,7 +389,7 @@ def _ray_mean(c, g, law):
 
 
 @jax.custom_jvp
-def phases(angle: Float[Array, "..."], k) -> Complex:
+def cos_sin(angle: Float[Array, "..."], k) -> Complex:
     """`(cos(k angle), sin(k angle))` for the numbers k along a new last axis."""
     return _turned(angle[..., None] * k)
 
@@ -387,10 +423,10 @@ _COSINE = (
 )  # fmt: skip
 
 
-@phases.defjvp
-def _phases_jvp(primals, tangents):
+@cos_sin.defjvp
+def _cos_sin_jvp(primals, tangents):
     (angle, k), (turn, _) = primals, tangents
-    cos, sin = phases(angle, k)
+    cos, sin = cos_sin(angle, k)
     dt = turn[..., None] * k
     return (cos, sin), (-sin * dt, cos * dt)
 

@@ -380,7 +380,7 @@ MIDDLES = (np.arange(200_000) + 0.5) / 200_000
 @pytest.mark.parametrize("value", VALUES)
 def test_the_phases_of_a_law_are_its_characteristic_function(value):
     x, angle, k = np.asarray(VALUES[value].quantile(double(MIDDLES))), double([0.4, -1.1]), np.array([1, 3])
-    cos, sin = VALUES[value].phase(angle, k)
+    cos, sin = VALUES[value].characteristic(angle, k)
     turns = np.asarray(angle)[:, None] * k
     np.testing.assert_allclose(cos, np.cos(turns[..., None] * x).mean(-1), atol=1e-4)
     np.testing.assert_allclose(sin, np.sin(turns[..., None] * x).mean(-1), atol=1e-4)
@@ -819,7 +819,7 @@ class HalfNormal(eqx.Module):
     def quantile(self, v):
         return jnp.sqrt(2.0) * jax.scipy.special.erfinv(jnp.minimum(v, 1 - 2.0**-24))
 
-    def phase(self, angle, k):
+    def characteristic(self, angle, k):
         # By Gauss-Legendre quadrature of exp(i s x), which is smooth.
         x, weight = np.polynomial.legendre.leggauss(600)
         x, weight = 4.5 * (x + 1), 4.5 * weight * np.sqrt(2 / np.pi) * np.exp(-((4.5 * (x + 1)) ** 2) / 2)
@@ -976,7 +976,7 @@ def test_phases_are_right_to_rounding():
     random = np.random.default_rng(0)
     angle = random.uniform(-1, 1, 1000) * 10.0 ** random.uniform(-8, 2, 1000)
     k = np.array([1.0, 2.0, 511.0, 8191.0])
-    cos, sin = jax.jit(lambda: phases(double(angle), double(k)))()
+    cos, sin = jax.jit(lambda: cos_sin(double(angle), double(k)))()
     np.testing.assert_allclose(cos, np.cos(np.outer(angle, k)), atol=4e-16)
     np.testing.assert_allclose(sin, np.sin(np.outer(angle, k)), atol=4e-16)
     near = np.abs(np.outer(angle, k)) < 0.7
