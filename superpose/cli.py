@@ -119,8 +119,8 @@ def _write_anything() -> None:
         if stream is getattr(sys, f"__{name}__"):
             bytes_to = io.BufferedWriter(_Unread(stream.fileno(), "w", closefd=False))
             lines = stream.line_buffering
-            told = io.TextIOWrapper(bytes_to, stream.encoding, stream.errors, line_buffering=lines)
-            setattr(sys, name, told)
+            stream_to = io.TextIOWrapper(bytes_to, stream.encoding, stream.errors, line_buffering=lines)
+            setattr(sys, name, stream_to)
 
 
 def _said(message: object) -> None:
@@ -249,18 +249,18 @@ def _verify(folder: Path) -> int:
     from superpose import store
 
     try:
-        found = store.verified(folder)
+        results = store.verified(folder)
     except OSError as error:
         raise InputError(
             str(error) if error.errno is None else f"{error.strerror}: {error.filename}"
         ) from error
-    for each in found:
+    for each in results:
         for name, what in each.faults.items():
             print(f"{each.path / name}: {what}")
         if not each.checksums:
             print(f"{each.path}: written by an older version, without checksums; run it again to have them")
-    damaged = sum(bool(each.faults) for each in found)
-    print(f"{len(found) - damaged} of {len(found)} whole")
+    damaged = sum(bool(each.faults) for each in results)
+    print(f"{len(results) - damaged} of {len(results)} whole")
     return 1 if damaged else 0
 
 

@@ -53,13 +53,13 @@ def plateaus(
     values, steps = _curve(values, steps)
     if not (values > 0).all():
         raise ValueError(f"values must be positive, got {values.min():g}")
-    found = []
+    spans = []
     for a in range(len(steps)):
         high, low = np.maximum.accumulate(values[a:]), np.minimum.accumulate(values[a:])
         b = a + int(np.flatnonzero(high <= ratio * low)[-1])
         if steps[b] >= factor * steps[a]:
-            found.append((a, b))
-    return _apart(found, lambda pair: -steps[pair[1]] / steps[pair[0]])
+            spans.append((a, b))
+    return _apart(spans, lambda pair: -steps[pair[1]] / steps[pair[0]])
 
 
 def _curve(values, steps) -> tuple[np.ndarray, np.ndarray]:

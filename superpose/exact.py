@@ -125,19 +125,19 @@ class Supports(NamedTuple):
 @lru_cache(maxsize=64)
 def supports(sizes, together, counts) -> Supports:
     """The supports in which so many sets are active, for each of `counts`."""
-    starts, found = np.cumsum((0, *sizes)), []
+    starts, rows = np.cumsum((0, *sizes)), []
     for sets in (sets for count in counts for sets in combinations(range(len(sizes)), count)):
         members = [range(starts[s], starts[s + 1]) for s in sets]
         choices = [tuple(chain(*members))] if together else list(product(*members))
-        found += [(features, sets, 1 / len(choices)) for features in choices]
-    found.sort(key=lambda support: -len(support[0]))
-    features = np.full((len(found), len(found[0][0])), starts[-1], np.int32)
-    active = np.zeros((len(found), len(sizes)), bool)
-    for row, (those, sets, _) in enumerate(found):
+        rows += [(features, sets, 1 / len(choices)) for features in choices]
+    rows.sort(key=lambda support: -len(support[0]))
+    features = np.full((len(rows), len(rows[0][0])), starts[-1], np.int32)
+    active = np.zeros((len(rows), len(sizes)), bool)
+    for row, (those, sets, _) in enumerate(rows):
         features[row, : len(those)] = those
         active[row, list(sets)] = True
     return Supports(
-        features, np.array([len(f) for f, _, _ in found]), active, np.array([w for _, _, w in found])
+        features, np.array([len(f) for f, _, _ in rows]), active, np.array([w for _, _, w in rows])
     )
 
 

@@ -218,9 +218,9 @@ class Empirical(eqx.Module):
     dense: Float[Array, "row feature"] | None
     """The rows; None where they stay sparse."""
     index: Int[Array, "row entry"] | None
-    """For each row the places of what is not 0, filled up with `n_features`, a place that no row has."""
+    """For each row the columns that are not 0, padded with `n_features`, a column that no row has."""
     entry: Float[Array, "row entry"] | None
-    """What is at those places."""
+    """The values in those columns."""
     n_rows: Int[Array, ""]
     """How many rows there are; any beyond are never drawn."""
     density: Float[Array, " feature"]
@@ -295,9 +295,9 @@ class Empirical(eqx.Module):
 def check_law(features: Any, has: str = "sample") -> None:
     """Raise TypeError unless it is a law of features, which has this attribute."""
     if isinstance(features, type) or not hasattr(features, has):
-        told = f"the class {features.__name__}" if isinstance(features, type) else type(features).__name__
+        kind = f"the class {features.__name__}" if isinstance(features, type) else type(features).__name__
         raise TypeError(
-            f"features must be a law that samples, such as Independent(0.1, n_features=5), got {told}; "
+            f"features must be a law that samples, such as Independent(0.1, n_features=5), got {kind}; "
             "for data of your own give Empirical(data)"
         )
 
@@ -389,8 +389,8 @@ def _length(n_features, **values) -> int:
     if not lengths:
         raise ValueError("how many features? Give n_features, or an array with one entry a feature")
     if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{name}: {length}" for name, length in lengths.items())
-        raise ValueError(f"lengths must be equal, one entry a feature, got {told}")
+        lengths_of = ", ".join(f"{name}: {length}" for name, length in lengths.items())
+        raise ValueError(f"lengths must be equal, one entry a feature, got {lengths_of}")
     (n,) = set(lengths.values())
     if n < 1:
         raise ValueError("there must be at least one feature, got zero")

@@ -40,8 +40,8 @@ def families(text: str) -> list[str]:
     >>> families("word λόγος слово")
     ['DejaVu Sans']
     """
-    found = [_family(char) for char in _foreign(text)]
-    return [OURS, *dict.fromkeys(family for family in found if family)]
+    families_of = [_family(char) for char in _foreign(text)]
+    return [OURS, *dict.fromkeys(family for family in families_of if family)]
 
 
 def drawable(text: str) -> bool:
@@ -154,11 +154,11 @@ def _faces() -> dict[str, font_manager.FontEntry]:
             manager.addfont(path)
         except (OSError, RuntimeError, NotImplementedError):  # not one that matplotlib can draw
             continue
-    found: dict[str, font_manager.FontEntry] = {}
+    entries: dict[str, font_manager.FontEntry] = {}
     for entry in manager.ttflist:
-        if entry.name not in found or (_is_plain(entry) and not _is_plain(found[entry.name])):
-            found[entry.name] = entry
-    return found
+        if entry.name not in entries or (_is_plain(entry) and not _is_plain(entries[entry.name])):
+            entries[entry.name] = entry
+    return entries
 
 
 def _is_plain(entry) -> bool:

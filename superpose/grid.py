@@ -75,8 +75,8 @@ def solved(
     As `fitted`, by `train.minimize`; the dataset also says which searches have `converged`.
     """
     axes, values, models = _starts(init, axes, members, key)
-    found = minimize(models, **_losses(loss, values), **settings)
-    return dataset(found.models, found.loss, axes=axes, converged=found.converged)
+    minimum = minimize(models, **_losses(loss, values), **settings)
+    return dataset(minimum.models, minimum.loss, axes=axes, converged=minimum.converged)
 
 
 def described(data: xr.Dataset) -> xr.Dataset:
@@ -85,15 +85,15 @@ def described(data: xr.Dataset) -> xr.Dataset:
     Of each feature `norm`, `represented` (whether that is above 1/2), `dimensionality` and `superposition`; of each
     two their `cosine`; `reach`, the share of members within 0.1% of its loss, and `members`, how many there are.
     """
-    found = best(data)
-    norm = over_models(measures.norms, found.W, "feature")
-    return found.assign(
+    chosen = best(data)
+    norm = over_models(measures.norms, chosen.W, "feature")
+    return chosen.assign(
         norm=norm,
         represented=norm > 0.5,
-        dimensionality=over_models(measures.dimensionality, found.W, "feature"),
-        superposition=over_models(measures.superposition, found.W, "feature"),
-        cosine=over_models(measures.cosines, found.W, "feature", "other"),
-        reach=(data.loss <= found.loss * 1.001).mean("member"),
+        dimensionality=over_models(measures.dimensionality, chosen.W, "feature"),
+        superposition=over_models(measures.superposition, chosen.W, "feature"),
+        cosine=over_models(measures.cosines, chosen.W, "feature", "other"),
+        reach=(data.loss <= chosen.loss * 1.001).mean("member"),
         members=data.sizes["member"],
     )
 

@@ -28,7 +28,7 @@ def array(value: ArrayLike, name: str, *axes: str) -> Float[Array | np.ndarray, 
     >>> array([[1, 2]], "W", "hidden", "feature").tolist()
     [[1.0, 2.0]]
     """
-    told = getattr(value, "dims", None)
+    dims = getattr(value, "dims", None)
     if not isinstance(value, jax.Array):
         value = _numpy(value, name)
     if not jnp.issubdtype(value.dtype, jnp.floating):
@@ -39,21 +39,21 @@ def array(value: ArrayLike, name: str, *axes: str) -> Float[Array | np.ndarray, 
         raise ValueError(
             f"{name} must have the shape ({', '.join(axes)}), got {value.shape}{_hint(value, axes)}"
         )
-    if axes and told is not None and set(told) == set(axes) and tuple(told) != axes:
+    if axes and dims is not None and set(dims) == set(axes) and tuple(dims) != axes:
         raise ValueError(
-            f"{name} must have the axes ({', '.join(axes)}), got ({', '.join(told)}); transpose it"
+            f"{name} must have the axes ({', '.join(axes)}), got ({', '.join(dims)}); transpose it"
         )
     return value
 
 
 def _numpy(value, name) -> np.ndarray:
     try:
-        found = np.asarray(value)
-        if found.dtype != object:
-            return found
-        if not all(isinstance(each, Real) for each in found.flat):
+        made = np.asarray(value)
+        if made.dtype != object:
+            return made
+        if not all(isinstance(each, Real) for each in made.flat):
             raise TypeError("not all of it is numbers")
-        return found.astype(np.float64)
+        return made.astype(np.float64)
     except Exception as error:
         why = str(error).partition("\n")[0]
         raise TypeError(f"{name} must be an array of numbers, got {type(value).__name__}: {why}") from None
@@ -79,10 +79,10 @@ def finite(value: ArrayLike, name: str, *axes: str) -> Float[np.ndarray, "..."]:
     """
     if isinstance(value, jax.core.Tracer):
         raise TypeError(f"{name} must be known numbers here: outside of jax.jit, jax.vmap and jax.grad")
-    found = np.asarray(array(value, name, *axes))
-    if not np.isfinite(found).all():
+    known = np.asarray(array(value, name, *axes))
+    if not np.isfinite(known).all():
         raise ValueError(f"{name} must be finite, got NaN or infinity")
-    return found
+    return known
 
 
 def numbers(**named: ArrayLike) -> Iterator[Any]:
@@ -91,10 +91,10 @@ def numbers(**named: ArrayLike) -> Iterator[Any]:
     Raises ValueError for a `density` outside [0, 1]; NaN stays.
     """
     for name, value in named.items():
-        found = value if isinstance(value, int | float | np.floating) else array(value, name)
+        given = value if isinstance(value, int | float | np.floating) else array(value, name)
         if name == "density":
-            check_each(found, lambda p: (p >= 0) & (p <= 1) | np.isnan(p), "density must be within [0, 1]")
-        yield found
+            check_each(given, lambda p: (p >= 0) & (p <= 1) | np.isnan(p), "density must be within [0, 1]")
+        yield given
 
 
 def check_each(value, right: Callable[[Any], Any], said: str, unit: str = "") -> None:
@@ -107,11 +107,11 @@ def check_each(value, right: Callable[[Any], Any], said: str, unit: str = "") ->
     """
     if isinstance(value, jax.core.Tracer):
         return
-    found = np.atleast_1d(np.asarray(value))
-    wrong = np.flatnonzero(~right(found))
+    each = np.atleast_1d(np.asarray(value))
+    wrong = np.flatnonzero(~right(each))
     if wrong.size:
         place = f" at {unit} {wrong[0]}" if unit else ""
-        raise ValueError(f"{said}, got {float(found.flat[wrong[0]]):g}{place}")
+        raise ValueError(f"{said}, got {float(each.flat[wrong[0]]):g}{place}")
 
 
 def number(value, name: str) -> float:
@@ -120,10 +120,10 @@ def number(value, name: str) -> float:
     >>> number(np.float32(0.5), "scale")
     0.5
     """
-    found = array(value, name)
-    if found.ndim:
-        raise TypeError(f"{name} must be one number, got shape {found.shape}")
-    return float(found)
+    single = array(value, name)
+    if single.ndim:
+        raise TypeError(f"{name} must be one number, got shape {single.shape}")
+    return float(single)
 
 
 def whole(value, name: str) -> int:

@@ -102,15 +102,15 @@ def _setting(name, value, kind):
         several = isinstance(value, Iterable) and not isinstance(value, str) and getattr(value, "ndim", 1) > 0
         return tuple(_setting(name, one, get_args(kind)[0]) for one in (value if several else [value]))
     if get_origin(kind) is Literal:
-        told, made = " or ".join(map(repr, get_args(kind))), value if value in get_args(kind) else None
+        kind_of, made = " or ".join(map(repr, get_args(kind))), value if value in get_args(kind) else None
     elif kind is str:
-        told, made = "text", os.fspath(value) if isinstance(value, str | os.PathLike) else None
+        kind_of, made = "text", os.fspath(value) if isinstance(value, str | os.PathLike) else None
     elif kind is bool:
-        told, made = "True or False", value if isinstance(value, bool) else None
+        kind_of, made = "True or False", value if isinstance(value, bool) else None
     else:
-        told, made = "a whole number" if kind is int else "a number", _number(value, kind)
+        kind_of, made = "a whole number" if kind is int else "a number", _number(value, kind)
     if made is None:
-        raise ValueError(f"{name} must be {told}, got {reprlib.repr(value)}")
+        raise ValueError(f"{name} must be {kind_of}, got {reprlib.repr(value)}")
     return made
 
 

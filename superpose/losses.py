@@ -18,7 +18,7 @@ from superpose.draws import AnyKey, one_key
 from superpose.features import Empirical, check_law, check_sampled, weighs
 from superpose.inputs import ArrayLike, array, check_each, whole
 from superpose.jit import program
-from superpose.models import Network, check_features, told
+from superpose.models import Network, activation_name, check_features
 from superpose.values import MEMBERS, double
 
 __all__ = ["Active", "Population", "Sampled", "mean_activation", "mean_error"]
@@ -397,12 +397,12 @@ def _can(method, world, activation, count=None):
     smooth = activation not in ("identity", "relu", "abs")
     if smooth and method != "quadrature":
         raise ValueError(
-            f"{method} needs a relu, identity or abs output, and this model's is {told(activation)}; "
+            f"{method} needs a relu, identity or abs output, and this model's is {activation_name(activation)}; "
             "use method='quadrature', or Sampled"
         )
     if callable(activation) and not _is_entry_by_entry(activation):
         raise ValueError(
-            f"exact losses need an activation that changes each entry by itself, unlike {told(activation)}; use Sampled"
+            f"exact losses need an activation that changes each entry by itself, unlike {activation_name(activation)}; use Sampled"
         )
     if method == "enumeration" and activation != "identity":
         size = exact.largest_support(world, len(world.sizes) if count is None else count)

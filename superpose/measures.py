@@ -392,7 +392,7 @@ def asymmetric_motifs(
     []
     """
     W, W_out = (finite(each, name) for each, name in zip(_both(W, W_out), ("W", "W_out"), strict=True))
-    found = []
+    motifs = []
     n_hidden, n_features = W.shape
     for k, a, b in product(range(n_hidden), range(n_features), range(n_features)):
         reads_a, reads_b = abs(W[k, a]), abs(W[k, b])
@@ -403,8 +403,8 @@ def asymmetric_motifs(
             takes = -W_out[b] * np.maximum(W[:, a] * np.sign(W[k, a]), 0)
             inhibitor = int(takes.argmax())
             if takes[inhibitor] >= inhibits * reads_a * adds_b:
-                found.append((k, inhibitor, a, b))
-    return np.array(found, int).reshape(-1, 4)
+                motifs.append((k, inhibitor, a, b))
+    return np.array(motifs, int).reshape(-1, 4)
 
 
 def _both(W, W_out):

@@ -35,7 +35,9 @@ def check(needed: float, what: str, remedy: str) -> None:
     """
     left = free()
     if needed > left:
-        raise MemoryError(f"{what} needs about {told(needed)} of memory, and {told(left)} are free; {remedy}")
+        raise MemoryError(
+            f"{what} needs about {bytes_in_words(needed)} of memory, and {bytes_in_words(left)} are free; {remedy}"
+        )
 
 
 def exhausted(error: Exception) -> bool:
@@ -53,10 +55,10 @@ def why(error: Exception) -> str:
     return line if "are free; " in line else f"not enough memory: {line}; give smaller sizes"
 
 
-def told(size: float) -> str:
+def bytes_in_words(size: float) -> str:
     """So many bytes in words.
 
-    >>> told(15), told(2.5e9), told(1.2e13)
+    >>> bytes_in_words(15), bytes_in_words(2.5e9), bytes_in_words(1.2e13)
     ('15 B', '2.5 GB', '12 TB')
     """
     units = ("B", "kB", "MB", "GB", "TB", "PB")

@@ -58,7 +58,7 @@ def _known(activation: Activation) -> Activation:
             why = str(error).partition("\n")[0]
             raise TypeError(
                 "activation must be a function of JAX's arrays, such as jnp.sin where np.sin will not do; "
-                f"{told(activation)} raises {type(error).__name__}: {why}"
+                f"{activation_name(activation)} raises {type(error).__name__}: {why}"
             ) from None
     return activation
 
@@ -82,7 +82,7 @@ def check_features(model: Any, n: int) -> None:
         raise ValueError(f"the model has {model.W.shape[1]} features and the data {n}; they must be equal")
 
 
-def told(activation: Activation) -> str:
+def activation_name(activation: Activation) -> str:
     """What an activation is called."""
     return activation if isinstance(activation, str) else getattr(activation, "__name__", repr(activation))
 
@@ -190,13 +190,13 @@ class Network(eqx.Module):
         if len(shape) < 2:  # no weights but, say, axes to map over
             return super().__repr__()
         *lead, hidden, feature = shape
-        told = [f"{feature} features", f"{hidden} hidden"] + ["hidden bias"] * (self.hidden_bias is not None)
+        parts = [f"{feature} features", f"{hidden} hidden"] + ["hidden bias"] * (self.hidden_bias is not None)
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             usual = field.default if field.name.endswith("activation") else None
             if field.metadata.get("static") and value != usual:
-                told.append(f"{field.name}={getattr(value, '__name__', value)}")
-        return f"{''.join(f'{size} × ' for size in lead)}{type(self).__name__}({', '.join(told)})"
+                parts.append(f"{field.name}={getattr(value, '__name__', value)}")
+        return f"{''.join(f'{size} × ' for size in lead)}{type(self).__name__}({', '.join(parts)})"
 
     @property
     def readout(self) -> Float[Array | np.ndarray, "feature hidden"]:
@@ -228,7 +228,7 @@ class Network(eqx.Module):
         """
         if self.hidden_activation != "identity":
             raise ValueError(
-                f"exact losses need a linear hidden layer, and this model's is {told(self.hidden_activation)}; "
+                f"exact losses need a linear hidden layer, and this model's is {activation_name(self.hidden_activation)}; "
                 "use losses.Sampled"
             )
         c = self.b if self.hidden_bias is None else self.b + self.readout @ self.hidden_bias

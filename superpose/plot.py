@@ -201,20 +201,20 @@ def points(
     ax.spines[:].set_visible(False)
 
 
-def feature_graph(ax: Axes, W: Float[np.ndarray, "hidden feature"], found, *, link: float = 0.2) -> None:
+def feature_graph(ax: Axes, W: Float[np.ndarray, "hidden feature"], parts, *, link: float = 0.2) -> None:
     """The features as points, linked where their cosine is beyond `link`, by a line as wide as `|W_i . W_j|`.
 
-    `found` are the model's polytopes, from `measures.polytopes`: each is drawn apart, its features at its corners
+    `parts` are the model's polytopes, from `measures.polytopes`: each is drawn apart, its features at its corners
     and in its color from `POLYTOPE_COLORS`; what has no name is spread out so that what is linked is close.
 
     Elhage et al. (2022), "Toy Models of Superposition", "The Geometry of Superposition".
     """
     where: list[Any] = []
     place, x, y, high = np.zeros((W.shape[1], 2)), 0.0, 0.0, 0.0
-    found = sorted(found, key=lambda each: -len(each.features))
-    sizes = [0.9 * np.sqrt(len(each.features)) + 0.5 for each in found]
+    parts = sorted(parts, key=lambda each: -len(each.features))
+    sizes = [0.9 * np.sqrt(len(each.features)) + 0.5 for each in parts]
     wide = max(1.25 * np.sqrt(np.sum(np.square(sizes))), max(sizes, default=0))
-    for each, size in zip(found, sizes, strict=True):  # row by row
+    for each, size in zip(parts, sizes, strict=True):  # row by row
         if x + size > wide + 1e-9:
             x, y, high = 0.0, y - high, 0.0
         at = list(each.features)
@@ -229,7 +229,7 @@ def feature_graph(ax: Axes, W: Float[np.ndarray, "hidden feature"], found, *, li
         colors="#8a8a86", alpha=0.7, rasterized=len(pairs) > 200,
     )  # fmt: skip
     ax.add_collection(lines)
-    for each in found:
+    for each in parts:
         color = POLYTOPE_COLORS.get(each.name, POLYTOPE_COLORS["unnamed"])
         ax.plot(*place[list(each.features)].T, "o", ms=3.4, color=color, mec="white", mew=0.4)
     ax.set_aspect("equal", adjustable="datalim")

@@ -171,13 +171,13 @@ class _Jupyter:
         if html == self.shown:
             return
         self.shown = html
-        told: dict[str, Any] = {"text/plain": "\n".join(bar.text for bar in bars)}
-        told |= {"text/html": html} if html else {}
+        shown_as: dict[str, Any] = {"text/plain": "\n".join(bar.text for bar in bars)}
+        shown_as |= {"text/html": html} if html else {}
         known = self.cell in self.places
         if not known:
             self.places.clear()
             self.places[self.cell] = uuid.uuid4().hex
-        display(told, raw=True, display_id=self.places[self.cell], update=known)
+        display(shown_as, raw=True, display_id=self.places[self.cell], update=known)
 
 
 def _jupyter() -> _Jupyter | None:

@@ -121,9 +121,9 @@ def read(experiment: Experiment, folder: Path) -> Result:
 
     Raises `store.DamagedError` where it is not whole.
     """
-    found = store.faults(folder)
-    if found:
-        raise store.DamagedError(f"{store.told_faults(folder, found)}; run the experiment again")
+    faults = store.faults(folder)
+    if faults:
+        raise store.DamagedError(f"{store.faults_in_words(folder, faults)}; run the experiment again")
     config, made = store.settings(folder)
     claims = [
         {_RENAMED.get(key, key): value for key, value in claim.items()}
@@ -164,8 +164,8 @@ _OLD = {"score", "quick", "seed", "seconds", "superpose", "python", "left_out", 
 def _is_old(page: Path) -> bool:
     """Whether it is a page from before reports had manifests."""
     if page.suffix == ".json":
-        told = store.read_json(page)
-        return isinstance(told, dict) and set(told) >= _OLD
+        before = store.read_json(page)
+        return isinstance(before, dict) and set(before) >= _OLD
     return b", executed: " in page.read_bytes()[:1000]
 
 

@@ -89,10 +89,10 @@ def reproduce(
     keep_compiled()
     results = {name: report.read(known[name], places[name]) for name in known if states[name] == "kept"}
     counts = [(sum(states[name] == state for name in chosen), state) for state in _STATES]
-    told = [f"{n} {state}" for n, state in counts if n or state != "to draw again"]
+    plan = [f"{n} {state}" for n, state in counts if n or state != "to draw again"]
     times = {name: known[name].expected(configs[name]) if states[name] == "to run" else 1.0 for name in todo}
-    told += [f"about {duration(sum(times.values()))} on two cores"] * bool(todo)
-    say(f"{len(chosen)} experiment{'s' * (len(chosen) != 1)}: {', '.join(told)}")
+    plan += [f"about {duration(sum(times.values()))} on two cores"] * bool(todo)
+    say(f"{len(chosen)} experiment{'s' * (len(chosen) != 1)}: {', '.join(plan)}")
     with progress_bar("reproducing", sum(times.values()), after=0) as advanced:
         done = 0.0
         advanced(done)
@@ -162,22 +162,24 @@ def _state(experiment: Experiment, config, place: Path) -> str:
     """What becomes of what is at `place`: to be kept it must be of just these settings, code and versions."""
     if not place.exists():
         return "to run"
-    found = store.faults(place)
-    whole_data = not any(name.startswith("data.zarr") for name in found)
-    before = _made_from(place, found) if whole_data else {}
+    faults = store.faults(place)
+    whole_data = not any(name.startswith("data.zarr") for name in faults)
+    before = _made_from(place, faults) if whole_data else {}
     same = store.plain(made(experiment, config)).items() <= before.items()
     sealed = store.listed(place) is not None
     drawn = same and sealed and before["drawn_by"] == _drawn_by()
-    state = "kept" if drawn and not found else "to draw again" if same else "to run"
-    if found and sealed:
-        say(f"{experiment.name}: {store.told_faults(place, found)}; {state}{' again' * (state == 'to run')}")
+    state = "kept" if drawn and not faults else "to draw again" if same else "to run"
+    if faults and sealed:
+        say(
+            f"{experiment.name}: {store.faults_in_words(place, faults)}; {state}{' again' * (state == 'to run')}"
+        )
     return state
 
 
-def _made_from(place: Path, found) -> dict[str, Any]:
+def _made_from(place: Path, faults) -> dict[str, Any]:
     """What the result at `place`, which has these faults, was made from; its data say most of it too."""
     config, made_by = store.settings(place)
-    if isinstance(made_by, dict) and not {store.CONFIG, store.PROVENANCE} & set(found):
+    if isinstance(made_by, dict) and not {store.CONFIG, store.PROVENANCE} & set(faults):
         said = made_by | {"config": config}
     else:
         attrs = store.load(place / "data.zarr").attrs

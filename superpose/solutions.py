@@ -63,7 +63,7 @@ def families(n_features: int, n_hidden: int) -> dict[str, Family]:
     n_features, n_hidden = whole(n_features, "n_features"), whole(n_hidden, "n_hidden")
     if not 1 <= n_hidden <= n_features:
         raise ValueError(f"n_hidden must be within 1..n_features, got {n_hidden=}, {n_features=}")
-    found = {}
+    families = {}
     for shapes in _mixtures(_shapes(n_features, n_hidden), n_features, n_hidden):
         directions, lift = np.zeros((2, n_hidden, n_features))
         dimension = feature = 0
@@ -73,9 +73,9 @@ def families(n_features: int, n_hidden: int) -> dict[str, Family]:
             directions[block], lift[block] = flat, upright
             dimension, feature = dimension + d, feature + k
         names = [name for name, *_ in shapes] + ["dropped"] * (n_features - feature)
-        told = ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names))
-        found[told] = Family(directions, lift)
-    return found
+        parts = ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names))
+        families[parts] = Family(directions, lift)
+    return families
 
 
 def assignments(family: Family, alike: tuple[int, ...] | None = None) -> list[tuple[int, ...]]:
@@ -94,12 +94,12 @@ def assignments(family: Family, alike: tuple[int, ...] | None = None) -> list[tu
     gram = np.round(W.T @ W, 9) + 0.0
     alike = tuple(range(n)) if alike is None else tuple(alike)
     same = [p for p in permutations(range(n)) if tuple(alike[i] for i in p) == alike]
-    found: dict[bytes, tuple[int, ...]] = {}
+    orders: dict[bytes, tuple[int, ...]] = {}
     for order in permutations(range(n)):
         place = np.argsort(order)
         grams = (gram[np.ix_(place[list(p)], place[list(p)])].tobytes() for p in same)
-        found.setdefault(min(grams), order)
-    return list(found.values())
+        orders.setdefault(min(grams), order)
+    return list(orders.values())
 
 
 class Regular(NamedTuple):

@@ -126,8 +126,8 @@ def one_active_loss(
         return a**2 * (high**3 - low**3) / 3 + a * c * (high**2 - low**2) + c**2 * (high - low)
 
     silent = integral(asked, 0.0, 0.0, low) + integral(asked, 0.0, high, 1.0)
-    found = np.asarray(importance) @ (silent + integral(gram - asked, b, low, high))
-    return np.where(np.isnan(gram + b).any(), np.nan, found)
+    expected = np.asarray(importance) @ (silent + integral(gram - asked, b, low, high))
+    return np.where(np.isnan(gram + b).any(), np.nan, expected)
 
 
 def _of_features(W, value, name) -> Any:

@@ -54,7 +54,7 @@ MUTANTS = [
     ("exact", "set_square - set_mean**2", "set_square - set_mean"),
     ("exact", "t_mean * (z - set_mean[at])", "t_mean * z"),
     ("exact", "kink[0] * value + kink[1] * slope", "kink[0] * value - kink[1] * slope"),
-    ("exact", "group.sets, world.chance, 1 - world.chance", "group.sets, world.chance, world.chance"),
+    ("exact", "group.sets, world.set_density, 1 - world.set_density", "group.sets, world.set_density, world.set_density"),
     ("exact", "H / 2 * (kink[0] * z + kink[1] * t)", "H / 2 * (kink[0] * z + kink[1] * z)"),
     ("exact", "by_phi = p * others + odd * few_turn * a", "by_phi = p * others"),
     ("exact", "(turn * (mine - a)).real.sum()", "(turn * mine).real.sum()"),

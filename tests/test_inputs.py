@@ -336,6 +336,7 @@ REFUSED = [
     ("polytopes.polygon", lambda: polytopes.polygon(0), ValueError, "k must be at least 1"),
     ("polytopes.simplex", lambda: polytopes.simplex(1.5), TypeError, "d must be a whole number"),
     ("polytopes.antiprism", lambda: polytopes.antiprism(4, 1.5), ValueError, "height must be from 0 to 1"),
+    ("polytopes.share", lambda: polytopes.share("sqare"), KeyError, "\"unknown polytope 'sqare'"),
     ("polytopes.corners", lambda: polytopes.corners("sqare"), KeyError, "\"unknown polytope 'sqare'"),
     ("polytopes.tegum", lambda: polytopes.tegum(), ValueError, "parts must be at least one"),
     ("polytopes.nearest", lambda: polytopes.nearest(W), ValueError, "cosines must have as many rows as columns"),
@@ -411,7 +412,7 @@ ELSEWHERE = {
     "inputs.check_each", "features.weighs", "features.check_law", "features.check_sampled", "models.check_features",  # by what is checked with them
     "inputs.number",  # by what models are scaled with
     "draws.bits", "draws.uniform", "draws.normal", "draws.choice",  # take what `key_of` gives: test_draws
-    "models.told", "solutions.Family", "solutions.assignments", "grid.fitted", "grid.solved", "grid.described", "grid.evaluated", "grid.points", "grid.stacked", "grid.one", "settings.at_least",
+    "models.activation_name", "solutions.Family", "solutions.assignments", "grid.fitted", "grid.solved", "grid.described", "grid.evaluated", "grid.points", "grid.stacked", "grid.one", "settings.at_least",
     "settings.shares", "settings.option", "costs.check_room", "costs.Cost", "costs.training", "costs.minimizing", "costs.evaluating", "notebook.MeanSquare", "notebook.optimize",
 }  # fmt: skip
 RESULTS = {

@@ -20,7 +20,7 @@ from superpose.losses import (
     mean_error,
 )
 from superpose.models import Linear, ReluHidden, ReluOutput, Untied
-from superpose.values import MEMBERS, Binary, Exponential, Gaussian, Uniform, double, phases
+from superpose.values import MEMBERS, Binary, Exponential, Gaussian, Uniform, double
 
 DENSITIES = (1.0, 0.3, 0.1, 0.01, 0.001)
 VALUES = {

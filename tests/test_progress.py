@@ -1,4 +1,4 @@
-"""Bars in a terminal, and none where nobody looks; `test_jupyter.py` has those of notebooks."""
+"""Bars in a terminal, and none where output goes to a file; `test_jupyter.py` has those of notebooks."""
 
 import io
 import time

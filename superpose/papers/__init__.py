@@ -125,30 +125,30 @@ def _place(each: Experiment) -> tuple[int, str]:
 @cache
 def _read_paper(path: Path, changed: int) -> Paper:
     """What a paper's folder says, read again once it has changed."""
-    title, explanation, told = _said(path)
+    title, explanation, said = _said(path)
     return Paper(
-        path.parent.name, title.rstrip("."), explanation, told["AUTHORS"], told["YEAR"], told["LINK"],
-        told["CITATION"], told["BIBTEX"], told.get("ORDER", ()), told.get("SHOWN", ()),
+        path.parent.name, title.rstrip("."), explanation, said["AUTHORS"], said["YEAR"], said["LINK"],
+        said["CITATION"], said["BIBTEX"], said.get("ORDER", ()), said.get("SHOWN", ()),
     )  # fmt: skip
 
 
 @cache
 def _read(path: Path, changed: int, paper: Paper) -> Experiment:
     """What an experiment's file says, read again once it has changed."""
-    summary, explanation, told = _said(path)
+    summary, explanation, said = _said(path)
     name = path.stem.replace("_", "-")
-    return Experiment(name, path, paper, summary, explanation, told["SECTION"], told["TAKES"], told["QUICK"])
+    return Experiment(name, path, paper, summary, explanation, said["SECTION"], said["TAKES"], said["QUICK"])
 
 
 def _said(path: Path) -> tuple[str, str, dict[str, Any]]:
     """The first line of a file's docstring, the rest of it, and the file's plain constants."""
     tree = ast.parse(path.read_bytes())
-    told = {}
+    said = {}
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             try:
-                told[node.targets[0].id] = ast.literal_eval(node.value)
+                said[node.targets[0].id] = ast.literal_eval(node.value)
             except ValueError:  # it is computed
                 continue
     first, _, rest = (ast.get_docstring(tree) or "").partition("\n")
-    return first, rest.strip(), told
+    return first, rest.strip(), said

@@ -4,7 +4,7 @@ A result is a folder that superpose wrote, with a manifest of its files and thei
 manifest, or is no longer as it says, belongs to the user: it stays, whatever takes the result's place.
 """
 
-from superpose.store._datasets import DamagedError, faults, load, save, told_faults
+from superpose.store._datasets import DamagedError, faults, faults_in_words, load, save
 from superpose.store._files import as_json, plain, read_json, write_json
 from superpose.store._manifest import CONFIG, MANIFEST, PROVENANCE, listed, settings
 from superpose.store._pages import check_puttable, put
@@ -23,6 +23,7 @@ __all__ = [
     "check_puttable",
     "check_replaceable",
     "faults",
+    "faults_in_words",
     "listed",
     "load",
     "plain",
@@ -32,7 +33,6 @@ __all__ = [
     "replaced",
     "save",
     "settings",
-    "told_faults",
     "verified",
     "write_json",
 ]

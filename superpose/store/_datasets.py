@@ -54,14 +54,14 @@ def load(path: str | Path) -> xr.Dataset:
     path = Path(path)
     before = listed(path)
     try:
-        dataset, found = _whole(path)
+        dataset, wrong = _whole(path)
     except (DamagedError, FileNotFoundError):
         if listed(path) == before:
             raise
     else:
         if listed(path) == before:
-            if found:
-                warnings.warn(f"{told_faults(path, found)}; the data are whole", stacklevel=2)
+            if wrong:
+                warnings.warn(f"{faults_in_words(path, wrong)}; the data are whole", stacklevel=2)
             return dataset
     return load(path)  # another result took its place meanwhile
 
@@ -74,11 +74,11 @@ def _whole(path: Path) -> tuple[xr.Dataset, dict[str, str]]:
         raise FileNotFoundError(
             f"{path} holds no dataset of superpose; give a result folder or a .zarr folder"
         )
-    found = faults(path) if of_result else {}
-    _check(path, {name: what for name, what in found.items() if name.startswith(DATA)})
+    wrong = faults(path) if of_result else {}
+    _check(path, {name: what for name, what in wrong.items() if name.startswith(DATA)})
     _check(store, store_faults(store))
     try:
-        return _read(store), found
+        return _read(store), wrong
     except MemoryError:
         raise
     except Exception as error:  # Zarr and its codecs raise what they like
@@ -91,7 +91,7 @@ REMEDY = "run the experiment again"
 
 def _check(path: Path, harm: dict[str, str]) -> None:
     if harm:
-        raise DamagedError(f"{told_faults(path, harm)}; {REMEDY}")
+        raise DamagedError(f"{faults_in_words(path, harm)}; {REMEDY}")
 
 
 def _read(store: Path) -> xr.Dataset:
@@ -104,15 +104,15 @@ def _read(store: Path) -> xr.Dataset:
 
 def dataset_faults(store: Path) -> dict[str, str]:
     """The files of a Zarr store that are missing or damaged, once all of it was read."""
-    found = store_faults(store)
-    if not found:
+    wrong = store_faults(store)
+    if not wrong:
         try:
             _read(store)
         except MemoryError:
             raise
         except Exception:
-            found = {_damaged_chunk(store) or ROOT: "damaged"}
-    return found
+            wrong = {_damaged_chunk(store) or ROOT: "damaged"}
+    return wrong
 
 
 def _seal(store: Path) -> None:
@@ -158,18 +158,18 @@ def store_faults(store: Path) -> dict[str, str]:
             return {ROOT: "damaged"}
     except (KeyError, TypeError, ValueError):
         return {ROOT: "damaged"}
-    found = {}
+    wrong = {}
     for name, array in inline["metadata"].items():
         if not (store / name / ROOT).is_file():
-            found[f"{name}/{ROOT}"] = "missing"
+            wrong[f"{name}/{ROOT}"] = "missing"
         elif read_json(store / name / ROOT) != array:
-            found[f"{name}/{ROOT}"] = "damaged"
-        found |= {
+            wrong[f"{name}/{ROOT}"] = "damaged"
+        wrong |= {
             f"{name}/{chunk}": "missing"
             for _, chunk in _chunks(array)
             if not (store / name / chunk).is_file()
         }
-    return found
+    return wrong
 
 
 def faults(folder: Path) -> dict[str, str]:
@@ -177,40 +177,40 @@ def faults(folder: Path) -> dict[str, str]:
     files = listed(folder)
     if files is None:
         return _faults_without_manifest(folder)
-    found = {
+    wrong = {
         name: "damaged" if (folder / name).exists() else "missing"
         for name, hash in files.items()
         if not ((folder / name).is_file() and is_hash_of(folder / name, hash))
     }
-    return found if listed(folder) == files else faults(folder)  # replaced meanwhile
+    return wrong if listed(folder) == files else faults(folder)  # replaced meanwhile
 
 
 def _faults_without_manifest(folder: Path) -> dict[str, str]:
-    found = {f"{DATA}/{name}": what for name, what in dataset_faults(folder / DATA).items()}
+    wrong = {f"{DATA}/{name}": what for name, what in dataset_faults(folder / DATA).items()}
     kinds = {CONFIG: dict, "claims.json": list, "notes.json": list}
     if (folder / DATA).is_dir() and settings(folder)[1] is None:
         kinds[PROVENANCE] = dict
     if not any((folder / name).exists() for name in (MANIFEST, *kinds)):
-        return found  # a dataset that somebody put there
+        return wrong  # a dataset that somebody put there
     if (folder / MANIFEST).exists():
-        found[MANIFEST] = "damaged"
+        wrong[MANIFEST] = "damaged"
     elif is_sealed(folder / DATA):
-        found[MANIFEST] = "missing"
-    return found | {
+        wrong[MANIFEST] = "missing"
+    return wrong | {
         name: "damaged" if (folder / name).exists() else "missing"
         for name, kind in kinds.items()
         if not isinstance(read_json(folder / name), kind)
     }
 
 
-def told_faults(folder: Path, found: dict[str, str], most: int = 3) -> str:
+def faults_in_words(folder: Path, wrong: dict[str, str], most: int = 3) -> str:
     """Faults in one line.
 
-    >>> told_faults(Path("r"), {"a": "missing", "b": "damaged"})
+    >>> faults_in_words(Path("r"), {"a": "missing", "b": "damaged"})
     'r/a is missing, r/b is damaged'
     """
-    told = [f"{folder / name} is {what}" for name, what in list(found.items())[:most]]
-    return ", ".join(told) + (f", and {len(found) - most} more" if len(found) > most else "")
+    lines = [f"{folder / name} is {what}" for name, what in list(wrong.items())[:most]]
+    return ", ".join(lines) + (f", and {len(wrong) - most} more" if len(wrong) > most else "")
 
 
 def _chunks(array: dict[str, Any]) -> Iterator[tuple[tuple[int, ...], str]]:

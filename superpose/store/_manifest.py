@@ -37,12 +37,12 @@ def seal(folder: Path) -> None:
 
 def listed(folder: Path) -> dict[str, str] | None:
     """The files that superpose wrote into a folder, with their hashes; None where no whole manifest says so."""
-    found = read_json(folder / MANIFEST) if is_file(folder / MANIFEST) else None
-    if not isinstance(found, dict) or set(found) != set(manifest({})):
+    read = read_json(folder / MANIFEST) if is_file(folder / MANIFEST) else None
+    if not isinstance(read, dict) or set(read) != set(manifest({})):
         return None
-    files = found["files"]
+    files = read["files"]
     named = isinstance(files, dict) and all(isinstance(value, str) for value in files.values())
-    return files if named and found["sha256"] == _hash(files) else None
+    return files if named and read["sha256"] == _hash(files) else None
 
 
 def settings(folder: Path) -> tuple[Any, Any]:

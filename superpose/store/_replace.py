@@ -192,8 +192,8 @@ def _opened(place: Path) -> _Shop:
         _remove_empty(parent, made)
         if isinstance(error, OSError) and error.errno is not None:
             inside = str(error.filename).startswith(f"{place}{os.sep}")
-            told = str(error.filename if inside else place)  # not the hidden folder
-            raise OSError(error.errno, os.strerror(error.errno), told) from error
+            named = str(error.filename if inside else place)  # not the hidden folder
+            raise OSError(error.errno, os.strerror(error.errno), named) from error
         raise
     return shop
 

@@ -27,12 +27,12 @@ def verified(folder: Path) -> list[Verified]:
 
     Raises FileNotFoundError where there is none.
     """
-    found = _there(folder) or [one for child in _children(folder) for one in _there(child)]
-    if not found:
+    results = _there(folder) or [one for child in _children(folder) for one in _there(child)]
+    if not results:
         raise FileNotFoundError(
             f"{folder} holds nothing to verify; give a result, a folder of results or a report"
         )
-    return found
+    return results
 
 
 def _there(folder: Path) -> list[Verified]:
@@ -58,18 +58,18 @@ def _is_result(folder: Path) -> bool:
 
 def _report(folder: Path) -> Verified:
     """Of a report's own files; that a result is missing is one of its faults."""
-    found = faults(folder) if listed(folder) is not None else {MANIFEST: "damaged"}
-    told = read_json(folder / REPORT)
-    if isinstance(told, dict) and REPORT not in found:
-        done = [each["name"] for each in told.get("experiments", []) if not each["error"]]
-        found |= {f"{RESULTS}/{name}": "missing" for name in done if not _is_result(folder / RESULTS / name)}
-    return Verified(folder, found, True)
+    wrong = faults(folder) if listed(folder) is not None else {MANIFEST: "damaged"}
+    report = read_json(folder / REPORT)
+    if isinstance(report, dict) and REPORT not in wrong:
+        done = [each["name"] for each in report.get("experiments", []) if not each["error"]]
+        wrong |= {f"{RESULTS}/{name}": "missing" for name in done if not _is_result(folder / RESULTS / name)}
+    return Verified(folder, wrong, True)
 
 
 def _result(folder: Path) -> Verified:
-    found = faults(folder)
-    old = listed(folder) is None and MANIFEST not in found
-    return Verified(folder, found, not old)
+    wrong = faults(folder)
+    old = listed(folder) is None and MANIFEST not in wrong
+    return Verified(folder, wrong, not old)
 
 
 def _dataset(store: Path) -> Verified:

@@ -41,12 +41,14 @@ class Basins(NamedTuple):
         if groups:
             many = " × ".join(map(str, groups))
             minima = "–".join(map(str, np.unique([np.min(self.distinct), np.max(self.distinct)])))
-            found = f"{many} groups of {starts} starts, minima in each: {minima}"
+            summary = f"{many} groups of {starts} starts, minima in each: {minima}"
         else:
             gap = f", the next {self.gap:.2%} above" if np.isfinite(self.gap) else ""
-            found = f"{starts} starts, minima: {self.distinct}, the best {self.best:.4g}{gap}"
+            summary = f"{starts} starts, minima: {self.distinct}, the best {self.best:.4g}{gap}"
         reached, missed = np.mean(self.reached), np.max(self.missed)
-        return f"Basins({found}, reached by {reached:.0%}, a better one missed if its chance < {missed:.2g})"
+        return (
+            f"Basins({summary}, reached by {reached:.0%}, a better one missed if its chance < {missed:.2g})"
+        )
 
 
 def basins(solved: Minimum, features: Any = None, *, starts: int | None = None) -> Basins:
@@ -98,7 +100,7 @@ def basins(solved: Minimum, features: Any = None, *, starts: int | None = None) 
     lowest = np.isfinite(loss) & (loss <= best[:, None] * (1 + SAME_LOSS))
     second = np.where(lowest, np.inf, loss).min(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = Basins(
+        result = Basins(
             label,
             best=np.where(count, best, np.nan),
             reached=lowest.mean(axis=1),
@@ -107,7 +109,7 @@ def basins(solved: Minimum, features: Any = None, *, starts: int | None = None) 
             missed=1 - 0.05 ** (1 / count),
             converged=count / n_starts,
         )
-    return found if starts is not None else Basins(*(values[0] for values in found))
+    return result if starts is not None else Basins(*(values[0] for values in result))
 
 
 def _invariants(models, features) -> Float[np.ndarray, "member number"]:
@@ -120,15 +122,15 @@ def _invariants(models, features) -> Float[np.ndarray, "member number"]:
         never = c + np.maximum(np.maximum(A * low, A * high), 0).sum(axis=2) <= 0
         A, c = np.where(never[..., None], 0.0, A), np.where(never, 0.0, c)
     kinds = np.broadcast_to(_kinds(features, n), c.shape)
-    found = np.empty((len(c), n * n + 2 * n))
+    moments = np.empty((len(c), n * n + 2 * n))
     for kind in np.unique(kinds, axis=0):
         here = (kinds == kind).all(axis=1)
         entries = A[here].reshape(-1, n * n)
         squares = (A[here] ** 2).sum(axis=2)
-        found[here] = np.concatenate(
+        moments[here] = np.concatenate(
             [_sorted(c[here], kind), _sorted(squares, kind), _sorted(entries, _pairs(kind, features))], axis=1
         )
-    return found
+    return moments
 
 
 def _sorted(values, kinds) -> np.ndarray:
@@ -140,11 +142,11 @@ def _kinds(features, n) -> Int[np.ndarray, "... feature"]:
     """For each feature the first that is equivalent to it."""
     if features is None or isinstance(features, Empirical):
         return np.arange(n)
-    told = [np.asarray(features.density), np.asarray(features.importance)]
+    numbers = [np.asarray(features.density), np.asarray(features.importance)]
     if isinstance(features, Correlated | Anticorrelated):
-        told.append(np.repeat(features.sizes, features.sizes))
+        numbers.append(np.repeat(features.sizes, features.sizes))
     same = np.logical_and.reduce(
-        [np.isclose(of[..., :, None], of[..., None, :], rtol=1e-9, atol=0) for of in told]
+        [np.isclose(of[..., :, None], of[..., None, :], rtol=1e-9, atol=0) for of in numbers]
     )
     return same.argmax(axis=-1)
 

@@ -88,7 +88,7 @@ def stack(models: Sequence[Tree]) -> Tree:
     """Models, laws of features or losses of one kind as an ensemble: `member` takes it apart again.
 
     Every leaf gains a leading `member` axis. `Empirical` laws may have different numbers of rows: they are
-    filled up with rows that are never drawn.
+    padded with rows that are never drawn.
 
     Raises ValueError where sizes or choices differ.
 
@@ -135,7 +135,7 @@ def count(models, name: str = "models") -> int:
     shapes = {
         jax.tree_util.keystr(at): np.shape(leaf) for at, leaf in jax.tree_util.tree_leaves_with_path(models)
     }
-    told = ", ".join(f"{at or 'one'} {shape}" for at, shape in list(shapes.items())[:4])
+    listed = ", ".join(f"{at or 'one'} {shape}" for at, shape in list(shapes.items())[:4])
     if not shapes:
         raise TypeError(
             f"{name} must have arrays with a leading member axis, got {type(models).__name__} without any"
@@ -143,10 +143,10 @@ def count(models, name: str = "models") -> int:
     lengths = {shape[0] if shape else -1 for shape in shapes.values()}
     if len(lengths) > 1 or -1 in lengths:
         raise ValueError(
-            f"{name} must have the members along the first axis of every array (see ensemble), got the shapes {told}"
+            f"{name} must have the members along the first axis of every array (see ensemble), got the shapes {listed}"
         )
     if 0 in lengths:
-        raise ValueError(f"{name} must have at least one member, got the shapes {told}")
+        raise ValueError(f"{name} must have at least one member, got the shapes {listed}")
     return lengths.pop()
 
 
@@ -210,10 +210,10 @@ def _name(loss) -> str:
     return getattr(loss, "__name__", type(loss).__name__)
 
 
-def told(models, loss) -> str:
+def in_words(models, loss) -> str:
     """Models and their losses in a few words, for what trains them to show itself.
 
-    >>> told({"W": np.zeros((3, 2))}, np.array([0.2, 0.1, 0.4]))
+    >>> in_words({"W": np.zeros((3, 2))}, np.array([0.2, 0.1, 0.4]))
     '3 models, loss 0.1 at best, 0.2 in the middle'
     """
     leaves = jax.tree.leaves(models)

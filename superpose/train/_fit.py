@@ -23,11 +23,11 @@ from superpose.train._ensemble import (
     called,
     check_own,
     count,
+    in_words,
     member,
     member_keys,
     number,
     parameters,
-    told,
 )
 
 
@@ -53,7 +53,7 @@ class Fit(NamedTuple):
     """The models after each of the steps asked for, leading axes `(snapshot, member)`."""
 
     def __repr__(self) -> str:
-        return f"Fit({told(self.models, self.history[..., -1])}, {jnp.max(self.steps)} steps)"
+        return f"Fit({in_words(self.models, self.history[..., -1])}, {jnp.max(self.steps)} steps)"
 
 
 def fit(

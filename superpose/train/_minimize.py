@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from superpose.inputs import whole
 from superpose.progress import progress_bar
-from superpose.train._ensemble import Tree, called, check_own, count, member, number, parameters, told
+from superpose.train._ensemble import Tree, called, check_own, count, in_words, member, number, parameters
 
 OUTCOMES = (
     "converged",
@@ -52,7 +52,7 @@ class Minimum(NamedTuple):
         return self.outcome == 0
 
     def __repr__(self) -> str:
-        return f"Minimum({told(self.models, self.loss)}, {np.mean(self.converged):.0%} converged)"
+        return f"Minimum({in_words(self.models, self.loss)}, {np.mean(self.converged):.0%} converged)"
 
 
 class _Search(NamedTuple):
@@ -138,14 +138,14 @@ def minimize(
         onward = partial(_rounds, unravel=unravel, limits=limits, side=side)
         ends = _search_all(starts, shared, own, onward, side, progress)
 
-        found, curvatures = ends["x"], []
+        minima, curvatures = ends["x"], []
         for start in range(0, members if eigenvalues else 0, side):
             at = np.minimum(np.arange(start, start + side), members - 1)
-            spectrum = _curvatures(jnp.asarray(found[at]), own(at), shared, unravel)
+            spectrum = _curvatures(jnp.asarray(minima[at]), own(at), shared, unravel)
             curvatures.append(np.asarray(spectrum)[:, :eigenvalues])
         gradient = np.abs(ends["g"]).max(axis=1) / ends["scale"]
         return Minimum(
-            jax.tree.map(np.asarray, jax.vmap(unravel)(jnp.asarray(found))), ends["f"], gradient, ends["outcome"],
+            jax.tree.map(np.asarray, jax.vmap(unravel)(jnp.asarray(minima))), ends["f"], gradient, ends["outcome"],
             ends["evaluations"], np.concatenate(curvatures)[:members] if eigenvalues else None,
         )  # fmt: skip
 
