@@ -16,11 +16,11 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 TESTS = {
-    "values": ["losses", "features"],
+    "values": ["values", "exact", "features"],
     "features": ["features", "random", "contracts"],
     "models": ["models", "contracts"],
-    "exact": ["losses"],
-    "losses": ["losses", "contracts"],
+    "exact": ["exact", "losses"],
+    "losses": ["losses", "exact", "contracts"],
     "attacks": ["attacks"],
     "train/_ensemble": ["train", "random"],
     "train/_fit": ["train"],
