@@ -38,8 +38,6 @@ from jax.lax import stop_gradient
 from jax.scipy.special import erf, erfc
 from jaxtyping import Array, Float
 
-__all__ = ["Binary", "Exponential", "Gaussian", "Uniform"]
-
 # Exact losses need float64 where it is asked for by name, and nowhere else. This option grants
 # exactly that; the defaults of a program that imports superpose stay as they were.
 jax.config.update("jax_explicit_x64_dtypes", "allow")

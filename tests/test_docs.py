@@ -9,18 +9,22 @@ from pathlib import Path
 
 import superpose
 
-PACKAGE = Path(superpose.__file__).parent
+PACKAGE, TESTS = Path(superpose.__file__).parent, Path(__file__).parent
 DOC = PACKAGE.parent / "docs" / "adding.md"
 
 
 def test_what_the_guide_adds_runs(tmp_path):
-    shutil.copytree(PACKAGE, tmp_path / "superpose", ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in (PACKAGE, TESTS):
+        shutil.copytree(folder, tmp_path / folder.name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(TESTS.parent / "pyproject.toml", tmp_path)
     blocks = re.findall(r"^```(\w+)\n(.*?)^```$", DOC.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    assert [language for language, _ in blocks] == ["diff"] * 4 + ["python", "diff"]
+    assert [language for language, _ in blocks] == ["diff"] * 6 + ["python"] * 2 + ["diff"]
     for language, block in blocks:
         if language == "python":
             path, _, code = block.partition("\n")
-            (tmp_path / path.removeprefix("# ")).write_text(code, encoding="utf-8")
+            file = tmp_path / path.removeprefix("# ")
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(code, encoding="utf-8")
         else:
             command = ["git", "apply", "--unidiff-zero", "-"]
             done = subprocess.run(command, input=block, capture_output=True, text=True, cwd=tmp_path)
@@ -34,6 +38,23 @@ def test_what_the_guide_adds_runs(tmp_path):
         ("neighbors", "holds"),
         ("around", "holds"),
     ]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "tests/test_values.py",
+        "-k",
+        "Levels",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    assert done.stdout.startswith("....."), done.stdout  # five tests
+    assert done.returncode == 0, done.stdout
+    command = [*command[:-3], "tests/test_papers.py", "-k", "ring or paper"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    assert done.returncode == 0, done.stdout
     exact = (
         "from superpose.features import Ring; from superpose.losses import Population; from superpose.models import *;"
         "import jax; Population(Ring(3, n_features=12))(ReluOutput.init(12, 2, key=jax.random.key(0)))"

@@ -10,11 +10,15 @@ import pytest
 from scipy.special import erf
 from worlds import VALUES, model_of, per_sample, random_importance, random_weights
 
+from superpose import values
 from superpose.features import Correlated, Independent
 from superpose.losses import Population, Sampled
-from superpose.values import MEMBERS, Uniform, cos_sin, double
+from superpose.values import MEMBERS, cos_sin, double
 
-LAWS = [*VALUES.values(), Uniform(-2.0, -0.5)]
+LAWS = [
+    *VALUES.values(),
+    values.Uniform(-2.0, -0.5),
+]
 """Each is put through all that a law of values must do: that is all the test that a new one needs."""
 
 # Laws by themselves, by the midpoint rule over their quantiles.

@@ -1,8 +1,8 @@
 """A folder a paper, one file an experiment. The folders are the list: there is nothing to register.
 
 A paper's `__init__.py` has a docstring, whose first line is the title and whose rest says what its page shows; `AUTHORS`
-(in short), `YEAR` and `LINK`; `CITATION`, as its page gives it, and `BIBTEX`; `ORDER`, its experiments in the order in
-which it tells them (those not named there come last); `SHOWN`, those of the gallery's front row.
+(in short), `YEAR` and `LINK`; `CITATION`, as its page gives it. It may have `BIBTEX`; `ORDER`, its experiments in the
+order in which it tells them (those not named there come last); `SHOWN`, those of the gallery's front row.
 
 An experiment's file asks one question. It has
 
@@ -128,7 +128,7 @@ def _read_paper(path: Path, changed: int) -> Paper:
     title, explanation, said = _said(path)
     return Paper(
         path.parent.name, title.rstrip("."), explanation, said["AUTHORS"], said["YEAR"], said["LINK"],
-        said["CITATION"], said["BIBTEX"], said.get("ORDER", ()), said.get("SHOWN", ()),
+        said["CITATION"], said.get("BIBTEX", ""), said.get("ORDER", ()), said.get("SHOWN", ()),
     )  # fmt: skip
 
 
