@@ -1,6 +1,6 @@
-"""The gallery: `python docs/gallery.py report` writes `gallery.md`, the pictures and the README's table.
+"""The gallery: `python docs/gallery.py report` writes `gallery.md`, the pictures, and what the README says of papers.
 
-`report` is the folder of a whole `superpose reproduce`.
+`report` is the folder of a whole `superpose reproduce`; without it only the README is written.
 """
 
 import json
@@ -11,17 +11,15 @@ from pathlib import Path
 
 from PIL import Image
 
+from superpose.papers import papers
+
 DOCS = Path(__file__).parent
-SHOWN = (
-    "phase-diagram", "uniform-geometry", "polytopes", "nonuniform", "collapse", "energy-levels", "transformations",
-    "privileged-basis", "ways-out",
-)  # fmt: skip
-"""Those in the README."""
 
 
-def main(report: Path) -> None:
-    told = json.loads((report / "report.json").read_text(encoding="utf-8"))
-    score = told["score"]
+def gallery(report: Path) -> None:
+    """`gallery.md` and its pictures."""
+    report_json = json.loads((report / "report.json").read_text(encoding="utf-8"))
+    score = report_json["score"]
     lines = [
         "# Gallery",
         "",
@@ -30,7 +28,7 @@ def main(report: Path) -> None:
         f"is so, {score['fails']} fail. Made by `python docs/gallery.py report`.",
         "",
     ]
-    for each in told["experiments"]:
+    for each in report_json["experiments"]:
         name = each["name"]
         shrunk(report / "results" / name / "figure.png", DOCS / "images" / f"{name}.webp")
         lines += [
@@ -52,16 +50,31 @@ def main(report: Path) -> None:
     (DOCS / "gallery.md").write_text(
         re.sub(r"\n{3,}", "\n\n", "\n".join(lines).rstrip()) + "\n", encoding="utf-8"
     )
+
+
+def readme() -> None:
+    """What the README says of the papers: which there are, the front row of the gallery, how to cite them."""
+    known = papers().values()
+    lines = [
+        f"- [{each.title}]({each.link}), {each.authors} {each.year}: `superpose reproduce {each.name}`"
+        for each in known
+    ]
     cells = [
         f'<a href="docs/gallery.md#{name}"><img src="docs/images/{name}.webp" alt="{name}" width="270"></a>'
-        for name in SHOWN
+        for each in known
+        for name in each.shown
     ]
     rows = ["| " + " | ".join(cells[at : at + 3]) + " |" for at in range(0, len(cells), 3)]
-    table = "\n".join(["| | | |", "|---|---|---|", *rows])
-    readme = DOCS.parent / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    between = re.compile("(<!-- gallery -->\n).*(<!-- end -->)", re.DOTALL)
-    readme.write_text(between.sub(lambda found: found[1] + table + "\n" + found[2], text), encoding="utf-8")
+    path = DOCS.parent / "README.md"
+    text = path.read_text(encoding="utf-8")
+    for name, block in {
+        "papers": lines,
+        "gallery": ["| | | |", "|---|---|---|", *rows],
+        "citing": ["```bibtex", *"\n".join(each.bibtex for each in known).splitlines(), "```"],
+    }.items():
+        start, end = f"<!-- {name} -->\n", f"<!-- end {name} -->"
+        text = text[: text.index(start) + len(start)] + "\n".join([*block, ""]) + text[text.index(end) :]
+    path.write_text(text, encoding="utf-8")
 
 
 def shrunk(picture: Path, to: Path, width: int = 1200) -> None:
@@ -72,4 +85,6 @@ def shrunk(picture: Path, to: Path, width: int = 1200) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    if sys.argv[1:]:
+        gallery(Path(sys.argv[1]))
+    readme()

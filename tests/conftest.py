@@ -5,6 +5,7 @@ import pytest
 from jaxtyping import install_import_hook
 
 install_import_hook("superpose", "shapes.checked")
+jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 def pytest_addoption(parser):
