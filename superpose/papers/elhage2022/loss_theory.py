@@ -119,7 +119,7 @@ def run(config: Config) -> xr.Dataset:
 
 
 def _fixed(density: np.ndarray) -> int:
-    """Which of the densities is that of the one model that is looked at at all of them."""
+    """Which of the densities the one model is trained at whose loss is taken apart at all of them."""
     return int(np.abs(np.log(density / FIXED)).argmin())
 
 
