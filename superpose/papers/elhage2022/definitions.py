@@ -15,11 +15,11 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from superpose import costs, draws, grid, measures, plot, settings
-from superpose.claims import Claim, about, as_claims, at_least, at_most, exactly
+from superpose.claims import Claim, about, as_claims, at_least, at_most, exactly, from_section
 from superpose.features import Empirical, Independent
 from superpose.losses import Population
 from superpose.models import Network, ReluHidden, ReluOutput
-from superpose.train import ensemble, member, minimize, stack
+from superpose.train import member, stack
 
 SECTION = "Definitions and Motivation"
 TAKES = 30
@@ -57,80 +57,83 @@ class Config:
 
 
 def run(config: Config) -> xr.Dataset:
-    key, importance = draws.key_of(config.seed), config.importance
+    importance, drawn = config.importance, draws.stream(draws.key_of(config.seed), "samples")
     worlds = {name: Independent(density, importance) for name, density in DENSITIES.items()}
-    drawn = draws.stream(key, "samples")
     samples = {name: world.sample(drawn, config.rows) for name, world in worlds.items()}
     # A linear hidden layer has an exact loss; one with a ReLU gets that of all rows of its samples.
-    exact = [Population(worlds[name]) for name in ("dense", "sparse")]
-    rows = [Population(Empirical(np.asarray(samples[name]), importance)) for name in ("neurons", "code")]
-    dense, sparse = _trained(ReluOutput, exact, config.members, key)
-    neurons, code = _trained(ReluHidden, rows, config.members, key)
-    models, lead = {}, {}
-    for name, (found, loss) in {"dense": dense, "sparse": sparse, "neurons": neurons, "code": code}.items():
-        models[name] = member(found, int(loss.argmin()))
-        lead[name] = _aligned(found.W), loss
-    models["turned"], lead["turned"] = _turned(models["dense"], -_angle(models["dense"].W)), lead["dense"]
+    exact = {name: worlds[name] for name in ("dense", "sparse")}
+    rows = {name: Empirical(np.asarray(samples[name]), importance) for name in ("neurons", "code")}
+    data = xr.concat([_solved(ReluOutput, exact, config), _solved(ReluHidden, rows, config)], "model")
+    data = data.sel(model=["dense", "dense", "sparse", "neurons", "code"]).assign_coords(
+        model=list(DENSITIES)
+    )
 
+    best, models = grid.best(data), {}
+    for name in DENSITIES:
+        kind, weights = ReluHidden if name in rows else ReluOutput, best.sel(model=name)
+        models[name] = kind(weights.W.values, weights.b.values)
+    x, y = models["dense"].W[:, 0]
+    models["turned"] = _turned(models["dense"], -np.arctan2(y, x))  # feature 0 along the first neuron
     angles = np.random.default_rng(config.seed).uniform(0, 2 * np.pi, config.turns)
-    measured = [_measured(models[name], samples[name], angles) for name in DENSITIES]
+    each = [_defined(model, samples[name], angles) for name, model in models.items()]
+    W = best.W.copy(data=np.array([model.W for model in models.values()]))
     return xr.Dataset(
-        {name: ("model", np.array([each[name] for each in measured])) for name in measured[0]}
+        {name: ("model", [numbers[name] for numbers in each]) for name in each[0]}
         | {
-            "W": (("model", "hidden", "feature"), np.array([models[name].W for name in DENSITIES])),
-            "member_aligned": (("model", "member"), np.array([lead[name][0] for name in DENSITIES])),
-            "loss": (("model", "member"), np.array([lead[name][1] for name in DENSITIES])),
+            "W": W,
+            "alignment": _aligned(W).astype(float),
+            "member_aligned": _aligned(data.W),
+            "loss": data.loss,
             "density": ("model", list(DENSITIES.values())),
             "importance": ("feature", importance),
-        },
-        {"model": list(DENSITIES)},
+        }
+    ).drop_vars("member")
+
+
+def _solved(kind: type[Network], laws: dict, config: Config) -> xr.Dataset:
+    """Models of one kind for each of the laws of features, which have names."""
+    together = stack(list(laws.values()))
+    data = grid.solved(
+        lambda key: kind.init(N, M, key=key),
+        lambda at: Population(member(together, at.astype(int))),
+        {"model": range(len(laws))},
+        members=config.members,
+        key=config.seed,
+        evaluations=400,
     )
+    return data.assign_coords(model=list(laws))
 
 
-def _trained(kind, losses, members, key) -> list[tuple[Network, np.ndarray]]:
-    """For each of the losses the models of all starts, and their losses."""
-    _, place = grid.points(range(len(losses)), range(members))
-    models = ensemble(lambda key: kind.init(N, M, key=key), members=place, key=key)
-    own = stack([loss for loss in losses for _ in range(members)])
-    found = minimize(models, own, own_loss=True, evaluations=400)
-    parts = [slice(i * members, (i + 1) * members) for i in range(len(losses))]
-    return [(member(found.models, part), found.loss[part]) for part in parts]
-
-
-def _angle(W) -> float:
-    """Where the first feature points, in the plane of the two neurons."""
-    return float(np.arctan2(W[1, 0], W[0, 0]))
-
-
-def _turned(model, angle) -> Network:
+def _turned(model: Network, angle: float) -> Network:
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    return type(model)(
-        turn @ model.W, model.b, activation=model.activation, hidden_activation=model.hidden_activation
-    )
+    return type(model)(turn @ model.W, model.b)
 
 
-def _aligned(W) -> np.ndarray:
+def _aligned(W: xr.DataArray) -> xr.DataArray:
     """For each model the least alignment of a feature that it represents; NaN if there is none."""
-    aligned, norms = jax.vmap(measures.basis_alignment)(W), jax.vmap(measures.norms)(W)
-    least = np.where(np.asarray(norms) > 0.5, np.asarray(aligned), np.inf).min(axis=1)
-    return np.where(np.isfinite(least), least, np.nan)
+    represented = grid.over_models(measures.norms, W, "feature") > 0.5
+    return grid.over_models(measures.basis_alignment, W, "feature").where(represented).min("feature")
 
 
-def _measured(model, x, angles) -> dict[str, float]:
+def _defined(model: Network, x, angles: np.ndarray) -> dict[str, float]:
     """The definitions as numbers, of one model on samples."""
-    W = np.asarray(model.W)
-    norms, out = np.asarray(measures.norms(W)), jax.vmap(model)(x)
-    stored = W[:, norms > 0.5]
+    W, out = np.asarray(model.W), jax.vmap(model)(x)
+    represented = W[:, np.asarray(measures.norms(W)) > 0.5]
+    eigenvalues = np.linalg.eigvalsh(represented.T @ represented)  # none where no feature is represented
     change = [jnp.mean((jax.vmap(_turned(model, angle))(x) - out) ** 2) for angle in angles]
     return {
         "represented": float(measures.n_represented(W)),
         "excess": float(measures.excess_features(W)),
-        "least_eigenvalue": float(np.linalg.eigvalsh(stored.T @ stored)[0]) if stored.size else np.nan,
+        "least_eigenvalue": float(next(iter(eigenvalues), np.nan)),
         "linearity": float(measures.linearity(model.encode, x)),
         "decomposability": float(measures.decomposability(model.encode, x)),
-        "alignment": float(_aligned(W[None])[0]),
         "change": float(np.sqrt(np.mean(change) / jnp.mean(out**2))),
     }
+
+
+def measured(data: xr.Dataset) -> xr.Dataset:
+    """Also which members are `leading`, within 0.1% of the least loss."""
+    return data.assign(leading=data.loss <= data.loss.min("member") * 1.001)
 
 
 TITLES = {
@@ -152,124 +155,84 @@ BARS = {
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(12, 5.2)
     above, below = fig.subplots(2, len(TITLES), height_ratios=[2.2, 1.5])
+    heights = np.arange(len(BARS))
     for arrows, bars, name in zip(above, below, TITLES, strict=True):
-        one = data.sel(model=name)
-        plot.directions(arrows, one.W.values, data.importance.values)
-        extra, stored = int(one.excess), int(one.represented)
+        model = data.sel(model=name)
+        plot.directions(arrows, model.W.values, data.importance.values)
         arrows.set_title(TITLES[name])
-        told = "superposition" if extra > 0 else "no superposition"
-        arrows.set_xlabel(f"neuron 1\ndensity {float(one.density):g}: {stored} features stored\n{told}")
-        values = [float(one[of]) for of in BARS]
-        height = np.arange(len(BARS))
-        bars.barh(height, np.clip(values, 0, 1), color=[*plot.SETS[:3], plot.SETS[7]], height=0.65)
-        for y, value in zip(height, values, strict=True):
-            inside = value > 0.6
-            bars.text(
-                min(max(value, 0), 1) + (-0.03 if inside else 0.03), y, f"{value:.2f}", va="center",
-                ha="right" if inside else "left", color="white" if inside else plot.INK, fontsize=8,
-            )  # fmt: skip
+        superposition = "superposition" if model.excess > 0 else "no superposition"
+        arrows.set_xlabel(
+            f"neuron 1\ndensity {float(model.density):g}: {int(model.represented)} features stored\n{superposition}"
+        )
+        values = np.array([model[of] for of in BARS])
+        ends = np.clip(values, 0, 1)
+        bars.barh(heights, ends, color=[*plot.SETS[:3], plot.SETS[7]], height=0.65)
+        for y, value, end in zip(heights, values, ends, strict=True):
+            beside, ha, color = (-0.03, "right", "white") if value > 0.6 else (0.03, "left", plot.INK)
+            bars.text(end + beside, y, f"{value:.2f}", va="center", ha=ha, color=color, fontsize=8)
         bars.set(xlim=(0, 1), ylim=(len(BARS) - 0.5, -0.5), yticks=[], xticks=[0, 0.5, 1])
     above[0].set_ylabel("neuron 2")
-    below[0].set_yticks(np.arange(len(BARS)), list(BARS.values()))
-    plot.colorbar(
-        fig, above, plot.importance_colors, "importance", low=float(data.importance.min()),
-        high=float(data.importance.max()), shrink=0.8, pad=0.01,
-    )  # fmt: skip
+    below[0].set_yticks(heights, list(BARS.values()))
+    low, high = float(data.importance.min()), float(data.importance.max())
+    where = {"low": low, "high": high, "shrink": 0.8, "pad": 0.01}
+    plot.colorbar(fig, above, plot.importance_colors, "importance", **where)
     return fig
 
 
 @as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
-    one = {name: data.sel(model=name) for name in TITLES}
+    dense, turned, sparse, neurons, code = (data.sel(model=name) for name in TITLES)
     linear = data.sel(model=["dense", "turned", "sparse"])
-    there = (linear.represented > 0).values
-
-    def of(measure, name):
-        return float(one[name][measure])
-
-    def spread(name):
-        """How the alignment differs between the members that reached the least loss."""
-        best = (one[name].loss <= one[name].loss.min() * 1.001).values
-        return one[name].member_aligned.values[best]
-
+    linear = linear.where(linear.represented > 0)
+    size = ["represented", "excess"]
+    says = from_section(SECTION, "the exact optimum")
+    privileged = from_section("Superposition in a Privileged Basis", "algebra: WᵀW stays the same")
+    ours = from_section("ours", "ours: clearly below 1")
+    # fmt: off
     return [
-        Claim(
-            "dense-none", "Dense features: no more are stored than there are dimensions", SECTION, exactly([2, 0]),
-            [of("represented", "dense"), of("excess", "dense")], what="stored, and more than the rank",
-            source="the exact optimum",
-        ),
-        Claim(
-            "dense-invertible", "Without superposition WᵀW of the stored features is invertible", SECTION, at_least(0.9),
-            of("least_eigenvalue", "dense"), what="least eigenvalue", source="orthogonal directions of length 1",
-        ),
-        Claim(
-            "sparse-superposition", "Sparse features: more are stored than there are dimensions", SECTION,
-            exactly([5, 3]), [of("represented", "sparse"), of("excess", "sparse")],
-            what="stored, and more than the rank", source="the exact optimum",
-        ),
-        Claim(
-            "sparse-singular", "With superposition WᵀW is not invertible", SECTION, about(0, 1e-6),
-            of("least_eigenvalue", "sparse"), what="least eigenvalue", number="{:.0e}", source="its rank",
-        ),
-        Claim(
-            "linear", "A linear hidden layer is linear: each feature has a direction, and they add up", SECTION,
-            about(1, 1e-5), np.where(there, linear.linearity.values, np.nan), what="linearity", number="{:.6f}",
-            source="algebra",
-        ),
-        Claim(
-            "decomposable", "With or without superposition, a linear hidden layer is decomposable", SECTION,
-            about(1, 1e-5), np.where(there, linear.decomposability.values, np.nan), what="decomposability",
-            number="{:.6f}", source="algebra",
-        ),
-        Claim(
-            "turn-free", "Turning a linear hidden layer changes no output", "Superposition in a Privileged Basis",
-            at_most(1e-5), np.where(there, linear.change.values, np.nan), what="relative change", number="{:.0e}",
-            source="algebra: WᵀW stays the same",
-        ),
-        Claim(
-            "turned-aligned", "So it can be turned to be basis-aligned", SECTION, about(1, 1e-4),
-            of("alignment", "turned"), what="least share of a feature in one neuron", number="{:.5f}",
-            source="two directions at right angles",
-        ),
-        Claim(
-            "no-basis", "In a linear hidden layer alignment is chance: the starts differ in it", SECTION, at_least(0.2),
-            np.ptp(spread("dense")), what="range among models of the least loss",
-            source="any angle is as likely: from 0.5 to 1",
-        ),
-        Claim(
-            "neurons-aligned", "A ReLU hidden layer singles its neurons out: dense features become neurons", SECTION,
-            at_least(0.98), spread("neurons"), what="least alignment in each model of the least loss",
-            source="ours: within 2% of one neuron for each feature",
-        ),
-        Claim(
-            "neurons-two", "They are as many as the neurons", SECTION, exactly([2, 0]),
-            [of("represented", "neurons"), of("excess", "neurons")], what="stored, and more than the rank",
-            source="the paper's monosemantic neurons",
-        ),
-        Claim(
-            "turn-breaks", "Turning a ReLU hidden layer changes what the model does", SECTION, at_least(0.2),
-            data.sel(model=["neurons", "code"]).change.values, what="change relative to the output",
-            source="ours: clearly more than rounding",
-        ),
-        Claim(
-            "code-superposition", "Sparser features are stored as codes of several neurons", SECTION,
-            exactly([3, 1]), [of("represented", "code"), of("excess", "code")],
-            what="stored, and more than the rank", source="the paper's three codes in two neurons",
-        ),
-        Claim(
-            "code-not-aligned", "Such codes are not basis-aligned", SECTION, at_most(0.7), of("alignment", "code"),
-            what="least share of a feature in one neuron", source="half of it in each neuron",
-        ),
-        Claim(
-            "code-not-linear", "Nor linear or decomposable: a feature can silence a neuron that another uses", "ours",
-            at_most(0.97), [of("linearity", "code"), of("decomposability", "code")],
-            what="linearity, decomposability", source="ours: clearly below 1",
-        ),
-    ]  # fmt: skip
+        says("dense-none", "Dense features: no more are stored than there are dimensions",
+             "stored, and more than the rank", dense[size].to_array(), exactly([2, 0])),
+        says("dense-invertible", "Without superposition WᵀW of the stored features is invertible",
+             "least eigenvalue", dense.least_eigenvalue, at_least(0.9), source="orthogonal directions of length 1"),
+        says("sparse-superposition", "Sparse features: more are stored than there are dimensions",
+             "stored, and more than the rank", sparse[size].to_array(), exactly([5, 3])),
+        says("sparse-singular", "With superposition WᵀW is not invertible",
+             "least eigenvalue", sparse.least_eigenvalue, about(0, 1e-6), source="its rank", number="{:.0e}"),
+        says("linear", "A linear hidden layer is linear: each feature has a direction, and they add up",
+             "linearity", linear.linearity, about(1, 1e-5), source="algebra", number="{:.6f}"),
+        says("decomposable", "With or without superposition, a linear hidden layer is decomposable",
+             "decomposability", linear.decomposability, about(1, 1e-5), source="algebra", number="{:.6f}"),
+        privileged("turn-free", "Turning a linear hidden layer changes no output",
+             "relative change", linear.change, at_most(1e-5), number="{:.0e}"),
+        says("turned-aligned", "A linear hidden layer of dense features can be turned to be basis-aligned",
+             "least share of a feature in one neuron", turned.alignment, about(1, 1e-4),
+             source="two directions at right angles", number="{:.5f}"),
+        says("no-basis", "In a linear hidden layer alignment is chance: the starts differ in it",
+             "range among models of the least loss", np.ptp(dense.member_aligned.values[dense.leading]), at_least(0.2),
+             source="any angle is as likely: from 0.5 to 1"),
+        says("neurons-aligned", "A ReLU hidden layer singles its neurons out: dense features become neurons",
+             "least alignment in each model of the least loss", neurons.member_aligned[neurons.leading], at_least(0.98),
+             source="ours: within 2% of one neuron for each feature"),
+        says("neurons-two", "A ReLU hidden layer stores as many dense features as it has neurons",
+             "stored, and more than the rank", neurons[size].to_array(), exactly([2, 0]),
+             source="the paper's monosemantic neurons"),
+        says("turn-breaks", "Turning a ReLU hidden layer changes what the model does",
+             "change relative to the output", [neurons.change, code.change], at_least(0.2),
+             source="ours: clearly more than rounding"),
+        says("code-superposition", "Sparser features are stored as codes of several neurons",
+             "stored, and more than the rank", code[size].to_array(), exactly([3, 1]),
+             source="the paper's three codes in two neurons"),
+        says("code-not-aligned", "Codes of several neurons are not basis-aligned",
+             "least share of a feature in one neuron", code.alignment, at_most(0.7), source="half of it in each neuron"),
+        ours("code-not-linear",
+             "Codes of several neurons are neither linear nor decomposable: a feature can silence a neuron that another uses",
+             "linearity, decomposability", [code.linearity, code.decomposability], at_most(0.97)),
+    ]
+    # fmt: on
 
 
 def notes(data: xr.Dataset) -> list[str]:
-    share = (data.loss <= data.loss.min("member") * 1.001).mean("member").values
+    share = data.leading.mean("member").values
     return [
         "The paper defines the words; the numbers for them are ours, and so are the models: 5 features in 2 "
         "dimensions, of importance 1, 0.9, ... Decomposability and linearity are the shares of what the features do "

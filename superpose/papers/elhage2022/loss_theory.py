@@ -15,10 +15,11 @@ import matplotlib
 import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from superpose import costs, draws, grid, plot, settings, theory
-from superpose.claims import Claim, about, as_claims, at_least, at_most, between
+from superpose import costs, grid, plot, settings, theory
+from superpose.claims import Claim, about, as_claims, at_least, at_most, between, from_section
 from superpose.features import Independent
 from superpose.losses import Active, Population
 from superpose.models import Linear, ReluOutput
@@ -62,16 +63,6 @@ class Config:
         return self.decay ** np.arange(N)
 
 
-class LinearLoss(eqx.Module):
-    """What `theory.linear_terms` add up to."""
-
-    importance: Float[Array, " feature"]
-
-    def __call__(self, W: Float[Array, "hidden feature"]) -> Float[Array, ""]:
-        benefit, interference = theory.linear_terms(W, self.importance)
-        return benefit.sum() + interference.sum()
-
-
 class Energy(eqx.Module):
     """The energy of the points on a sphere that are `there`, in those of 3 dimensions that are `open`."""
 
@@ -87,275 +78,241 @@ class Energy(eqx.Module):
 
 
 def run(config: Config) -> xr.Dataset:
-    key = draws.key_of(config.seed)
     importance = jnp.asarray(config.importance, jnp.float64)
-    init = ensemble(lambda key: Linear.init(N, M, key=key), members=config.members, key=key)
-    linear = minimize(init.W, LinearLoss(importance))
-    best = linear.models[linear.loss.argmin()]
+    init = ensemble(lambda key: Linear.init(N, M, key=key), members=config.members, key=config.seed)
+    linear = minimize(init.W, lambda W: sum(terms.sum() for terms in theory.linear_terms(W, importance)))
+    linear_W = linear.models[linear.loss.argmin()]
 
     density = np.logspace(0, -3, config.densities)
     solved = grid.solved(
         lambda key: ReluOutput.init(N, M, key=key),
         lambda density: Population(Independent(density, importance)),
-        {"density": density}, members=config.members, key=key,
-    )  # fmt: skip
-    relu = grid.best(solved)
-    terms, lone = _expanded(relu.W.values, relu.b.values, density, importance)
+        {"density": density},
+        members=config.members,
+        key=config.seed,
+    )
+    relu = grid.best(solved).drop_vars("member")
+    terms, lone = _expanded(relu, density, importance)
     # One model at all densities: what is left of its loss as features get sparser.
-    at = int(np.abs(np.log(density / FIXED)).argmin())
-    same = [np.repeat(values[at : at + 1], len(density), axis=0) for values in (relu.W.values, relu.b.values)]
-    fixed, _ = _expanded(*same, density, importance)
+    fixed, _ = _expanded(relu.isel(density=[_fixed(density)] * config.densities), density, importance)
     sampled, error = _sampled(relu, config)
-
-    taken = [theory.linear_terms(W, importance) for W in (best, *relu.W.values)]
-    return xr.Dataset(
-        {
-            "linear_W": (("hidden", "feature"), best),
-            "linear_loss": linear.loss.min(),
-            "benefit": (("model", "feature"), np.array([benefit for benefit, _ in taken])),
-            "interference": (("model", "feature"), np.array([interference for _, interference in taken])),
-            "W": relu.W,
-            "b": relu.b,
-            "loss": relu.loss,
-            "terms": (("density", "active"), terms),
-            "one_active": (("density", "feature"), np.array([
-                theory.one_active_loss(W, b, config.importance)
-                for W, b in zip(relu.W.values, relu.b.values, strict=True)
-            ])),
-            "one_active_exact": ("density", lone),
-            "fixed_terms": (("density", "active"), fixed),
-            "sampled": ("density", sampled),
-            "error": ("density", error),
-            "importance": ("feature", config.importance),
-            **_thomson(config),
-        },
-        {"density": density, "active": range(N + 1), "dimensions": [1, 2, 3], "points": range(1, MOST + 1)},
-    ).reset_coords("member", drop=True)  # fmt: skip
+    every = np.array([theory.linear_terms(W, importance) for W in (linear_W, *relu.W.values)])
+    one_active = [
+        theory.one_active_loss(W, b, config.importance)
+        for W, b in zip(relu.W.values, relu.b.values, strict=True)
+    ]
+    return relu[["W", "b", "loss"]].assign(
+        linear_W=(("hidden", "feature"), linear_W),
+        linear_loss=linear.loss.min(),
+        benefit=(("model", "feature"), every[:, 0]),
+        interference=(("model", "feature"), every[:, 1]),
+        terms=(("density", "active"), terms),
+        fixed_terms=(("density", "active"), fixed),
+        one_active=(("density", "feature"), np.array(one_active)),
+        one_active_exact=("density", lone),
+        sampled=("density", sampled),
+        error=("density", error),
+        importance=("feature", config.importance),
+        active=range(N + 1),
+        **_thomson(config),
+    )
 
 
-def _expanded(W, b, density, importance) -> tuple[np.ndarray, np.ndarray]:
+def _fixed(density: np.ndarray) -> int:
+    """Which of the densities the one model is trained at whose loss is taken apart at all of them."""
+    return int(np.abs(np.log(density / FIXED)).argmin())
+
+
+def _expanded(models: xr.Dataset, density: np.ndarray, importance) -> tuple[np.ndarray, np.ndarray]:
     """Of models each at a density: what each number of active features adds to the loss, and L_1 by itself."""
-    models = ReluOutput(*(jnp.asarray(leaf, jnp.float64) for leaf in (W, b)))
-    chance, given = _terms(grid.each(lambda p: Independent(p, importance), density), models)
+    networks = ReluOutput(*(jnp.asarray(leaf.values, jnp.float64) for leaf in (models.W, models.b)))
+    chance, given = _terms(grid.each(lambda p: Independent(p, importance), density), networks)
     return np.asarray(chance * given), np.asarray(given[:, 1])
 
 
 @jax.jit
 def _terms(worlds, models):
-    def one(world, model):
+    def each(world, model):
         terms = [Active(world, k) for k in range(N + 1)]
         return jnp.stack([term.chance for term in terms]), jnp.stack([term(model) for term in terms])
 
-    return jax.lax.map(lambda each: one(*each), (worlds, models))
+    return jax.lax.map(lambda pair: each(*pair), (worlds, models))
 
 
-def _sampled(relu, config) -> tuple[np.ndarray, np.ndarray]:
+def _sampled(relu: xr.Dataset, config: Config) -> np.ndarray:
     """The mean loss of samples of each model, and its standard error."""
-    rng = np.random.default_rng(config.seed)
-    found = []
+    rng, means = np.random.default_rng(config.seed), []
     for W, b, p in zip(relu.W.values, relu.b.values, relu.density.values, strict=True):
         x = rng.uniform(size=(N, config.samples)) * (rng.uniform(size=(N, config.samples)) < p)
         error = config.importance @ (x - np.maximum(W.T @ (W @ x) + b[:, None], 0)) ** 2
-        found.append((error.mean(), error.std() / np.sqrt(config.samples)))
-    return np.array(found)[:, 0], np.array(found)[:, 1]
+        means.append((error.mean(), error.std() / np.sqrt(config.samples)))
+    return np.array(means).T
 
 
-def _thomson(config) -> dict:
+def _thomson(config: Config) -> dict:
     """The least energy of so many points in so many dimensions, and where they are."""
     dimensions, points, start = grid.points([1, 2, 3], range(1, MOST + 1), range(config.starts))
     open_ = (np.arange(3) < dimensions[:, None]).astype(float)
     there = (np.arange(MOST) < points[:, None]).astype(float)
     V = np.random.default_rng(config.seed).normal(size=(config.starts, 3, MOST))[start]
     energy = grid.each(Energy, open_, there)
-    found = minimize(V, energy, own_loss=True)
-    shape = 3, MOST, config.starts
-    best = found.loss.reshape(shape).argmin(axis=2) + config.starts * np.arange(3 * MOST).reshape(3, MOST)
-    unit = jax.vmap(Energy.unit)(
-        member(energy, best.ravel()), jnp.asarray(found.models[best.ravel()], jnp.float64)
-    )
-    lone = [theory.one_active_loss(W, np.zeros(MOST), (W**2).sum(0)).sum() for W in np.asarray(unit)]
+    solved = minimize(V, energy, own_loss=True)
+    least = solved.loss.reshape(-1, config.starts).argmin(axis=1) + np.arange(0, len(V), config.starts)
+    V = jnp.asarray(solved.models[least], jnp.float64)
+    unit = np.asarray(jax.vmap(Energy.unit)(member(energy, least), V))
+    # Points that are not there have no length, and so no importance.
+    one_active = [theory.one_active_loss(W, np.zeros(MOST), (W**2).sum(0)).sum() for W in unit]
+    dims = "dimensions", "points"
     return {
-        "energy": (("dimensions", "points"), found.loss[best]),
-        "energy_W": (("dimensions", "points", "axis", "point"), np.asarray(unit).reshape(3, MOST, 3, MOST)),
-        "energy_loss": (("dimensions", "points"), np.reshape(lone, (3, MOST))),
+        "energy": (dims, solved.loss[least].reshape(3, MOST)),
+        "energy_W": ((*dims, "axis", "point"), unit.reshape(3, MOST, 3, MOST)),
+        "energy_loss": (dims, np.reshape(one_active, (3, MOST))),
+        "dimensions": [1, 2, 3],
+        "points": range(1, MOST + 1),
     }
+
+
+def measured(data: xr.Dataset) -> xr.Dataset:
+    """Also what is compared with the terms, and `at_most_one`, the share of the loss without two active features.
+
+    That is of the model trained at each density, and of the `fixed` one. Along `model`, with the linear model first,
+    are `squared_norm`, of features, and `missed`, the squared length of `diag(sqrt(I)) (Id - W^T W)`. `least` is
+    the least loss of a linear model, `silent` that of ReLU models without any input, `polygon` the energy of
+    regular polygons.
+    """
+    W = np.concatenate([data.linear_W.values[None], data.W.values])
+    gram = xr.DataArray(np.swapaxes(W, 1, 2) @ W, dims=("model", "feature", "other"))
+    terms = xr.concat([data.terms, data.fixed_terms], "of").assign_coords(of=["trained", "fixed"])
+    turns = 2 * np.pi * np.arange(MOST) / data.points.values[:, None]
+    circles = np.array([np.cos(turns), np.sin(turns)])
+    polygon = [float(theory.thomson_energy(circles[:, n - 1, :n])) for n in data.points.values]
+    return data.assign(
+        squared_norm=(("model", "feature"), np.diagonal(gram, axis1=1, axis2=2)),
+        missed=(data.importance * (np.eye(N) - gram) ** 2).sum(("feature", "other")),
+        least=data.importance[M:].sum(),
+        silent=(data.importance * np.maximum(data.b, 0) ** 2).sum("feature"),
+        at_most_one=terms.sel(active=[0, 1]).sum("active") / terms.sum("active"),
+        polygon=("points", polygon),
+    )
 
 
 @plot.style()
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(11, 8)
     (linear, shares), (ratio, energy) = fig.subplots(2, 2)
-    every = -(-len(data.density) // 8)  # so many densities a label, as more than 8 would overlap
-    names = ["linear", *("" if at % every else f"{p:.2g}" for at, p in enumerate(data.density.values))]
-    place = np.array([0, *(1.5 + np.arange(len(names) - 1))])
-    interference, missed = (data[of].sum("feature").values for of in ("interference", "benefit"))
-    linear.bar(place, missed, color=plot.BLUE, label="feature benefit missed")
-    linear.bar(place, interference, bottom=missed, color=plot.RED, label="interference")
-    least = _least(data)
+    p = data.density.values
+    every = -(-len(p) // 8)  # so many densities a label, as more than 8 would overlap
+    names = ["linear", *("" if at % every else f"{density:.2g}" for at, density in enumerate(p))]
+    across = np.array([0, *(1.5 + np.arange(len(p)))])
+    missed, interference = data.benefit.sum("feature"), data.interference.sum("feature")
+    linear.bar(across, missed, color=plot.BLUE, label="feature benefit missed")
+    linear.bar(across, interference, bottom=missed, color=plot.RED, label="interference")
+    least = float(data.least)
     linear.axhline(least, color=plot.INK, lw=0.8, ls=(0, (3, 3)), label=f"theory: the least is {least:.2f}")
-    linear.set_xticks(place, names, fontsize=7)
-    linear.set(
-        xlabel="linear model, then the ReLU models by density", ylabel="loss that a linear output would have"
-    )
+    linear.set_xticks(across, names, fontsize=7)
+    linear.set_xlabel("linear model, then the ReLU models by density")
+    linear.set_ylabel("loss that a linear output would have")
     linear.set_title("what superposition would cost a linear model")
     linear.legend(loc="upper left")
 
-    share = (data.terms / data.terms.sum("active")).values
-    color = matplotlib.colormaps["viridis"](np.linspace(0, 0.95, N + 1))
-    base = np.zeros(len(data.density))
-    for k in range(N + 1):
-        shares.bar(place[1:], share[:, k], bottom=base, color=color[k], label=f"{k} active")
-        base += share[:, k]
-    shares.set_xticks(place[1:], names[1:], fontsize=7)
+    share = (data.terms / data.terms.sum("active")).values.T
+    colors = matplotlib.colormaps["viridis"](np.linspace(0, 0.95, N + 1))
+    for k, color in enumerate(colors):
+        shares.bar(across[1:], share[k], bottom=share[:k].sum(axis=0), color=color, label=f"{k} active")
+    shares.set_xticks(across[1:], names[1:], fontsize=7)
     shares.set(xlabel="density", ylabel="share of the loss", ylim=(0, 1))
     shares.set_title("which samples the loss comes from, ReLU models")
-    shares.legend(
-        ncols=N + 1, loc="lower center", bbox_to_anchor=(0.5, -0.3), handlelength=1, columnspacing=1
-    )
+    under = {"loc": "lower center", "bbox_to_anchor": (0.5, -0.3)}
+    shares.legend(ncols=N + 1, handlelength=1, columnspacing=1, **under)
 
-    for of, style, label in (
-        ("terms", "o-", "a model trained at each density"),
-        ("fixed_terms", "s--", f"one model, trained at density {data.density.values[_fixed(data)]:.2g}"),
-    ):
-        rest = 1 - _dominance(data[of])
-        ratio.plot(
-            data.density, rest, style, ms=4, label=label, color=plot.BLUE if of == "terms" else plot.RED
-        )
-    p = data.density.values
-    ratio.plot(p, np.minimum(1, p / p[-1] * rest[-1]), ":", color=plot.INK, label="in proportion to density")
+    trained, fixed = 1 - data.at_most_one.values
+    one_model = f"one model, trained at density {p[_fixed(p)]:.2g}"
+    ratio.plot(p, trained, "o-", ms=4, color=plot.BLUE, label="a model trained at each density")
+    ratio.plot(p, fixed, "s--", ms=4, color=plot.RED, label=one_model)
+    ratio.plot(p, np.minimum(1, p / p[-1] * fixed[-1]), ":", color=plot.INK, label="in proportion to density")
     ratio.set(xscale="log", yscale="log", xlabel="density", ylim=(0.01, 1.5))
     ratio.set_ylabel("share of the loss with two or more active")
     ratio.set_title("sparse: what is left are the samples with one feature")
     ratio.legend(loc="lower right")
-
-    for color, (m, of) in zip(plot.SETS, data.energy.groupby("dimensions"), strict=False):
-        values = of.values.ravel()
-        energy.plot(data.points, values, "o-", ms=4, color=color, label=f"{m} dimension{'s' * int(m > 1)}")
-        if m == 2:
-            n = data.points.values[2:]
-            energy.plot(n, [_polygon(k) for k in n], "x", ms=7, color=plot.INK, label="regular polygons")
-        energy.axvline(2 * m + 0.03 * (m - 2), color=color, lw=0.8, ls=(0, (3, 3)), zorder=0)
-    energy.set(xlabel="features of length 1 (dashed: twice the dimensions)", ylabel="energy", ylim=(-0.3, 12))
-    energy.set_title("least interference that a ReLU does not remove")
-    energy.legend(loc="upper left", frameon=True, framealpha=1, edgecolor="none")
+    _energies(energy, data)
     return fig
 
 
-def _least(data) -> float:
-    return float(data.importance.values[M:].sum())
-
-
-def _fixed(data) -> int:
-    return int(np.abs(np.log(data.density.values / FIXED)).argmin())
-
-
-def _dominance(terms) -> np.ndarray:
-    """The share of the loss that comes from samples with no active feature or with one."""
-    return (terms.sel(active=[0, 1]).sum("active") / terms.sum("active")).values
-
-
-def _polygon(n) -> float:
-    angle = 2 * np.pi * np.arange(n) / n
-    return float(theory.thomson_energy(np.array([np.cos(angle), np.sin(angle)])))
+def _energies(ax: Axes, data: xr.Dataset) -> None:
+    for color, m in zip(plot.SETS, data.dimensions.values, strict=False):
+        label = f"{m} dimension{'s' * int(m > 1)}"
+        ax.plot(data.points, data.energy.sel(dimensions=m), "o-", ms=4, color=color, label=label)
+        if m == 2:
+            ax.plot(data.points[2:], data.polygon[2:], "x", ms=7, color=plot.INK, label="regular polygons")
+        ax.axvline(2 * m + 0.03 * (m - 2), color=color, lw=0.8, ls=(0, (3, 3)), zorder=0)
+    ax.set(xlabel="features of length 1 (dashed: twice the dimensions)", ylabel="energy", ylim=(-0.3, 12))
+    ax.set_title("least interference that a ReLU does not remove")
+    ax.legend(loc="upper left", frameon=True, framealpha=1, edgecolor="none")
 
 
 @as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
-    importance, p = data.importance.values, data.density.values
-    every = np.concatenate([data.linear_W.values[None], data.W.values])
-    gram = np.swapaxes(every, 1, 2) @ every
-    frobenius = (importance[:, None] * (np.eye(N) - gram) ** 2).sum(axis=(1, 2))
-    linear = (data.benefit + data.interference).sum("feature").values
-    top = np.diag(gram[0])
-    stored = (np.diagonal(gram[1:], axis1=1, axis2=2) > 0.25).sum(axis=1)
-    trained, same = _dominance(data.terms), _dominance(data.fixed_terms)
-    within = data.energy.values[data.points.values <= 2 * data.dimensions.values[:, None]]
-    beyond = data.energy.values[data.points.values == 2 * data.dimensions.values[:, None] + 1]
-    lengths = (data.energy_W**2).sum("axis").values.sum(axis=2)
-    right = np.where(np.isclose(lengths, data.points.values), data.energy_loss.values, np.nan)
-    slopes = [np.diff(np.log(1 - share))[-1] / np.diff(np.log(p))[-1] for share in (trained, same)]
-    silent = np.array([importance @ np.maximum(b, 0) ** 2 for b in data.b.values])
-    chance = (1 - p) ** N
-    at = int(data.points.values.tolist().index(5))
+    p, total = data.density, data.terms.sum("active")
+    linear = (data.benefit + data.interference).sum("feature")
+    best = data.squared_norm[0]
+    represented = (data.squared_norm[1:] > 0.25).sum("feature")
+    trained, sparsest = data.at_most_one.sel(of="trained"), data.at_most_one[:, -1]
+    rise = np.diff(trained)[(p[:-1].values < 0.5) & (np.diff(represented) == 0)]
+    exponent = (np.log(1 - data.at_most_one).diff("density") / np.log(p).diff("density"))[:, -1]
+    silent = (1 - p) ** N * data.silent
+    lone = data.one_active.mean("feature")[p < 1] / data.one_active_exact[p < 1]
+    room = 2 * data.dimensions
+    unit = abs((data.energy_W**2).sum(("axis", "point")) - data.points) < 1e-4
+    says, ours = from_section(SECTION, "theory"), from_section("ours", "theory")
+    # fmt: off
     return [
-        Claim(
-            "linear-terms", "The two terms are the squared length of diag(√I)(Id − WᵀW)", SECTION, at_most(1e-12),
-            np.abs(linear / frobenius - 1), what="relative difference", number="{:.0e}", source="algebra",
-        ),
-        Claim(
-            "linear-least", "A linear model's least loss is the importance of all but the most important features",
-            SECTION, about(_least(data), 1e-6), data.linear_loss, number="{:.6f}", source="theory",
-        ),
-        Claim(
-            "linear-top", "The linear model stores as many features as it has dimensions, the most important", SECTION,
-            about([1.0] * M + [0.0] * (N - M), 1e-3), top, what="squared lengths", source="theory",
-        ),
-        Claim(
-            "linear-none", "The linear model has no interference: superposition is never worth its cost", SECTION,
-            at_most(1e-6), data.interference.values[0].sum() if top[:M].min() > 0.5 else np.nan, number="{:.0e}",
-            source="theory",
-        ),
-        Claim(
-            "linear-worse", "Where ReLU models store all features, a linear output would make it a bad bargain", SECTION,
-            at_least(2), linear[1:][stored == N] / _least(data), what="loss over the least of a linear model",
-            source="ours: twice the least",
-        ),
-        Claim(
-            "expansion", "The terms for all numbers of active features add up to the exact loss", SECTION, at_most(1e-9),
-            np.abs(data.terms.sum("active") / data.loss - 1), what="relative difference", number="{:.0e}",
-            source="the sum over all sets of active features",
-        ),
-        Claim(
-            "sampled", "They add up to the mean loss of samples", SECTION, at_most(5),
-            (np.abs(data.sampled - data.terms.sum("active")) / data.error).values, what="difference in standard errors",
-            source="chance",
-        ),
-        Claim(
-            "none-active", "The term of silent samples is that of the positive biases", SECTION, at_most(1e-12),
-            np.abs(data.terms.sel(active=0) - chance * silent), what="difference", number="{:.0e}",
-            source="L₀ = Σ Iᵢ ReLU(bᵢ)²; the paper leaves Iᵢ out",
-        ),
-        Claim(
-            "one-active", "The term of one active feature is the paper's sum of two integrals", SECTION, at_most(1e-9),
-            np.abs(data.one_active.mean("feature") / data.one_active_exact - 1)[p < 1], what="relative difference",
-            number="{:.0e}", source="closed form against the exact loss",
-        ),
-        Claim(
-            "one-dominates", "The sparser, the more of the loss comes from samples with at most one active feature",
-            SECTION, at_least(0), np.diff(trained)[(p[:-1] < 0.5) & (np.diff(stored) == 0)], source="theory",
-            what="rise from one density to the next, where no more features are stored",
-        ),
-        Claim(
-            "one-left", "In the sparse limit nothing else is left", SECTION, between(0.95, 1.0), [trained[-1], same[-1]],
-            what="share at density 0.001, of the model trained there and of that trained at 0.1", number="{:.3f}",
-            source="theory: it tends to 1",
-        ),
-        Claim(
-            "one-rate", "What the others add vanishes in proportion to density", "ours", about(1, 0.1), slopes,
-            what="exponent of density at the sparse end, of the same models", source="theory: two active among one active",
-        ),
-        Claim(
-            "dense-all", "Dense, all features are active at once, and the share is nothing", "ours", at_most(1e-9),
-            trained[0], source="theory",
-        ),
-        Claim(
-            "energy", "Without bias, at equal importance and length 1, that term is Thomson's energy", SECTION,
-            at_most(1e-12), np.abs(right - data.energy.values / 3), what="difference from a third of it",
-            number="{:.0e}", source="theory",
-        ),
-        Claim(
-            "energy-free", "Two features a dimension, antipodal, have no energy", "ours", at_most(1e-6), within,
-            number="{:.0e}", source="theory: negative interference is free",
-        ),
-        Claim(
-            "energy-more", "One more has: it costs positive interference", "ours", at_least(0.5), beyond,
-            what="energy in 1, 2, 3 dimensions", source="theory: no more directions have angles of 90° or more",
-        ),
-        Claim(
-            "energy-pentagon", "Five features in two dimensions repel each other to a regular pentagon", "ours",
-            about(_polygon(5), 1e-3), float(data.energy.sel(dimensions=2).values[at]), source="the energy of a pentagon",
-        ),
-    ]  # fmt: skip
+        says("linear-terms", "The two terms of a linear model's loss are the squared length of diag(√I)(Id − WᵀW)",
+             "relative difference", abs(linear / data.missed - 1), at_most(1e-12), source="algebra", number="{:.0e}"),
+        says("linear-least", "A linear model's least loss is the importance of all but the most important features",
+             "", data.linear_loss, about(data.least, 1e-6), number="{:.6f}"),
+        says("linear-top", "The linear model stores as many features as it has dimensions, the most important",
+             "squared lengths", best, about([1.0] * M + [0.0] * (N - M), 1e-3)),
+        says("linear-none", "The linear model has no interference: superposition is never worth its cost",
+             "", data.interference[0].sum().where((best[:M] > 0.5).all()), at_most(1e-6), number="{:.0e}"),
+        says("linear-worse", "Where ReLU models store all features, a linear output would make it a bad bargain",
+             "loss over the least of a linear model", linear[1:][represented.values == N] / data.least, at_least(2),
+             source="ours: twice the least"),
+        says("expansion", "The terms for all numbers of active features add up to the exact loss",
+             "relative difference", abs(total / data.loss - 1), at_most(1e-9),
+             source="the sum over all sets of active features", number="{:.0e}"),
+        says("sampled", "The terms for all numbers of active features add up to the mean loss of samples",
+             "difference in standard errors", abs(data.sampled - total) / data.error, at_most(5), source="chance"),
+        says("none-active", "The term of silent samples is that of the positive biases",
+             "difference", abs(data.terms.sel(active=0) - silent), at_most(1e-12),
+             source="L₀ = Σ Iᵢ ReLU(bᵢ)²; the paper leaves Iᵢ out", number="{:.0e}"),
+        says("one-active", "The term of one active feature is the paper's sum of two integrals",
+             "relative difference", abs(lone - 1), at_most(1e-9),
+             source="closed form against the exact loss", number="{:.0e}"),
+        says("one-dominates",
+             "The sparser the features, the more of the loss comes from samples with at most one active feature",
+             "rise from one density to the next, where no more features are stored", rise, at_least(0)),
+        says("one-left", "In the sparse limit the loss comes only from samples with at most one active feature",
+             "share at density 0.001, of the model trained there and of that trained at 0.1", sparsest, between(0.95, 1.0),
+             source="theory: it tends to 1", number="{:.3f}"),
+        ours("one-rate", "What samples with two or more active features add to the loss vanishes in proportion to density",
+             "exponent of density at the sparse end, of the same models", exponent, about(1, 0.1),
+             source="theory: two active among one active"),
+        ours("dense-all", "Where features are dense, all are active at once, and samples with at most one add nothing",
+             "", trained[0], at_most(1e-9)),
+        says("energy", "Without bias, at equal importance and length 1, the term of one active feature is Thomson's energy",
+             "difference from a third of it", abs(data.energy_loss.where(unit) - data.energy / 3), at_most(1e-12),
+             number="{:.0e}"),
+        ours("energy-free", "Two features a dimension, antipodal, have no energy",
+             "", data.energy.values[data.points.values <= room.values[:, None]], at_most(1e-6),
+             source="theory: negative interference is free", number="{:.0e}"),
+        ours("energy-more", "One feature more than two a dimension has energy: it costs positive interference",
+             "energy in 1, 2, 3 dimensions", data.energy.sel(points=room + 1), at_least(0.5),
+             source="theory: no more directions have angles of 90° or more"),
+        ours("energy-pentagon", "Five features in two dimensions repel each other to a regular pentagon",
+             "", data.energy.sel(dimensions=2, points=5), about(data.polygon.sel(points=5), 1e-3),
+             source="the energy of a pentagon"),
+    ]
+    # fmt: on
 
 
 def notes(data: xr.Dataset) -> list[str]:

@@ -15,11 +15,12 @@ import matplotlib
 import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
+from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from superpose import costs, grid, plot, settings, theory
-from superpose.claims import Claim, about, as_claims, at_least, at_most, between, exactly
+from superpose.claims import Claim, about, as_claims, at_least, at_most, between, exactly, from_section
 from superpose.features import Independent
 from superpose.losses import Population
 from superpose.models import ReluOutput
@@ -68,60 +69,48 @@ class Surface(eqx.Module):
 
 def run(config: Config) -> xr.Dataset:
     density, importance = np.array(list(SETTINGS.values())).T
+
+    def loss_of(w1, w2):
+        return np.asarray(theory.pair_loss(w1, w2, density[:, None, None], importance[:, None, None]))
+
     w = np.linspace(-SIDE, SIDE, config.cells)
     first, second = np.meshgrid(w, w, indexing="ij")
-    surface = theory.pair_loss(first, second, density[:, None, None], importance[:, None, None])
     angle = np.radians(np.linspace(-90, 90, 181))
     length = np.linspace(0.3, 1.6, 400)[:, None]
-    along = length * np.cos(angle), length * np.sin(angle)
-    valley = theory.pair_loss(*along, density[:, None, None], importance[:, None, None]).min(axis=1)
+    around = loss_of(length * np.cos(angle), length * np.sin(angle))
 
     # The minima are followed along densities at two importances, and along importances at four densities.
     fall, rise = np.linspace(0.2, 1, config.points), np.linspace(0.1, 1, config.points)
-    points = [np.stack(grid.points(*line)) for line in ((fall, UNEQUAL), (SWEPT, rise))]
-    weights, loss = _minima(*np.concatenate(points, axis=1))
-    cut = points[0].shape[1]
     falling, rising = (len(fall), len(UNEQUAL), 2), (len(SWEPT), len(rise), 2)
-    exact, sampled, error, formula = _checks(config)
-    return xr.Dataset(
-        {
-            "surface": (("setting", "w1", "w2"), np.asarray(surface)),
-            "ends": (("setting", "w1", "w2"), _ends(first, second, density, importance)),
-            "valley": (("setting", "angle"), np.asarray(valley)),
-            "setting_density": ("setting", density),
-            "setting_importance": ("setting", importance),
-            "weights": (("density", "r", "kind", "weight"), weights[:cut].reshape(*falling, 2)),
-            "loss": (("density", "r", "kind"), loss[:cut].reshape(falling)),
-            "swept_weights": (("swept", "extra", "kind", "weight"), weights[cut:].reshape(*rising, 2)),
-            "swept_loss": (("swept", "extra", "kind"), loss[cut:].reshape(rising)),
-            "exact": ("check", exact),
-            "sampled": ("check", sampled),
-            "error": ("check", error),
-            "formula": ("check", formula),
-        },
-        {
-            "setting": list(SETTINGS),
-            "w1": w,
-            "w2": w,
-            "angle": np.degrees(angle),
-            "kind": list(VALLEYS),
-            "density": fall,
-            "r": list(UNEQUAL),
-            "swept": list(SWEPT),
-            "extra": rise,
-        },
-    )
+    points = np.concatenate([grid.points(fall, UNEQUAL), grid.points(SWEPT, rise)], axis=1)
+    weights, loss = _minima(*points)
+    cut = len(fall) * len(UNEQUAL)
+    coords = {"setting": list(SETTINGS), "w1": w, "w2": w, "angle": np.degrees(angle), "kind": list(VALLEYS)}
+    coords |= {"density": fall, "r": list(UNEQUAL), "swept": list(SWEPT), "extra": rise}
+    variables = {
+        "surface": (("setting", "w1", "w2"), loss_of(first, second)),
+        "ends": (("setting", "w1", "w2"), _ends(first, second, density, importance)),
+        "valley": (("setting", "angle"), around.min(axis=1)),
+        "setting_density": ("setting", density),
+        "setting_importance": ("setting", importance),
+        "weights": (("density", "r", "kind", "weight"), weights[:cut].reshape(*falling, 2)),
+        "loss": (("density", "r", "kind"), loss[:cut].reshape(falling)),
+        "swept_weights": (("swept", "extra", "kind", "weight"), weights[cut:].reshape(*rising, 2)),
+        "swept_loss": (("swept", "extra", "kind"), loss[cut:].reshape(rising)),
+    }
+    checks = {name: ("check", numbers) for name, numbers in _checks(config).items()}
+    return xr.Dataset(variables | checks, coords)
 
 
-def _minima(density, importance) -> tuple[np.ndarray, np.ndarray]:
+def _minima(density: np.ndarray, importance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The local minimum in each valley; NaN where there is none, and the search left the valley."""
     point, sign = grid.points(range(len(density)), [1.0, -1.0])
     starts = np.stack([0.9 * np.ones(len(sign)), 0.7 * sign], axis=1)
     losses = grid.each(Surface, density[point], importance[point])
-    found = minimize(starts, losses, own_loss=True, tolerance=1e-9)
-    w = found.models * np.sign(found.models[:, :1])
+    solved = minimize(starts, losses, own_loss=True, tolerance=1e-9)
+    w = solved.models * np.sign(solved.models[:, :1])
     left = np.sign(w[:, 1]) != sign
-    w, loss = np.where(left[:, None], np.nan, w), np.where(left, np.nan, found.loss)
+    w, loss = np.where(left[:, None], np.nan, w), np.where(left, np.nan, solved.loss)
     return w.reshape(-1, 2, 2), loss.reshape(-1, 2)
 
 
@@ -143,26 +132,54 @@ def _ends(first, second, density, importance) -> np.ndarray:
     return np.array([np.sign(w[:, 0] * w[:, 1]).reshape(first.shape) for w in ends], dtype=float)
 
 
-def _checks(config) -> tuple[np.ndarray, ...]:
+def _checks(config: Config) -> dict[str, np.ndarray]:
     """The loss of 20 random models in three ways: exact, sampled with its standard error, and by the formula."""
     rng = np.random.default_rng(config.seed)
     w, p, r = rng.normal(size=(20, 2)), rng.uniform(0.05, 1, 20), rng.uniform(0.1, 3, 20)
     models = ReluOutput(w[:, None, :], np.zeros((20, 2)))
     losses = grid.each(lambda p, r: Population(Independent(p, jnp.stack([jnp.ones_like(r), r]))), p, r)
     exact = jax.jit(jax.vmap(lambda loss, model: loss(model)))(losses, jax.tree.map(jnp.float64, models))
-    sampled = []
+    means = []
     for weights, density, importance in zip(w, p, r, strict=True):
         x = rng.uniform(size=(2, config.samples)) * (rng.uniform(size=(2, config.samples)) < density)
         error = np.array([1, importance]) @ (x - np.maximum(np.outer(weights, weights @ x), 0)) ** 2
-        sampled.append((error.mean(), error.std() / np.sqrt(config.samples)))
-    return np.asarray(exact), *np.array(sampled).T, np.asarray(theory.pair_loss(w[:, 0], w[:, 1], p, r))
+        means.append((error.mean(), error.std() / np.sqrt(config.samples)))
+    sampled, error = np.array(means).T
+    formula = np.asarray(theory.pair_loss(w[:, 0], w[:, 1], p, r))
+    return {"exact": np.asarray(exact), "sampled": sampled, "error": error, "formula": formula}
 
 
-def _best(weights, loss) -> np.ndarray:
-    """The direction of the better of the two minima, in degrees: 45 for equal weights, -45 for opposite ones."""
-    best = np.nanargmin(loss, axis=-1)[..., None, None]
-    w = np.take_along_axis(weights, best, axis=-2)[..., 0, :]
-    return np.degrees(np.arctan2(w[..., 1], w[..., 0]))
+def measured(data: xr.Dataset) -> xr.Dataset:
+    """Also where the better of the two minima is, and the density at which they `switch`.
+
+    `direction` is that of its weights in degrees, 45 for equal ones and -45 for opposite ones, and
+    `swept_direction` that along importances; `best` has the weights themselves at two densities, `asked`.
+    """
+    asked = data[["weights", "loss"]].interp(density=[0.5, 0.6]).rename(density="asked")
+    return data.assign(
+        direction=_direction(_best(data.weights, data.loss)),
+        swept_direction=_direction(_best(data.swept_weights, data.swept_loss)),
+        best=_best(asked.weights, asked.loss),
+        switch=_switch(data.loss),
+    )
+
+
+def _best(weights: xr.DataArray, loss: xr.DataArray) -> xr.DataArray:
+    """The weights of the minimum of less loss; NaN where there is none."""
+    return weights.isel(kind=loss.fillna(np.inf).argmin("kind")).drop_vars("kind")
+
+
+def _direction(weights: xr.DataArray) -> xr.DataArray:
+    return np.degrees(np.arctan2(weights.isel(weight=1), weights.isel(weight=0)))
+
+
+def _switch(loss: xr.DataArray) -> xr.DataArray:
+    """The density at which the two minima are equal, on a line between the densities followed; NaN if nowhere."""
+    gap = loss.sel(kind="same sign") - loss.sel(kind="opposite sign")
+    after, step = gap.shift(density=-1), loss.density.shift(density=-1) - loss.density
+    crossed = (gap > 0) & (after <= 0)
+    crossing = (loss.density + step * gap / (gap - after)).where(crossed).max("density")
+    return crossing.where(crossed.sum("density") == 1)
 
 
 @plot.style()
@@ -170,29 +187,26 @@ def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(11.5, 8)
     above, below = fig.subfigures(2, 1, height_ratios=[1.2, 1])
     above.suptitle("The loss of two features in one dimension without biases, for all weights", fontsize=11)
-    axes = above.subplots(1, 3)
-    for ax, (name, (density, importance)) in zip(axes, SETTINGS.items(), strict=True):
-        _map(ax, data.sel(setting=name))
+    maps = above.subplots(1, 3)
+    valley, branches, turning = below.subplots(1, 3)
+    for ax, color, (name, (density, importance)) in zip(maps, plot.SETS, SETTINGS.items(), strict=False):
+        setting, label = data.sel(setting=name), f"density {density:g}, importance {importance:g}"
+        _map(ax, setting)
         ax.set_title(f"density {density:g}, importance 1 and {importance:g}")
-    axes[0].set_ylabel("weight of the second feature")
-    axes[1].legend(loc="upper right", framealpha=0.85, frameon=True, edgecolor="none")
+        valley.plot(data.angle, setting.valley / setting.valley.min(), color=color, label=label)
+    maps[0].set_ylabel("weight of the second feature")
+    maps[1].legend(loc="upper right", framealpha=0.85, frameon=True, edgecolor="none")
     scale = matplotlib.cm.ScalarMappable(LogNorm(1, 8), "viridis_r")
-    bar = above.colorbar(scale, ax=axes, label="loss, as multiple of the least", shrink=0.8, pad=0.01)
+    bar = above.colorbar(scale, ax=maps, label="loss, as multiple of the least", shrink=0.8, pad=0.01)
     bar.set_ticks([1, 2, 4, 8], labels=["1", "2", "4", "≥8"])
     bar.minorticks_off()
     bar.outline.set_visible(False)
 
-    valley, branches, turning = below.subplots(1, 3)
-    for color, (name, (density, importance)) in zip(plot.SETS, SETTINGS.items(), strict=False):
-        along = data.valley.sel(setting=name)
-        label = f"density {density:g}, importance {importance:g}"
-        valley.plot(data.angle, along / along.min(), color=color, label=label)
-    valley.set(xlim=(-90, 90), ylim=(0.9, 8), yscale="log", xticks=[-90, -45, 0, 45, 90])
-    valley.set_xticklabels(["second\nalone", "opposite", "first\nalone", "equal", "second\nalone"])
-    valley.set_yticks([1, 2, 4, 8], ["1", "2", "4", "8"])
-    valley.minorticks_off()
-    valley.set(xlabel="direction of the weights", ylabel="loss, as multiple of the least")
-    valley.set_title("around the maps, at the best length")
+    plot.log_axis(valley.yaxis, [1, 2, 4, 8])
+    valley.set(xlim=(-90, 90), ylim=(0.9, 8), ylabel="loss, as multiple of the least")
+    ends = ["second\nalone", "opposite", "first\nalone", "equal", "second\nalone"]
+    valley.set_xticks([-90, -45, 0, 45, 90], ends)
+    valley.set(xlabel="direction of the weights", title="around the maps, at the best length")
     valley.legend(loc="upper left")
 
     p = data.density.values
@@ -202,147 +216,100 @@ def figure(data: xr.Dataset) -> Figure:
     for style, (name, loss) in zip((":", "--"), theories.items(), strict=True):
         branches.plot(p, loss, style, color=plot.INK, lw=1, label=f"theory: {name}")
     branches.set(xlabel="density", ylabel="loss", xlim=(0.2, 1), ylim=(0, 0.21))
-    branches.set_title(f"equal importance: the minima\ncross at density {_switch(data, 1.0):.3f}")
+    switch = float(data.switch.sel(r=1.0))
+    branches.set_title(f"equal importance: the minima\ncross at density {switch:.3f}")
     branches.legend(loc="lower right")
 
-    shown = _best(data.swept_weights.values, data.swept_loss.values)
-    for color, density, angle in zip(plot.SETS, SWEPT, shown, strict=False):
-        jumps = np.append(np.abs(np.diff(angle)) > 30, False)
-        turning.plot(data.extra, np.where(jumps, np.nan, angle), color=color, label=f"density {density:g}")
-    turning.set(xlabel="importance of the second feature", ylim=(-55, 82), yticks=[-45, 0, 45])
-    turning.set_yticklabels(["opposite", "first\nalone", "equal"])
+    jumps = abs(data.swept_direction.shift(extra=-1) - data.swept_direction) > 30
+    for color, angle in zip(plot.SETS, data.swept_direction.where(~jumps), strict=False):
+        turning.plot(data.extra, angle, color=color, label=f"density {float(angle.swept):g}")
+    turning.set(xlabel="importance of the second feature", ylim=(-55, 82))
+    turning.set_yticks([-45, 0, 45], ["opposite", "first\nalone", "equal"])
     turning.set_title("direction of the best weights")
     turning.legend(loc="upper center", ncols=2)
     return fig
 
 
-def _map(ax, one) -> None:
-    w = one.w1.values
-    height = one.surface.values.T / float(one.valley.min())
+def _map(ax: Axes, setting: xr.Dataset) -> None:
+    """The loss for all weights, and the line between the starts of one valley and of the other."""
+    w = setting.w1.values
+    height = setting.surface.values.T / float(setting.valley.min())
     levels = np.geomspace(1, 8, 28)
     ax.set_rasterization_zorder(1.5)
     ax.contourf(w, w, height, levels, cmap="viridis_r", norm=LogNorm(1, 8), extend="both", zorder=1)
     ax.contour(w, w, height, levels[1::3], colors="white", linewidths=0.4, zorder=1.1)
-    ends = np.where(one.ends == 0, 1, one.ends).T
+    ends = setting.ends.where(setting.ends != 0, 1).values.T
     ax.contour(w, w, ends, levels=[0], colors="black", linewidths=0.8, zorder=1.2)
     ax.plot([], [], color="black", lw=0.8, label="downhill from either side\nto different valleys")
     ax.set(aspect="equal", xticks=[-1, 0, 1], yticks=[-1, 0, 1], xlabel="weight of the first feature")
 
 
-def _switch(data, r) -> float:
-    """The density at which the two minima are equal, on a line between the densities followed; NaN if nowhere."""
-    gap = (data.loss.sel(kind=VALLEYS[0]) - data.loss.sel(kind=VALLEYS[1])).sel(r=r).values
-    there = np.flatnonzero((gap[:-1] > 0) & (gap[1:] <= 0))
-    if len(there) != 1:
-        return np.nan
-    (p, q), (a, b) = data.density.values[there[0] :][:2], gap[there[0] :][:2]
-    return float(p + (q - p) * a / (a - b))
-
-
 @as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
-    p = data.density.values
-    same, opposite = data.loss.sel(kind=VALLEYS[0]), data.loss.sel(kind=VALLEYS[1])
-    confused = same.sel(r=1.0).values
-    angle = _best(data.weights.sel(r=1.0).values, data.loss.sel(r=1.0).values)
-    turns = _best(data.swept_weights.values, data.swept_loss.values)
-    steps = np.abs(np.diff(turns, axis=1)).max(axis=1)
-    valley = data.valley.sel(setting="two minima").values
-    lows = (valley[1:-1] < valley[:-2]) & (valley[1:-1] < valley[2:])
-    barrier = min(valley[90], valley[0]) / np.sort(valley[1:-1][lows])[:2].max(initial=0) - 1
-    smaller = data.ends.sel(setting="two minima").values
-    share = float((smaller < 0).sum() / max((smaller != 0).sum(), 1))
-
-    def at(density, r, kind):
-        return data.weights.sel(r=r, kind=kind).interp(density=density).values
-
-    def lower(density, r):
-        """By how much the minimum of the same sign is lower, as a share of the other."""
-        return float((1 - same / opposite).sel(r=r).interp(density=density))
-
+    confused = data.loss.sel(kind="same sign", r=1.0)
+    switch, lower_switch = float(data.switch.sel(r=1.0)), float(data.switch.sel(r=0.5))
+    turn = np.abs(np.diff(data.direction.sel(r=1.0))).max()
+    steps = np.abs(np.diff(data.swept_direction)).max(axis=1)
+    dense = data.swept_direction[:2]
+    valley = data.valley.sel(setting="two minima")
+    minima = valley.where((valley < valley.shift(angle=1)) & (valley < valley.shift(angle=-1)))
+    barrier = valley[[0, 90]].min() / np.sort(minima)[1] - 1  # 0 and 90: one feature alone
+    ends = data.ends.sel(setting="two minima")
+    says, ours = from_section(SECTION, "the exact formula"), from_section("ours", "the exact formula")
+    # fmt: off
     return [
-        Claim(
-            "formula-exact", "The formula is the exact loss", SECTION, at_most(1e-12),
-            np.abs(data.formula / data.exact - 1).max(), what="largest relative difference", number="{:.0e}",
-            source="the sum over all sets of active features",
-        ),
-        Claim(
-            "formula-sampled", "The formula is the mean loss of samples", SECTION, at_most(5),
-            (np.abs(data.formula - data.sampled) / data.error).max(), what="largest difference in standard errors",
-            source="chance",
-        ),
-        Claim(
-            "confused", "Dense and equally important: both features get the same weight, and are confused", SECTION,
-            about([0.7071, 0.7071], 0.002), at(0.6, 1.0, VALLEYS[0]) if lower(0.6, 1.0) > 0 else [np.nan] * 2,
-            what="best weights at density 0.6", source="the paper's comment: 1/√2",
-        ),
-        Claim(
-            "confused-loss", "To confuse two features costs what to drop one of them does", "ours", at_most(1e-6),
-            np.abs(confused / theory.dropped_cost(p) - 1), what="relative difference", number="{:.0e}",
-            source="p/3 - p²/4",
-        ),
-        Claim(
-            "switch", "Equally important: below a density the best weights are opposite", "ours",
-            about(0.582, 0.001), _switch(data, 1.0), what="density", number="{:.4f}", source="the exact formula",
-        ),
-        Claim(
-            "switch-unit", "The switch lies a little above 4/7, as opposite weights may be longer than 1", "ours",
-            between(0.005, 0.015), _switch(data, 1.0) - 4 / 7, what="difference", source="the exact formula",
-        ),
-        Claim(
-            "opposite", "Sparser, the best weights are opposite and a little longer than 1", SECTION,
-            about([1.05, -1.05], 0.02), at(0.5, 1.0, VALLEYS[1]) if lower(0.5, 1.0) < 0 else [np.nan] * 2,
-            what="best weights at density 0.5", source="the exact formula",
-        ),
-        Claim(
-            "jump", "There is no way between: the direction of the best weights jumps", SECTION, about(90, 1, " degrees"),
-            np.abs(np.diff(angle)).max(), what="largest change from one density to the next", source="symmetry",
-        ),
-        Claim(
-            "unequal", "Half as important: the second feature gets less weight, of the same sign", "ours",
-            about([0.84, 0.50], 0.01), at(0.6, 0.5, VALLEYS[0]) if lower(0.6, 0.5) > 0 else [np.nan] * 2,
-            what="best weights at density 0.6", source="the exact formula",
-        ),
-        Claim(
-            "unequal-switch", "Half as important: there is a switch to opposite weights too, at a lower density", "ours",
-            between(0.5, _switch(data, 1.0)), _switch(data, 0.5), what="density", source="the exact formula",
-        ),
-        Claim(
-            "moves", "Dense: the minimum moves from one feature alone to both without a jump", SECTION,
-            at_most(10, " degrees"), steps[:2], what="largest step, at densities 0.9 and 0.6",
-            source="the steps of a smooth curve",
-        ),
-        Claim(
-            "moves-far", "Dense: it moves far", SECTION, at_least(30, " degrees"), np.ptp(turns[:2], axis=1),
-            what="from importance 0.1 to 1", source="a feature of no importance is dropped",
-        ),
-        Claim(
-            "hops", "Sparse: the minimum jumps instead", SECTION, at_least(30, " degrees"), steps[2:],
-            what="largest step, at densities 0.5 and 0.3", source="theory",
-        ),
-        Claim(
-            "two", "Near the switch the map has two minima, up to the sign of all weights", SECTION, exactly(2),
-            lows.sum(), source="the exact formula",
-        ),
-        Claim(
-            "barrier", "Between them lies a barrier", SECTION, at_least(0.3), barrier,
-            what="its height over the upper minimum, as a share of it", source="the exact formula",
-        ),
-        Claim(
-            "basin", "Below the switch, fewer starts lead downhill to the best minimum than to the other", SECTION,
-            between(0.4, 0.5), share, what="share of the map at density 0.57", source="the paper's comment: it can be so",
-        ),
-    ]  # fmt: skip
+        says("formula-exact", "The formula is the exact loss",
+             "largest relative difference", abs(data.formula / data.exact - 1).max(), at_most(1e-12),
+             source="the sum over all sets of active features", number="{:.0e}"),
+        says("formula-sampled", "The formula is the mean loss of samples",
+             "largest difference in standard errors", (abs(data.formula - data.sampled) / data.error).max(), at_most(5),
+             source="chance"),
+        says("confused", "Dense and equally important: both features get the same weight, and are confused",
+             "best weights at density 0.6", data.best.sel(asked=0.6, r=1.0), about([0.7071, 0.7071], 0.002),
+             source="the paper's comment: 1/√2"),
+        ours("confused-loss", "To confuse two features costs what to drop one of them does",
+             "relative difference", abs(confused / theory.dropped_cost(data.density.values) - 1), at_most(1e-6),
+             source="p/3 - p²/4", number="{:.0e}"),
+        ours("switch", "Below a density the best weights of equally important features are opposite",
+             "density", switch, about(0.582, 0.001), number="{:.4f}"),
+        ours("switch-unit", "The switch to opposite weights lies a little above 4/7, as they may be longer than 1",
+             "difference", switch - 4 / 7, between(0.005, 0.015)),
+        says("opposite", "Where features are sparser, the best weights are opposite and a little longer than 1",
+             "best weights at density 0.5", data.best.sel(asked=0.5, r=1.0), about([1.05, -1.05], 0.02)),
+        says("jump", "There is no way between equal and opposite weights: the direction of the best weights jumps",
+             "largest change from one density to the next", turn, about(90, 1, " degrees"), source="symmetry"),
+        ours("unequal", "Half as important: the second feature gets less weight, of the same sign",
+             "best weights at density 0.6", data.best.sel(asked=0.6, r=0.5), about([0.84, 0.50], 0.01)),
+        ours("unequal-switch", "If one feature is half as important, the switch to opposite weights is at a lower density",
+             "density", lower_switch, between(0.5, switch)),
+        says("moves", "Where features are dense, the minimum moves from one feature alone to both without a jump",
+             "largest step, at densities 0.9 and 0.6", steps[:2], at_most(10, " degrees"),
+             source="the steps of a smooth curve"),
+        says("moves-far", "Where features are dense, the minimum moves far as importance grows",
+             "from importance 0.1 to 1", np.ptp(dense.values, axis=1), at_least(30, " degrees"),
+             source="a feature of no importance is dropped"),
+        says("hops", "Where features are sparse, the minimum jumps as importance grows",
+             "largest step, at densities 0.5 and 0.3", steps[2:], at_least(30, " degrees"), source="theory"),
+        says("two", "Near the switch the map has two minima, up to the sign of all weights",
+             "", minima.count(), exactly(2)),
+        says("barrier", "Between the two minima near the switch lies a barrier",
+             "its height over the upper minimum, as a share of it", barrier, at_least(0.3)),
+        says("basin", "Below the switch, fewer starts lead downhill to the best minimum than to the other",
+             "share of the map at density 0.57", (ends < 0).where(ends != 0).mean(), between(0.4, 0.5),
+             source="the paper's comment: it can be so"),
+    ]
+    # fmt: on
 
 
 def notes(data: xr.Dataset) -> list[str]:
-    opposite = data.ends < 0
-    near = np.hypot(*np.meshgrid(data.w1, data.w2, indexing="ij")) < 0.4
-    told = [", ".join(f"{float(opposite.sel(setting=name).values[at].mean()):.0%}" for name in SETTINGS)
-            for at in (near | True, near)]  # fmt: skip
+    opposite, short = data.ends < 0, np.hypot(data.w1, data.w2) < 0.4
+    everywhere, inside = (
+        ", ".join(f"{share:.0%}" for share in starts.mean(("w1", "w2")).values)
+        for starts in (opposite, opposite.where(short))
+    )
     return [
         "The settings are ours: one on either side of the switch, and one of unequal importance. "
         "Nothing is drawn at random but the models and samples that check the formula.",
-        f"Gradient descent ends at opposite weights from {told[0]} of the starts on the three maps, and from {told[1]} "
-        "of those shorter than 0.4: where it ends depends little on which minimum is better.",
+        f"Gradient descent ends at opposite weights from {everywhere} of the starts on the three maps, and "
+        f"from {inside} of those shorter than 0.4: where it ends depends little on which minimum is better.",
     ]
