@@ -52,14 +52,14 @@ class SparseAutoencoder(eqx.Module):
                 f"got {n_hidden=}, {n_latents=}"
             )
         D = draws.normal(stream(key, "W_dec"), (n_hidden, n_latents))
-        D = D / jnp.linalg.norm(D, axis=0)
+        D = D / jnp.linalg.norm(D, axis=0, keepdims=True)
         none = jnp.zeros(n_latents, D.dtype), jnp.zeros(n_hidden, D.dtype)
         return cls(W_enc=D.T, b_enc=none[0], W_dec=D, b_dec=none[1])
 
     @property
     def directions(self) -> Float[Array, "hidden latent"]:
         """The dictionary: a column of length 1 for each latent."""
-        return self.W_dec / jnp.sqrt((self.W_dec**2).sum(axis=0) + 1e-12)
+        return self.W_dec / jnp.sqrt((self.W_dec**2).sum(axis=0, keepdims=True) + 1e-12)
 
     def encode(self, h: ArrayLike) -> Float[Array, " latent"]:
         h, n = jnp.asarray(array(h, "h", "hidden")), self.W_enc.shape[-1]

@@ -21,7 +21,7 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
 from superpose.models import Activation, activations
-from superpose.values import Binary, double, signed_square
+from superpose.values import Binary, double, outer, signed_square
 
 METHODS = ("enumeration", "characteristic", "quadrature")
 # An error is a polynomial in moments, and so much of `E[z |z|] / 2` and of `E[t |z|]`.
@@ -229,7 +229,7 @@ def _harmonic(law, gains, points):
 
 def _along(law, gains, points):
     """`E[exp(s g x)]` for each gain g, at points s of the plane."""
-    s = gains[..., None] * points
+    s = outer(gains, points)
     return law.generating((s.real, s.imag))
 
 
@@ -296,11 +296,11 @@ def _with_slopes(by_density, transform, world, i, points, s, weights, few, gains
             mine, mine_slope, mates_slope = (
                 mine * whole,
                 mine_slope * whole,
-                _divided(mine * whole, phi) * slope,
+                _divided((mine * whole)[None], phi) * slope,
             )
         else:
             mine = (mine + a * (phi.sum(0) - (len(phi) - size + 1))) / size
-            mine_slope, mates_slope = mine_slope / size, a * slope / size
+            mine_slope, mates_slope = mine_slope / size, a[None] * slope / size
 
     p, odd = set_density[at], odds[at]
     # As c is the gain of a feature that is always 1.
@@ -317,13 +317,13 @@ def _with_slopes(by_density, transform, world, i, points, s, weights, few, gains
         others = _divided(total, _factor(p, phi))
         by_phi = p * others + odd * few_turn * a
         return None, (
-            (by_phi * part * lax.complex(*slope)).real.sum(-1),
+            (by_phi[None] * part * lax.complex(*slope)).real.sum(-1),
             (others * (phi - 1)).real.sum() if by_density else None,
         )
 
     _, (by_gain, by_p) = lax.scan(slopes, None, sets)
     if max(world.sizes) > 1:
-        by_gain = by_gain.at[at].add((by_mine * mates_slope).real.sum(-1))
+        by_gain = by_gain.at[at].add((by_mine[None] * mates_slope).real.sum(-1))
     by_gain = by_gain.reshape(-1)[np.flatnonzero(world.members.reshape(-1) < len(gains))]
     by_gain = jnp.where(mates, by_gain, (by_mine * mine_slope).real.sum())
     if by_density:
@@ -351,7 +351,7 @@ def _of_set(phi, size, together):
         return phi[0], jnp.ones_like(phi)
     phi = _apart_from_zero(phi)
     whole = reduce(mul, phi)
-    return whole, _divided(whole, phi)
+    return whole, _divided(whole[None], phi)
 
 
 def _factor(p, phi):
@@ -456,13 +456,13 @@ def _contour(world, i, gains, c, kink, count):
 
 def _log_moment(world, gains, s):
     """`log E[exp(s z)]` but for c, at real s: for each row of `s`."""
-    cumulant = world.value.cumulant(s * gains)
+    cumulant = world.value.cumulant(s * gains[None])
     if world.together:
         active = world.by_set(cumulant).sum(-1)
     else:
-        active = logsumexp(world.by_set(cumulant, -jnp.inf), axis=-1) - jnp.log(double(world.sizes))
+        active = logsumexp(world.by_set(cumulant, -jnp.inf), axis=-1) - jnp.log(double(world.sizes))[None]
     p = jnp.minimum(stop_gradient(world.set_density), 1 - 1e-16)
-    return jnp.where(active < 700, jnp.log1p(p * jnp.expm1(jnp.minimum(active, 700))), jnp.inf).sum(-1)
+    return jnp.where(active < 700, jnp.log1p(p[None] * jnp.expm1(jnp.minimum(active, 700))), jnp.inf).sum(-1)
 
 
 def _range(world, gains, c, margin):

@@ -354,7 +354,7 @@ def _density_given_any(key, density, n) -> Float[Array, "feature sample"]:
     """
     chance = _any(density)
     chance = (chance / jnp.where(chance[-1] > 0, chance[-1], 1.0)).astype(jnp.float32)
-    later = chance[:, None] < draws.uniform(stream(key, "first active"), (n,))  # than this feature
+    later = chance[:, None] < draws.uniform(stream(key, "first active"), (1, n))  # than this feature
     reached = jnp.concatenate([jnp.ones_like(later[:1]), later[:-1]])
     return jnp.where(later, 0.0, jnp.where(reached, 1.0, _as_sampled(density)))
 

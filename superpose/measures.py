@@ -60,7 +60,7 @@ def norms(W: ArrayLike) -> Float[Array, " feature"]:
     largest = jnp.abs(W).max(axis=0, initial=0.0)
     there = ~(largest == 0) & ~jnp.isinf(largest)
     scale = stop_gradient(jnp.where(there, largest, 1.0))
-    square = ((W / scale) ** 2).sum(axis=0)
+    square = ((W / scale[None]) ** 2).sum(axis=0)
     return scale * jnp.where(there, jnp.sqrt(jnp.where(there, square, 1.0)), square)
 
 
@@ -302,7 +302,7 @@ def _samples(x) -> Float[Array, "sample feature"]:
 
 
 def _effect(encode, x) -> Float[Array, "sample hidden"]:
-    return jax.vmap(encode)(x) - encode(jnp.zeros_like(x[0]))
+    return jax.vmap(encode)(x) - encode(jnp.zeros_like(x[0]))[None]
 
 
 @_of_weights
@@ -425,7 +425,7 @@ def _unless_nan(value, of):
 
 def _unit(W, there=None):
     there = _has_direction(W) if there is None else there
-    return jnp.where(there, W / jnp.where(there, norms(W), 1.0), 0.0)
+    return jnp.where(there, W / jnp.where(there, norms(W), 1.0)[None], 0.0)
 
 
 def _along_each(W) -> Float[Array, "feature feature"]:

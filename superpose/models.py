@@ -330,7 +330,7 @@ class Mixture(Network):
     def encode(self, x: ArrayLike) -> Float[Array, " hidden"]:
         h = super().encode(x).reshape(self.experts, -1)
         length = (h**2).sum(axis=1)
-        longer = (length[:, None] > length).sum(axis=0)  # so many experts are ahead of each
+        longer = (length[:, None] > length[None]).sum(axis=0)  # so many experts are ahead of each
         return jnp.where((longer < self.active)[:, None], h, 0.0).reshape(-1)
 
     def preactivation(self) -> Preactivation:

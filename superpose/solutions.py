@@ -38,6 +38,7 @@ class Family(eqx.Module):
     lift: Float[np.ndarray | Array, "*batch hidden feature"]
 
     def model(self, length, bias, height=0.0) -> ReluOutput:
+        length = length if np.ndim(length) == 0 else length[..., None, :]
         W = self.directions * length + self.lift * height
         return ReluOutput(W, bias)
 

@@ -102,7 +102,7 @@ class Uniform(eqx.Module):
         # exp(i t mean) sin(y) / y, with y = t (high - low) / 2
         half = (self.high - self.low) / 2
         cos, sin = cos_sin(half * angle, k)
-        y = half * angle[..., None] * k
+        y = outer(half * angle, k)
         near = jnp.abs(y) < 0.03
         far, small = jnp.where(near, 1.0, y), jnp.where(near, y**2, 0.0)
         sinc = jnp.where(near, 1 - small / 6 * (1 - small / 20 * (1 - small / 42)), sin / far)
@@ -195,7 +195,7 @@ class Exponential(eqx.Module):
 
     def characteristic(self, angle, k) -> Complex:
         """The characteristic function `E[exp(i k angle x)]`, its real and imaginary part, of shape `(*angle, k)`."""
-        t = self.scale * angle[..., None] * k
+        t = outer(self.scale * angle, k)
         real = 1 / (1 + t**2)
         return real, t * real
 
@@ -253,7 +253,7 @@ class Gaussian(eqx.Module):
 
     def characteristic(self, angle, k) -> Complex:
         """The characteristic function `E[exp(i k angle x)]`, its real and imaginary part, of shape `(*angle, k)`."""
-        real = jnp.exp(-((self.scale * angle[..., None] * k) ** 2) / 2)
+        real = jnp.exp(-(outer(self.scale * angle, k) ** 2) / 2)
         return real, jnp.zeros_like(real)
 
     def cumulant(self, s) -> Float[Array, "..."]:
@@ -287,7 +287,7 @@ class HalfGaussian(eqx.Module):
 
     def characteristic(self, angle, k) -> Complex:
         """The characteristic function `E[exp(i k angle x)]`, its real and imaginary part, of shape `(*angle, k)`."""
-        t = self.scale * angle[..., None] * k
+        t = outer(self.scale * angle, k)
         return jnp.exp(-(t**2) / 2), 2 / math.sqrt(math.pi) * _dawson(t / math.sqrt(2))
 
     def beyond(self, level):
@@ -322,7 +322,7 @@ def cube_mean(c, gains, active):
     middles = [(c + gains.sum(-1) / 2)[None]]
     for k, some in enumerate(rows[1:]):
         middle = middles[-1][:, :some]
-        middles.append(jnp.concatenate([middle + half[:some, k], middle - half[:some, k]]))
+        middles.append(jnp.concatenate([middle + half[None, :some, k], middle - half[None, :some, k]]))
     # Of the gains from each on: how far they take z from the middle, and `E[exp(t (z - middle))]` as a series in t^2.
     onward = double(np.tril(np.ones((n, n))))
     reach = jnp.abs(half) @ onward
@@ -334,13 +334,13 @@ def cube_mean(c, gains, active):
     mean = signed_square(middles[n], 2 + n)
     for k in reversed(range(n)):
         some, degree, middle = rows[k], 2 + k, middles[k]
-        crossing = jnp.abs(middle) < reach[:some, k]
+        crossing = jnp.abs(middle) < reach[None, :some, k]
         # Rows that have no more gains than these have none left to integrate over.
         above, below = jnp.split(_longer(mean, some - rows[k + 1]), 2)
-        across = (above - below) / (2 * jnp.where(crossing, half[:some, k], 0.5))
+        across = (above - below) / (2 * jnp.where(crossing, half[None, :some, k], 0.5))
         square, polynomial = middle**2, 1 / math.factorial(degree)
         for m in range(1, degree // 2 + 1):
-            polynomial = polynomial * square + series[m][:some, k] / math.factorial(degree - 2 * m)
+            polynomial = polynomial * square + series[m][None, :some, k] / math.factorial(degree - 2 * m)
         one_sided = jnp.abs(middle) * polynomial if degree % 2 else jnp.sign(middle) * polynomial
         mean = jnp.where(crossing, across, one_sided)
     return mean[0]
@@ -364,8 +364,8 @@ def _by_size(gains):
     n = gains.shape[-1]
     size = stop_gradient(jnp.abs(gains))
     a, b = size[:, :, None], size[:, None, :]
-    place = ((a > b) | ((a == b) & np.triu(np.ones((n, n), bool), 1))).sum(1)
-    return jnp.where(place[:, None, :] == np.arange(n)[:, None], gains[:, None, :], 0.0).sum(-1)
+    place = ((a > b) | ((a == b) & np.triu(np.ones((1, n, n), bool), 1))).sum(1)
+    return jnp.where(place[:, None, :] == np.arange(n)[None, :, None], gains[:, None, :], 0.0).sum(-1)
 
 
 def _normal_mean(mean, variance):
@@ -386,10 +386,15 @@ def _ray_mean(c, g, law):
     return jnp.where(crossing, jnp.sign(g) * (g**2 * law.beyond(level) - whole / 2), side * whole / 2)
 
 
+def outer(a: Array, k: Array | np.ndarray) -> Array:
+    """The numbers `a`, each times the numbers `k`, which are along a new last axis."""
+    return a[..., None] * k.reshape((1,) * a.ndim + (-1,))
+
+
 @jax.custom_jvp
 def cos_sin(angle: Float[Array, "..."], k) -> Complex:
     """`(cos(k angle), sin(k angle))` for the numbers k along a new last axis."""
-    return _turned(angle[..., None] * k)
+    return _turned(outer(angle, k))
 
 
 def _turned(x) -> Complex:
@@ -425,7 +430,7 @@ _COSINE = (
 def _cos_sin_jvp(primals, tangents):
     (angle, k), (turn, _) = primals, tangents
     cos, sin = cos_sin(angle, k)
-    dt = turn[..., None] * k
+    dt = outer(turn, k)
     return (cos, sin), (-sin * dt, cos * dt)
 
 
@@ -446,7 +451,7 @@ def _dawson(x):
     h = 0.25
     center = 2 * jnp.round(x / (2 * h))
     odd = np.arange(-27, 28, 2)
-    place = center[..., None] + odd
+    place = center[..., None] + odd.reshape((1,) * x.ndim + (-1,))
     return (jnp.exp(-((x[..., None] - place * h) ** 2)) / place).sum(-1) / math.sqrt(math.pi)
 
 

@@ -173,7 +173,7 @@ def test_alignment_with_neurons_has_its_bounds_and_its_invariances():
     assert (found >= 1 / 3).all()
     assert (found <= 1).all()
     signs = jnp.array([[1.0], [-1.0], [1.0]])
-    for same in (30 * W, -W, W[jnp.array([2, 0, 1])], signs * W, W * jnp.arange(1.0, 9.0)):
+    for same in (30 * W, -W, W[jnp.array([2, 0, 1])], signs * W, W * jnp.arange(1.0, 9.0)[None]):
         np.testing.assert_allclose(basis_alignment(same), found, rtol=1e-5)
     np.testing.assert_allclose(basis_alignment(jnp.array([[1.0, 5, 0], [1, 0, 1e-8]])), [0.5, 1, 0])
 

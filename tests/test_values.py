@@ -103,7 +103,7 @@ class HalfNormal(eqx.Module):
         # By Gauss-Legendre quadrature of exp(i s x), which is smooth.
         x, weight = np.polynomial.legendre.leggauss(600)
         x, weight = 4.5 * (x + 1), 4.5 * weight * np.sqrt(2 / np.pi) * np.exp(-((4.5 * (x + 1)) ** 2) / 2)
-        turn = (angle[..., None] * k)[..., None] * double(x)
+        turn = values.outer(values.outer(angle, k), double(x))
         return jnp.cos(turn) @ double(weight), jnp.sin(turn) @ double(weight)
 
     def cumulant(self, s):
