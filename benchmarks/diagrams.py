@@ -23,10 +23,10 @@ from peers import LAYOUTS, recipe
 from peers import grid as occhio_grid
 
 from superpose import grid
-from superpose.papers.elhage2022 import phase_diagram
 from superpose.features import Independent
 from superpose.losses import Population, Sampled
 from superpose.models import ReluOutput
+from superpose.papers.elhage2022 import phase_diagram
 from superpose.train import ensemble, fit, minimize
 
 CELLS, STARTS, STEPS, BATCH, SAMPLE = 100, 10, 10_000, 1024, 16
