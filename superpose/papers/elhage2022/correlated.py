@@ -12,16 +12,23 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import costs, draws, grid, measures, plot, settings
-from superpose.claims import Claim, about, as_claims, at_least, at_most, between, exactly
+from superpose import costs, grid, measures, plot, settings
+from superpose.claims import Claim, about, as_claims, at_least, at_most, between, exactly, from_section
 from superpose.features import Correlated, Independent
 from superpose.losses import Population
 from superpose.models import ReluOutput
-from superpose.train import ensemble, minimize
 
 SECTION = "Correlated and Anticorrelated Features"
 TAKES = 45
 QUICK = {"members": 24, "control": 0}
+
+LABELS = {
+    "2 pairs": "two pairs\nactive together",
+    "3 pairs": "three pairs\nactive together",
+    "independent": "control: six\nindependent features",
+}
+HEXAGON = 0.07
+"""Up to this density three pairs form a hexagon; then they begin to collapse."""
 
 
 @dataclass(frozen=True)
@@ -57,48 +64,57 @@ def run(config: Config) -> xr.Dataset:
             jnp.where(there, density, 0.0), (2, 2, 2), jnp.repeat(there, 2).astype(density.dtype)
         )
 
-    found = _solved(pairs, config.members, config.seed, densities, n_pairs)
-    two, three = (found.drop_vars("solution").isel(solution=np.flatnonzero(n_pairs == n)) for n in (2, 3))
+    def independent(density):
+        return Independent(density, n_features=6)
+
+    solved = _solved(pairs, config.members, config.seed, densities, n_pairs)
+    two, three = (solved.drop_vars("solution").isel(solution=n_pairs == n) for n in (2, 3))
     worlds = {"2 pairs": two.isel(feature=slice(4)), "3 pairs": three}
     if config.control:
         densities = np.array(config.densities_3)
-        worlds["independent"] = _solved(_independent, config.control, config.seed, densities)
+        worlds["independent"] = _solved(independent, config.control, config.seed, densities)
     return grid.stacked(worlds, "world")
-
-
-def _independent(density) -> Independent:
-    return Independent(density, n_features=6)
 
 
 def _solved(features, members, seed, densities, *more) -> xr.Dataset:
     """Six features in two dimensions, at each density, from `members` starts."""
-    solution, member = grid.points(range(len(densities)), range(members))
-    models = ensemble(lambda key: ReluOutput.init(6, 2, key=key), members=member, key=draws.key_of(seed))
-    values = (np.asarray(value)[solution] for value in (densities, *more))
-    losses = grid.each(lambda *values: Population(features(*values)), *values)
-    found = minimize(models, losses, own_loss=True)
-    axes = {"solution": range(len(densities)), "member": range(members)}
-    return grid.dataset(found.models, found.loss, axes=axes).assign(density=("solution", densities))
-
-
-def _best(data, world) -> xr.Dataset:
-    """The best solutions of a world, with `cosine`, `norm`, and the share of starts that `reach` them."""
-    one = grid.one(data, "world", world)
-    best = grid.best(one)
-    return best.assign(
-        cosine=grid.over_models(measures.cosines, best.W, "feature", "other"),
-        norm=grid.over_models(measures.norms, best.W, "feature"),
-        reach=(one.loss <= best.loss * 1.001).mean("member"),
+    numbers = double(np.array([densities, *more]))
+    data = grid.solved(
+        lambda key: ReluOutput.init(6, 2, key=key),
+        lambda solution: Population(features(*numbers[:, solution.astype(int)])),
+        {"solution": range(len(densities))},
+        members=members,
+        key=seed,
     )
+    return data.drop_vars("converged").assign(density=("solution", densities))
 
 
-def _gaps(W) -> np.ndarray:
-    """The angles from each feature to the next around the circle, in degrees; NaN if one is near 0."""
-    angle = np.sort(np.degrees(np.arctan2(W[:, 1], W[:, 0])), axis=1)
-    gaps = np.diff(angle, axis=1, append=angle[:, :1] + 360)
-    return np.where((np.linalg.norm(W, axis=1) > 0.5).all(axis=1)[:, None], gaps, np.nan)
+def measured(data: xr.Dataset) -> xr.Dataset:
+    """The best solutions of each world, and what becomes of the pairs: features 0 and 1, 2 and 3, 4 and 5.
+
+    `partner` is a feature's cosine to the other of its pair, and `opposite` the least to one of another pair.
+    `gap` has the angles from one feature to the next around the circle, and `neighbors` the number of pairs that are
+    next to each other there; both are missing in solutions that do not represent every feature.
+    """
+    worlds = data.world.values
+    return grid.stacked({world: _described(grid.one(data, "world", world)) for world in worlds}, "world")
 
 
+def _described(data: xr.Dataset) -> xr.Dataset:
+    best = grid.described(data)
+    pair = best.feature // 2
+    same = xr.DataArray(pair.values, dims="other") == pair
+    itself = xr.DataArray(np.eye(len(pair), dtype=bool), dims=("feature", "other"))
+    order = np.argsort(np.arctan2(best.W[:, 1], best.W[:, 0]), axis=1) // 2
+    there = best.represented.all("feature")
+    gap = xr.DataArray([measures.gaps(W) for W in best.W.values], dims=("solution", "neighbor"))
+    beside = (order == np.roll(order, 1, axis=1)).sum(axis=1)
+    return best.drop_vars("cosine").assign(
+        partner=best.cosine.where(same & ~itself).max("other"),
+        opposite=best.cosine.where(~same).min("other"),
+        gap=gap.where(there),
+        neighbors=beside.where(there),
+    )
 TOLD = {
     "2 pairs": "two pairs\nactive together",
     "3 pairs": "three pairs\nactive together",
