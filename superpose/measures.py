@@ -407,6 +407,24 @@ def asymmetric_motifs(
     return np.array(motifs, int).reshape(-1, 4)
 
 
+def gaps(W: ArrayLike) -> Float[np.ndarray, " feature"]:
+    """The angles from each feature to the next around the circle, in degrees, for 2 hidden dimensions.
+
+    They are in the order of the features' directions, from the negative first axis on and counterclockwise, and sum to
+    360. The lengths of features do not matter.
+
+    Raises ValueError for weights that are not finite, or not of 2 hidden dimensions.
+
+    >>> gaps(np.array([[1.0, 0.0, -1.0], [0.0, 1.0, 1.0]])).tolist()
+    [90.0, 45.0, 225.0]
+    """
+    W = finite(W, "W", "hidden", "feature")
+    if len(W) != 2:
+        raise ValueError(f"W must have 2 hidden dimensions, got {len(W)}")
+    angle = np.sort(np.degrees(np.arctan2(W[1], W[0])))
+    return np.diff(angle, append=angle[:1] + 360)
+
+
 def _both(W, W_out):
     """Input and output weights of one model."""
     W, W_out = weights(W), array(W_out, "W_out", "feature", "hidden")

@@ -40,7 +40,7 @@ CELLS = {
         """,
     "figure": "drawn()",
     "pyplot": "import matplotlib.pyplot as plt\n%matplotlib inline\nplt.style.use('dark_background')\ndrawn()",
-    "experiment": "intro.figure(data)",
+    "experiment": "intro.figure(intro.measured(data))",
     "animation": "plot.Animation(drawn(), lambda at: [], frames=2)",
     "bars": """
         print("mine")
@@ -61,7 +61,7 @@ CELLS = {
             raise KeyboardInterrupt
         """,
     "run": "ran = Run(experiments()['intro'], intro.Config((1.0,), row=0, members=1), data); ran",
-    "claims": "intro.claims(data)",
+    "claims": "intro.claims(intro.measured(data))",
 }
 
 

@@ -13,6 +13,7 @@ from superpose.measures import (
     dimensionality,
     dimensions_per_feature,
     excess_features,
+    gaps,
     gram,
     leverage,
     linearity,
@@ -60,6 +61,22 @@ def test_known_shapes(W, share, interference):
     np.testing.assert_allclose(superposition(W), interference, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(dimensions_per_feature(W), W.shape[0] / W.shape[1], rtol=1e-6)
     assert int(n_represented(W)) == W.shape[1]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_gaps_are_angles_between_neighbors(seed):
+    random = np.random.default_rng(seed)
+    turn = random.uniform(0, 2 * np.pi)
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    W = rotation @ _circle(5)[:, random.permutation(5)] * random.uniform(0.1, 2, 5)
+    np.testing.assert_allclose(gaps(W), 72)
+    assert gaps(_random(seed, m=2)).sum() == pytest.approx(360)
+
+
+def test_gaps_are_of_two_finite_dimensions():
+    for W in (np.eye(3), np.array([[np.nan], [1.0]])):
+        with pytest.raises(ValueError, match="W must"):
+            gaps(W)
 
 
 def test_tegum_products_keep_the_shares_of_their_parts():

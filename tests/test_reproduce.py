@@ -369,8 +369,9 @@ def test_a_result_of_version_0_1_is_read():
     assert result.score == report.Score(2, 0, 0)
     assert result.claims[0]["section"] == "Introduction"
     assert result.claims[0]["source"] == "the exact optimum, best of many starts"
-    data = store.load(folder)
-    assert [claim.status for claim in experiments()["intro"].module().claims(data)] == ["holds", "holds"]
+    intro = experiments()["intro"]
+    data = intro.measured(store.load(folder))
+    assert [claim.status for claim in intro.module().claims(data)] == ["holds", "holds"]
     (verified,) = store.verified(folder)
     assert not verified.faults
     assert not verified.checksums

@@ -11,8 +11,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import costs, grid, measures, plot, settings, theory
-from superpose.claims import Claim, about, as_claims, between
+from superpose import costs, grid, plot, settings, theory
+from superpose.claims import Claim, about, as_claims, between, from_section
 from superpose.features import Anticorrelated
 from superpose.losses import Population
 from superpose.models import ReluOutput
@@ -20,6 +20,10 @@ from superpose.models import ReluOutput
 SECTION = "Correlated and Anticorrelated Features"
 TAKES = 5
 QUICK = {"members": 12}
+
+SETS = (0, 0, 1, 1)
+PERFECT = 1e-5
+"""A loss below this is 0 but for rounding and where the search ends."""
 
 
 @dataclass(frozen=True)
@@ -43,78 +47,70 @@ def run(config: Config) -> xr.Dataset:
     return grid.solved(
         lambda key: ReluOutput.init(4, 2, key=key),
         lambda density: Population(Anticorrelated(density, (2, 2))),
-        {"density": config.densities}, members=config.members, key=config.seed,
-    )  # fmt: skip
+        {"density": config.densities},
+        members=config.members,
+        key=config.seed,
+    )
 
 
-SETS = (0, 0, 1, 1)
-PERFECT = 1e-5
-"""A loss below this is 0 but for rounding and where the search ends."""
+def measured(data: xr.Dataset) -> xr.Dataset:
+    """The best solution at each density, with the share of starts whose loss is `perfect`.
+
+    `independent` is what the weights would cost if the features were so.
+    """
+    return grid.described(data).assign(
+        perfect=(data.loss < PERFECT).mean("member"),
+        independent=("density", 2 * theory.antipodal_cost(data.density.values / 2)),
+    )
 
 
 @plot.style()
-def figure(data: xr.Dataset) -> Figure:
-    best, n = grid.best(data), data.sizes["density"]
+def figure(best: xr.Dataset) -> Figure:
+    n = best.sizes["density"]
     fig = plot.figure(1.75 * (n + 1), 2.65)
-    axes = fig.subplots(1, n + 1)
-    plot.points(axes[0], np.array([[0.0, 0, 1, -1], [1, -1, 0, 0]]), SETS)
-    axes[0].set_title("the paper", fontsize=9)
-    axes[0].set_facecolor("#f5f4f0")
-    axes[0].set_xlabel("loss 0\n(if independent)", fontsize=8)
-    for ax, at in zip(axes[1:], range(n), strict=True):
-        one = best.isel(density=at)
-        plot.points(ax, plot.aligned(one.W.values, SETS), SETS)
-        ax.set_title(f"density {float(one.density):g}", fontsize=9)
-        independent = 2 * theory.antipodal_cost(float(one.density) / 2)
-        ax.set_xlabel(f"loss {float(one.loss):.0e}\n({independent:.1e})", fontsize=8)
+    paper, *axes = fig.subplots(1, n + 1)
+    plot.points(paper, np.array([[0.0, 0, 1, -1], [1, -1, 0, 0]]), SETS)
+    paper.set_title("the paper", fontsize=9)
+    paper.set_facecolor("#f5f4f0")
+    paper.set_xlabel("loss 0\n(if independent)", fontsize=8)
+    for at, ax in enumerate(axes):
+        model = best.isel(density=at)
+        plot.points(ax, plot.aligned(model.W.values, SETS), SETS)
+        ax.set_title(f"density {float(model.density):g}", fontsize=9)
+        ax.set_xlabel(f"loss {float(model.loss):.0e}\n({float(model.independent):.1e})", fontsize=8)
     fig.suptitle("Best solutions in 2 dimensions; features of one color are never active together")
     return fig
 
 
-EXACT = "the exact optimum, best of many starts"
-
-
 @as_claims
-def claims(data: xr.Dataset) -> list[Claim]:
-    best = grid.best(data)
-    norms = grid.over_models(measures.norms, best.W, "feature")
-    cosine = grid.over_models(measures.cosines, best.W, "feature", "other")
-    cosine = cosine.where((norms > 0.5).all("feature")).values
-    within, across = np.array([cosine[:, 0, 1], cosine[:, 2, 3]]), np.abs(cosine[:, :2, 2:]).max(axis=(1, 2))
+def claims(best: xr.Dataset) -> list[Claim]:
+    stored = best.where(best.represented.all("feature"))
+    within = [stored.cosine[:, 0, 1], stored.cosine[:, 2, 3]]
+    across = abs(stored.cosine[:, :2, 2:]).max(("feature", "other"), skipna=False)
+    says = from_section(SECTION, "the exact optimum, best of many starts")
+    ours = from_section("ours", "the only model without loss")
+    # fmt: off
     return [
-        Claim(
-            "opposite", "The members of a pair are opposites", SECTION,
-            about(-1, 0.02), within.ravel(), what="cosine, of each pair at each density", source=EXACT,
-            number="{:.4f}",
-        ),
-        Claim(
-            "across", "The two pairs are on orthogonal axes", SECTION,
-            between(0, 0.02), across, what="largest |cosine| across pairs, at each density", source=EXACT,
-            number="{:.0e}",
-        ),
-        Claim(
-            "perfect", "Nothing is lost: all four features are reconstructed exactly", "ours",
-            between(-1e-9, PERFECT), best.loss.values, what="loss at each density",
-            source="opposites that are never active together do not interfere", number="{:.0e}",
-        ),
-        Claim(
-            "norms", "All four features are stored at length 1", "ours",
-            about(1, 0.01), norms.values.ravel(), what="norms", source="the only model without loss",
-        ),
-        Claim(
-            "biases", "Nothing needs to be taken away: the biases are 0", "ours",
-            about(0, 0.01), best.b.where((norms > 0.5).all("feature")).values.ravel(), what="biases",
-            source="the only model without loss", number="{:.0e}",
-        ),
-    ]  # fmt: skip
+        says("opposite", "The members of a pair are opposites",
+             "cosine, of each pair at each density", np.ravel(within), about(-1, 0.02), number="{:.4f}"),
+        says("across", "The two pairs are on orthogonal axes",
+             "largest |cosine| across pairs, at each density", across, between(0, 0.02), number="{:.0e}"),
+        ours("perfect", "Nothing is lost: all four features are reconstructed exactly",
+             "loss at each density", best.loss, between(-1e-9, PERFECT),
+             source="opposites that are never active together do not interfere", number="{:.0e}"),
+        ours("norms", "All four features are stored at length 1",
+             "norms", best.norm.values.ravel(), about(1, 0.01)),
+        ours("biases", "Nothing needs to be taken away: the biases are 0",
+             "biases", stored.b.values.ravel(), about(0, 0.01), number="{:.0e}"),
+    ]
+    # fmt: on
 
 
-def notes(data: xr.Dataset) -> list[str]:
-    reach = (data.loss < PERFECT).mean("member").values
+def notes(best: xr.Dataset) -> list[str]:
     return [
         "The paper does not give the densities of its solutions; the result is the same at all of them. A feature's "
         "own density is half of its pair's.",
-        f"Of {data.sizes['member']} starts at each density the one of least exact loss is shown; {reach.min():.0%} to "
-        f"{reach.max():.0%} of the starts reach it.",
+        f"Of {int(best.members)} starts at each density the one of least exact loss is shown; "
+        f"{float(best.perfect.min()):.0%} to {float(best.perfect.max()):.0%} of the starts reach it.",
         "In brackets: what the same weights would cost for independent features, which can be active together.",
     ]

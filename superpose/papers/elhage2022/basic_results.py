@@ -13,8 +13,8 @@ import optax
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import costs, grid, measures, plot, settings, theory
-from superpose.claims import Claim, about, as_claims, at_least, at_most, exactly
+from superpose import costs, grid, plot, settings, theory
+from superpose.claims import Claim, about, as_claims, at_least, at_most, exactly, from_section
 from superpose.features import Independent
 from superpose.losses import Population, Sampled
 from superpose.models import Linear, ReluOutput
@@ -25,6 +25,9 @@ QUICK = {"members": 2, "members_80": 1, "steps": 600, "linear_steps": 7000, "bat
 
 DENSITIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 SIZES = {"20 in 5": (20, 5, 0.7), "80 in 20": (80, 20, 0.9)}
+"""Features, hidden dimensions, and by how much each feature is less important than the one before."""
+COUNTS = {"20 in 5": ((5, 7, 9, 10, 11, 12, 12), 1), "80 in 20": ((20, 26, 32, 41, 49), 3)}
+"""How many features the paper's figure stores at each density, as far as they can be counted, give or take how many."""
 
 
 @dataclass(frozen=True)
@@ -71,169 +74,137 @@ def _trained(Model, size, members, loss, config, steps) -> xr.Dataset:
     data = grid.fitted(
         lambda key: Model.init(n_features, n_hidden, key=key),
         lambda density: loss(Independent(density, importance)),
-        {"density": np.array(DENSITIES)}, members=members, key=config.seed, steps=steps,
+        {"density": np.array(DENSITIES)},
+        members=members,
+        key=config.seed,
+        steps=steps,
         optimizer=optax.adam(optax.linear_schedule(config.learning_rate, 0.0, steps)),
         judged=lambda density: Population(Independent(density, importance)),
-    )  # fmt: skip
+    )
     return data.assign(importance=("feature", importance))
 
 
+def measured(data: xr.Dataset) -> xr.Dataset:
+    """The best model of each network at each density.
+
+    `deviation` is how far its `W^T W` is from the identity for the top features and 0 elsewhere, `interference` the
+    largest entry off the diagonal, and `linear_loss` the least loss of a linear model. `n_represented` and
+    `n_dedicated` count features; `first_shared` is the most important one in superposition.
+    """
+    networks = data.network.values
+    return grid.stacked({name: _described(grid.one(data, "network", name)) for name in networks}, "network")
+
+
+def _described(data: xr.Dataset) -> xr.Dataset:
+    """The best model of one network at each density, with what `measured` says of it."""
+    best = grid.described(data).drop_vars(["cosine", "dimensionality"])
+    n, m = best.sizes["feature"], best.sizes["hidden"]
+    W = best.W.values
+    gram = xr.DataArray(np.swapaxes(W, -1, -2) @ W, dims=("density", "feature", "other"))
+    identity = xr.DataArray(np.eye(n), dims=("feature", "other"))
+    top = identity.where(best.feature < m, 0.0)
+    shared = best.represented & (best.superposition > 0.5)
+    dedicated = best.represented & (best.superposition < 0.1)
+    losses = [theory.linear_loss(np.full(n, p), best.importance.values, m) for p in best.density.values]
+    there = best.represented.any("feature")
+    return best.assign(
+        deviation=abs(gram - top).max(("feature", "other")),
+        interference=gram.where(identity == 0).max(("feature", "other")),
+        linear_loss=("density", losses),
+        n_represented=best.represented.sum("feature"),
+        n_dedicated=dedicated.sum("feature").where(there),
+        first_shared=shared.argmax("feature").where(shared.any("feature")),
+    )
+
+
 @plot.style()
-def figure(data: xr.Dataset) -> Figure:
+def figure(best: xr.Dataset) -> Figure:
     fig = plot.figure(13, 10.4)
     parts: Any = fig.subfigures(2, 1)
-    for part, size in zip(parts, SIZES, strict=True):
-        n, m, decay = SIZES[size]
-        relu, linear = (grid.one(data, "network", f"{kind}, {size}") for kind in ("relu", "linear"))
-        shown = [(grid.best(linear.isel(density=-1)), "linear, any density\n")]
-        shown += [
-            (grid.best(relu.isel(density=at)), f"ReLU, 1 − S = {density:g}\n")
-            for at, density in enumerate(relu.density.values)
-        ]
+    for part, (size, (n, m, decay)) in zip(parts, SIZES.items(), strict=True):
+        linear, relu = _networks(best, size)
         part.suptitle(
-            f"{n} features in {m} dimensions, importance {decay}$^i$: best of {relu.sizes['member']} models"
+            f"{n} features in {m} dimensions, importance {decay}$^i$: best of {int(relu.members)} models"
         )
+        shown = [(linear.isel(density=-1), "linear, any density")]
+        shown += [(relu.sel(density=p), f"ReLU, 1 − S = {p:g}") for p in relu.density.values]
         grams, bars = part.subplots(2, len(shown), height_ratios=[1, 1.25])
         for top, bottom, (model, title) in zip(grams, bars, shown, strict=True):
-            W, b = model.W.values, model.b.values
-            plot.gram(top, W, b)
-            plot.norm_bars(bottom, W)
-            top.set_title(title + f"{_count(W, 0.5):g} stored", fontsize=9)
+            plot.gram(top, model.W.values, model.b.values)
+            plot.norm_bars(bottom, model.W.values)
+            top.set_title(f"{title}\n{int(model.n_represented)} stored", fontsize=9)
             bottom.set_xlabel("$\\|W_i\\|$")
         grams[0].set_ylabel("$W^T W$ and $b$")
         bars[0].set_ylabel("features, the most\nimportant on top")
-        plot.colorbar(
-            part, grams, plot.weight_colors, "weight", low=-1, high=1, ticks=[-1, 0, 1], aspect=12, pad=0.01
-        )
-        plot.colorbar(
-            part, bars, plot.superposition_colors, "superposition", ticks=[0, 1], aspect=15, pad=0.01
-        )
+        weights = {"low": -1, "high": 1, "ticks": [-1, 0, 1], "aspect": 12}
+        plot.colorbar(part, grams, plot.weight_colors, "weight", pad=0.01, **weights)
+        shares = {"ticks": [0, 1], "aspect": 15}
+        plot.colorbar(part, bars, plot.superposition_colors, "superposition", pad=0.01, **shares)
     return fig
 
 
-def _count(W, length) -> float:
-    return float(measures.n_represented(W, length))
+def _networks(best: xr.Dataset, size: str) -> tuple[xr.Dataset, xr.Dataset]:
+    """The linear and the ReLU models of one size."""
+    linear, relu = (grid.one(best, "network", f"{kind}, {size}") for kind in ("linear", "relu"))
+    return linear, relu
 
 
 @as_claims
-def claims(data: xr.Dataset) -> list[Claim]:
-    counts = {"20 in 5": ((5, 7, 9, 10, 11, 12, 12), 1), "80 in 20": ((20, 26, 32, 41, 49), 3)}
-    found = []
-    for size, (expected, within) in counts.items():
-        found += _linear_claims(grid.one(data, "network", f"linear, {size}"), size)
-        found += _relu_claims(grid.one(data, "network", f"relu, {size}"), size, expected, within)
-    return found
+def claims(best: xr.Dataset) -> list[Claim]:
+    return [claim for size in SIZES for claim in _claims(size, *_networks(best, size))]
 
 
-def _linear_claims(data, size) -> list[Claim]:
-    n, m, _ = SIZES[size]
+def _claims(size: str, linear: xr.Dataset, relu: xr.Dataset) -> list[Claim]:
+    m, (expected, within) = SIZES[size][1], COUNTS[size]
+    dropped = linear.b[:, m:] / (linear.density / 2)
+    counts = (relu.norm > 0.9).sum("feature")[: len(expected)]
+    counted = ", ".join(f"{p:g}" for p in DENSITIES[: len(expected)])
+    sparse, early = relu.density <= 0.01, (relu.density >= 0.1) & (relu.density < 1)
+    crowded = relu.interference.where(relu.n_represented > m)
     name = size.replace(" ", "-")
-    best = grid.best(data)
-    gram = np.swapaxes(best.W.values, -1, -2) @ best.W.values
-    off = np.abs(gram - np.diag(np.arange(n) < m)).max(axis=(-1, -2))
-    theoretical = np.array(
-        [theory.linear_loss(np.full(n, p), data.importance.values, m) for p in data.density.values]
-    )
-    dropped = best.b.values[:, m:] / (data.density.values[:, None] / 2)
-    return [
-        Claim(
-            f"linear-{name}-top",
-            f"Linear, {size}: stores the {m} most important features and nothing else, at every density", SECTION,
-            at_most(0.02), off, what="largest deviation of WᵀW from the identity there and 0 elsewhere",
-            source="theory, and what training leaves",
-        ),
-        Claim(
-            f"linear-{name}-loss", f"Linear, {size}: its loss is that of dropping the others", SECTION,
-            about(1, 0.02), best.loss.values / theoretical, what="loss / closed form, at each density",
-            source="theory, and what training leaves", number="{:.4f}",
-        ),
-        Claim(
-            f"linear-{name}-bias", f"Linear, {size}: a dropped feature's bias is its mean, (1 − S)/2", SECTION,
-            about(1, 0.02), dropped, what="bias / mean", source="theory, and what training leaves",
-            number="{:.4f}",
-        ),
-    ]  # fmt: skip
-
-
-def _relu_claims(data, size, expected, within) -> list[Claim]:
-    n, m, _ = SIZES[size]
-    name = size.replace(" ", "-")
-    best = grid.best(data)
-    W, b, density = best.W.values, best.b.values, data.density.values
-    gram = np.swapaxes(W, -1, -2) @ W
-    counts = [_count(w, 0.9) for w in W]
-    norms, shared = (
-        grid.over_models(f, best.W, "feature").values for f in (measures.norms, measures.superposition)
-    )
-    dedicated = ((norms > 0.5) & (shared < 0.1)).sum(axis=-1)
-    off = np.where(np.eye(n, dtype=bool), -np.inf, gram).max(axis=(-1, -2))
-    there = (norms > 0.5) & (shared > 0.5)
-    first_shared = np.where(there.any(axis=1), there.argmax(axis=1), np.nan)
-    sparse = density <= 0.01
-    found = [
-        Claim(
-            f"relu-{name}-dense", f"ReLU, {size}: dense features are stored as in the linear model", SECTION,
-            at_most(0.05), np.abs(gram[0] - np.diag(np.arange(n) < m)).max(),
-            what="largest deviation of WᵀW from the identity for the top features", source="what training leaves", quick=False,
-        ),
-        Claim(
-            f"relu-{name}-counts", f"ReLU, {size}: the sparser, the more features are stored", SECTION,
-            about(expected, within), counts[: len(expected)],
-            what=f"norms > 0.9, at densities {', '.join(f'{p:g}' for p in DENSITIES[: len(expected)])}",
-            source=f"counted in the paper's figure, ± {within}", quick=False,
-        ),
-        Claim(
-            f"relu-{name}-order", f"ReLU, {size}: superposition starts with the less important features", SECTION,
-            at_most(1), np.diff(first_shared[1:]),
-            what="from one density to the next, how far down moves the first feature in superposition",
-            source="one place of luck", quick=False,
-        ),
-        Claim(
-            f"relu-{name}-eats", f"ReLU, {size}: and eats its way up to the most important one", SECTION,
-            exactly(0), first_shared[-1], what="place of the first feature in superposition, at density 0.001",
-            source="the paper's figure", quick=False,
-        ),
-        Claim(
-            f"relu-{name}-dedicated", f"ReLU, {size}: dense, each dimension is dedicated to one feature", SECTION,
-            exactly(m), dedicated[0], what="dedicated features at density 1", source="the paper's figure",
-            quick=False,
-        ),
-        Claim(
-            f"relu-{name}-all", f"ReLU, {size}: in the end no stored feature has a dimension to itself", SECTION,
-            exactly(0), dedicated[-1] if (norms[-1] > 0.5).any() else np.nan,
-            what="dedicated features at density 0.001", source="the paper's figure", quick=False,
-        ),
-        Claim(
-            f"relu-{name}-positive-last", f"ReLU, {size}: the sparsest have positive interference", SECTION,
-            at_least(0.1), off[sparse], what="largest entry off the diagonal of WᵀW, at densities ≤ 0.01",
-            source="the paper's figure", quick=False,
-        ),
-        Claim(
-            f"relu-{name}-bias-last", f"ReLU, {size}: and negative biases against it", SECTION,
-            at_most(-0.05), b[sparse].min(axis=-1), what="least bias, at densities ≤ 0.01",
-            source="the paper's figure", quick=False,
-        ),
-    ]  # fmt: skip
+    says = from_section(SECTION, "theory, and what training leaves")
+    full = partial(from_section(SECTION, "the paper's figure"), quick=False)
+    # fmt: off
+    rows = [
+        says(f"linear-{name}-top", f"Linear, {size}: the model stores the {m} most important features and nothing else, at every density",
+             "largest deviation of WᵀW from the identity there and 0 elsewhere", linear.deviation, at_most(0.02)),
+        says(f"linear-{name}-loss", f"Linear, {size}: the loss is that of dropping the other features",
+             "loss / closed form, at each density", linear.loss / linear.linear_loss, about(1, 0.02), number="{:.4f}"),
+        says(f"linear-{name}-bias", f"Linear, {size}: a dropped feature's bias is its mean, (1 − S)/2",
+             "bias / mean", dropped.values.ravel(), about(1, 0.02), number="{:.4f}"),
+        full(f"relu-{name}-dense", f"ReLU, {size}: dense features are stored as in the linear model",
+             "largest deviation of WᵀW from the identity for the top features", relu.deviation[0], at_most(0.05),
+             source="what training leaves"),
+        full(f"relu-{name}-counts", f"ReLU, {size}: the sparser, the more features are stored",
+             f"norms > 0.9, at densities {counted}", counts, about(expected, within),
+             source=f"counted in the paper's figure, ± {within}"),
+        full(f"relu-{name}-order", f"ReLU, {size}: superposition starts with the less important features",
+             "from one density to the next, how far down moves the first feature in superposition",
+             np.diff(relu.first_shared[1:]), at_most(1), source="one place of luck"),
+        full(f"relu-{name}-eats", f"ReLU, {size}: superposition eats its way up to the most important feature",
+             "place of the first feature in superposition, at density 0.001", relu.first_shared[-1], exactly(0)),
+        full(f"relu-{name}-dedicated", f"ReLU, {size}: dense, each dimension is dedicated to one feature",
+             "dedicated features at density 1", relu.n_dedicated[0], exactly(m)),
+        full(f"relu-{name}-all", f"ReLU, {size}: where features are sparsest, no stored feature has a dimension to itself",
+             "dedicated features at density 0.001", relu.n_dedicated[-1], exactly(0)),
+        full(f"relu-{name}-positive-last", f"ReLU, {size}: the sparsest models have positive interference",
+             "largest entry off the diagonal of WᵀW, at densities ≤ 0.01", relu.interference[sparse], at_least(0.1)),
+        full(f"relu-{name}-bias-last", f"ReLU, {size}: the sparsest models have negative biases against positive interference",
+             "least bias, at densities ≤ 0.01", relu.b[sparse].min("feature"), at_most(-0.05)),
+    ]
     if size == "20 in 5":  # with 80 features and importances so alike, five of them form a pentagon at 0.1
-        at = int(np.flatnonzero(density == 0.3)[0])
-        first = (density < 1) & (density >= 0.1)
-        early = np.where((norms[first] > 0.5).sum(axis=1) > m, off[first], np.nan)
-        found += [
-            Claim(
-                f"relu-{name}-three", f"ReLU, {size}: at density 0.3 three features are dedicated", SECTION,
-                exactly(3), dedicated[at], source="the paper's figure", quick=False,
-            ),
-            Claim(
-                f"relu-{name}-negative-first", f"ReLU, {size}: first there is negative interference only", SECTION,
-                at_most(0.1), early, what="largest entry off the diagonal of WᵀW, at densities 0.3 and 0.1",
-                source="the paper's figure", quick=False,
-            ),
-        ]  # fmt: skip
-    return found
+        rows += [
+            full(f"relu-{name}-three", f"ReLU, {size}: at density 0.3 three features are dedicated",
+                 "", relu.n_dedicated.sel(density=0.3), exactly(3)),
+            full(f"relu-{name}-negative-first", f"ReLU, {size}: superposition starts with negative interference only",
+                 "largest entry off the diagonal of WᵀW, at densities 0.3 and 0.1", crowded[early], at_most(0.1)),
+        ]
+    # fmt: on
+    return rows
 
 
-def notes(data: xr.Dataset) -> list[str]:
-    small, large = (grid.one(data, "network", f"relu, {size}").sizes["member"] for size in SIZES)
+def notes(best: xr.Dataset) -> list[str]:
+    small, large = (int(_networks(best, size)[1].members) for size in SIZES)
     return [
         f"Best of {small} models (20 features) and {large} (80 features) at each density, by exact loss. They train on "
         "samples: with this many features the noise finds better minima than descent on the exact loss does.",

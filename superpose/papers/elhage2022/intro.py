@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from superpose import costs, grid, measures, plot, settings
-from superpose.claims import Claim, about, as_claims, at_least, at_most, between
+from superpose.claims import Claim, about, as_claims, at_least, at_most, between, from_section
 from superpose.features import Independent
 from superpose.losses import Population
 from superpose.models import ReluOutput
@@ -54,135 +55,104 @@ def run(config: Config) -> xr.Dataset:
     data = grid.solved(
         lambda key: ReluOutput.init(5, 2, key=key),
         lambda density: Population(Independent(density, config.importance)),
-        {"density": config.every_density}, members=config.members, key=config.seed,
-    )  # fmt: skip
+        {"density": config.every_density},
+        members=config.members,
+        key=config.seed,
+    )
     return data.assign(
         importance=("feature", config.importance),
         large=("density", np.arange(len(config.every_density)) < len(config.densities)),
     )
 
 
+def measured(data: xr.Dataset) -> xr.Dataset:
+    """The best model at each density, and its `gap`, the angles from one feature to the next around the circle."""
+    best = grid.described(data)
+    return best.assign(gap=(("density", "neighbor"), [measures.gaps(W) for W in best.W.values]))
+
+
 @plot.style()
-def figure(data: xr.Dataset) -> Figure:
-    large, row = (data.isel(density=np.flatnonzero(data.large.values == shown)) for shown in (True, False))
-    n_large, n_row = len(large.density), len(row.density)
-    fig = plot.figure(9, 3.9 + (1.5 if n_row else 0))
-    top, *below = fig.subfigures(
-        2 if n_row else 1, 1, height_ratios=[2.6, 1] if n_row else None, squeeze=False
-    )[:, 0]
-    top.suptitle(f"5 features in 2 dimensions, best of {data.sizes['member']} models at each density")
-    for ax, at in zip(top.subplots(1, n_large, squeeze=False)[0], range(n_large), strict=True):
-        _panel(ax, large.isel(density=at), data)
+def figure(best: xr.Dataset) -> Figure:
+    kinds = [best.large, ~best.large]
+    rows = [best.isel(density=kind) for kind in kinds if kind.any()]
+    fig = plot.figure(9, 3.9 + 1.5 * (len(rows) - 1))
+    parts = fig.subfigures(len(rows), 1, height_ratios=[2.6, 1][: len(rows)], squeeze=False)[:, 0]
+    for part, models in zip(parts, rows, strict=True):
+        for at, ax in enumerate(part.subplots(1, models.sizes["density"], squeeze=False)[0]):
+            _panel(ax, models.isel(density=at))
+    top, *below = parts
+    top.suptitle(f"5 features in 2 dimensions, best of {int(best.members)} models at each density")
+    low, high = float(best.importance.min()), float(best.importance.max())
     plot.colorbar(
-        top,
-        top.axes,
-        plot.importance_colors,
-        "importance",
-        low=float(data.importance.min()),
-        high=float(data.importance.max()),
-        shrink=0.6,
-        pad=0.02,
+        top, top.axes, plot.importance_colors, "importance", low=low, high=high, shrink=0.6, pad=0.02
     )
     for part in below:
-        for ax, at in zip(part.subplots(1, n_row, squeeze=False)[0], range(n_row), strict=True):
-            _panel(ax, row.isel(density=at), data, small=True)
+        text = "density →\n(share of models\nthat reach it)"
+        part.axes[0].set_ylabel(text, fontsize=7, rotation=0, ha="right", va="center")
     return fig
 
 
-def _panel(ax, at_density, data, small=False):
-    best = grid.best(at_density)
-    share = float((at_density.loss <= best.loss * 1.001).mean())
-    plot.directions(ax, plot.upright(best.W.values), data.importance.values)
-    density = float(at_density.density)
-    if small:
-        ax.set_title(f"{density:.2g}", fontsize=8)
-        ax.set_xlabel(f"{share:.0%}", fontsize=7, color="#666666")
-        if at_density.density == data.density[~data.large][0]:
-            ax.set_ylabel(
-                "density →\n(share of models\nthat reach it)", fontsize=7, rotation=0, ha="right", va="center"
-            )
-    else:
+def _panel(ax: Axes, model: xr.Dataset) -> None:
+    density = float(model.density)
+    plot.directions(ax, plot.upright(model.W.values), model.importance.values)
+    if model.large:
         ax.set_title(f"density {density:g} (sparsity {1 - density:.0%})")
-        ax.set_xlabel(f"loss {float(best.loss):.5f}, reached by {share:.0%} of models")
+        ax.set_xlabel(f"loss {float(model.loss):.5f}, reached by {float(model.reach):.0%} of models")
+    else:
+        ax.set_title(f"{density:.2g}", fontsize=8)
+        ax.set_xlabel(f"{float(model.reach):.0%}", fontsize=7, color="#666666")
 
 
 @as_claims
-def claims(data: xr.Dataset) -> list[Claim]:
-    found = []
-    for density, what in ((1.0, _orthogonal), (0.2, _pairs), (0.1, _pentagon)):
-        places = np.flatnonzero(np.isclose(data.density, density) & data.large)
-        if len(places):
-            W = grid.best(data.isel(density=places[0])).W.values
-            found += what(W, np.asarray(measures.norms(W)), np.asarray(measures.cosines(W)))
-    return found
+def claims(best: xr.Dataset) -> list[Claim]:
+    def large(density: float) -> list[xr.Dataset]:
+        """The model of the large panel of this density, if there is one."""
+        there = np.flatnonzero(best.large & np.isclose(best.density, density))
+        return [best.isel(density=at) for at in there[:1]]
+
+    exact = "the exact optimum, best of many starts"
+    says, ours = from_section(SECTION, exact), from_section("ours", exact)
+    geometry = from_section("The Geometry of Superposition", exact)
+    rows = []
+    # fmt: off
+    for dense in large(1.0):
+        cosine = dense.cosine[0, 1].where(dense.represented[:2].all())
+        rows += [
+            says("dense-two", "Dense: the two most important features are stored, the others not at all",
+                 "norms", dense.norm, about([1, 1, 0, 0, 0], 0.02), number="{:.3f}"),
+            says("dense-orthogonal", "Dense: the two most important features are orthogonal",
+                 "", np.degrees(np.arccos(cosine.clip(-1, 1))), about(90, 3, " degrees")),
+        ]
+    for sparse in large(0.2):
+        four = sparse.cosine[:4, :4]
+        across = np.sort(abs(four.where(sparse.represented[:4].all())))[:, :-2]  # all but itself and its partner
+        rows += [
+            says("sparse-four", "80% sparse: the four most important features are stored, the fifth is not",
+                 "norms", sparse.norm, about([1, 1, 1, 1, 0], 0.05), number="{:.3f}"),
+            says("sparse-antipodal", "80% sparse: the four most important features are two antipodal pairs",
+                 "each one's cosine to its partner", four.min("other"), at_most(-0.98), number="{:.4f}"),
+            says("sparse-pairs-orthogonal", "80% sparse: the two antipodal pairs are at right angles",
+                 "largest |cosine| across pairs", across.max(), between(0, 0.05)),
+        ]
+    for sparser in large(0.1):
+        rows += [
+            says("sparser-five", "90% sparse: all five features are stored, a little longer than 1",
+                 "norms", sparser.norm, between(1.05, 1.13), number="{:.3f}"),
+            says("sparser-pentagon", "90% sparse: the five features form a pentagon",
+                 "between neighbors", sparser.gap, about(72, 6, " degrees"), number="{:.1f}"),
+            geometry("sparser-shares", "90% sparse: each feature has about 2/5 of a dimension",
+                     "dimensionality", sparser.dimensionality, between(0.36, 0.43)),
+            ours("sparser-important-longer", "90% sparse: the more important a feature, the longer it is",
+                 "from one norm to the next, the fall", -np.diff(sparser.norm), at_least(-1e-6)),
+        ]
+    # fmt: on
+    return rows
 
 
-EXACT = "the exact optimum, best of many starts"
-
-
-def _orthogonal(W, norms, cosines) -> list[Claim]:
-    angle = np.degrees(np.arccos(np.clip(cosines[0, 1], -1, 1)))
+def notes(best: xr.Dataset) -> list[str]:
     return [
-        Claim(
-            "dense-two", "Dense: the two most important features are stored, the others not at all", SECTION,
-            about([1, 1, 0, 0, 0], 0.02), norms, what="norms", source=EXACT, number="{:.3f}",
-        ),
-        Claim(
-            "dense-orthogonal", "Dense: the two most important features are orthogonal", SECTION,
-            about(90, 3, " degrees"), angle if norms[:2].min() > 0.5 else np.nan, source=EXACT,
-        ),
-    ]  # fmt: skip
-
-
-def _pairs(W, norms, cosines) -> list[Claim]:
-    four = cosines[:4, :4]
-    across = np.sort(np.abs(four), axis=1)[:, :-2]
-    return [
-        Claim(
-            "sparse-four", "80% sparse: the four most important features are stored, the fifth is not", SECTION,
-            about([1, 1, 1, 1, 0], 0.05), norms, what="norms", source=EXACT, number="{:.3f}",
-        ),
-        Claim(
-            "sparse-antipodal", "80% sparse: they are two antipodal pairs", SECTION,
-            at_most(-0.98), four.min(axis=1), what="each one's cosine to its partner", source=EXACT,
-            number="{:.4f}",
-        ),
-        Claim(
-            "sparse-pairs-orthogonal", "80% sparse: the two pairs are at right angles", SECTION,
-            between(0, 0.05), across.max() if norms[:4].min() > 0.5 else np.nan,
-            what="largest |cosine| across pairs", source=EXACT,
-        ),
-    ]  # fmt: skip
-
-
-def _pentagon(W, norms, cosines) -> list[Claim]:
-    angles = np.sort(np.degrees(np.arctan2(W[1], W[0])))
-    gaps = np.diff(np.append(angles, angles[0] + 360))
-    return [
-        Claim(
-            "sparser-five", "90% sparse: all five features are stored, a little longer than 1", SECTION,
-            between(1.05, 1.13), norms, what="norms", source=EXACT, number="{:.3f}",
-        ),
-        Claim(
-            "sparser-pentagon", "90% sparse: as a pentagon", SECTION,
-            about(72, 6, " degrees"), gaps, what="between neighbors", source=EXACT, number="{:.1f}",
-        ),
-        Claim(
-            "sparser-shares", "90% sparse: each has about 2/5 of a dimension", "The Geometry of Superposition",
-            between(0.36, 0.43), np.asarray(measures.dimensionality(W)), what="dimensionality", source=EXACT,
-        ),
-        Claim(
-            "sparser-important-longer", "90% sparse: the more important a feature, the longer", "ours",
-            at_least(-1e-6), -np.diff(norms), what="from one norm to the next, the fall", source=EXACT,
-        ),
-    ]  # fmt: skip
-
-
-def notes(data: xr.Dataset) -> list[str]:
-    share = (data.loss <= data.loss.min("member") * 1.001).mean("member").values
-    steeper = "The paper does not give its importances; these are the authors' notebook's."
-    return [
-        steeper,
-        f"Of {data.sizes['member']} starts at each density the one of least exact loss is shown; "
-        f"{share.min():.0%} to {share.max():.0%} of the starts end there, the others in local minima.",
+        "The paper does not give its importances; these are the authors' notebook's.",
+        f"Of {int(best.members)} starts at each density the one of least exact loss is shown; "
+        f"{float(best.reach.min()):.0%} to {float(best.reach.max()):.0%} of the starts end there, the others in local "
+        "minima.",
     ]
