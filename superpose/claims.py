@@ -123,13 +123,15 @@ class Claim:
     @property
     def text(self) -> str:
         """The numbers as text; the range of more than ten."""
-        values = self.values
-        numbers = np.atleast_1d(values)
+        numbers = self.values.ravel()
         if numbers.size == 0:
             return "nothing to measure"
         if numbers.size <= 10:
             return ", ".join(map(self.number.format, numbers))
-        ends = np.nanmin(numbers), np.nanmax(numbers)
+        known = numbers[~np.isnan(numbers)]
+        if not known.size:
+            return f"{numbers.size} numbers, all missing"
+        ends = known.min(), known.max()
         return " to ".join(map(self.number.format, ends)) + f" ({numbers.size} numbers)"
 
     def as_dict(self, small: bool = False) -> dict[str, Any]:

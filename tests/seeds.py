@@ -21,10 +21,10 @@ def tried(experiment: Experiment, seed: int, full: bool) -> list[str]:
     module = experiment.module()
     config = replace(module.Config(**({} if full else experiment.quick)), seed=seed)
     try:
-        data = module.run(config)
-        claims = Claims(module.claims(data))
-        module.figure(data)
-        module.notes(data)
+        measured = experiment.measured(module.run(config))
+        claims = Claims(module.claims(measured))
+        module.figure(measured)
+        module.notes(measured)
     except Exception as error:
         return [f"crashed: {type(error).__name__}: {error}".splitlines()[0]]
     asked = [claim for claim in claims if full or claim.quick]

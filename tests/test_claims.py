@@ -51,6 +51,9 @@ def test_what_was_measured_is_told_in_short():
     assert _claim(at_least(0), [1, 2.5]).text == "1, 2.5"
     assert _claim(at_least(0), np.arange(100.0)).text == "0 to 99 (100 numbers)"
     assert _claim(at_least(0), []).text == "nothing to measure"
+    assert _claim(at_least(0), [[1, 2], [3, 4]]).text == "1, 2, 3, 4"
+    assert _claim(at_least(0), np.full(11, np.nan)).text == "11 numbers, all missing"
+    assert _claim(at_least(0), [np.nan, *range(11)]).text == "0 to 10 (12 numbers)"
     assert _claim(at_least(0), 0.123, number="{:.1%}").text == "12.3%"
 
 
