@@ -397,27 +397,23 @@ def _length(n_features, **values) -> int:
     return n
 
 
-def _spread(value, n, name, unit) -> Float[Array, " feature"]:
-    numbers = double(array(value, name))
-    try:
-        return jnp.broadcast_to(numbers, (n,))
-    except ValueError:
+def _spread(value, n, name, unit, right, said) -> Float[Array, " feature"]:
+    """A number for each of `n` features or sets, in float64, from one or from `n` that are all `right`."""
+    numbers = array(value, name)
+    if numbers.shape not in ((), (1,), (n,)):
         raise ValueError(
             f"{name} must be a number or {n} numbers, one for each of the {unit}, got shape {numbers.shape}"
-        ) from None
+        )
+    check_each(numbers, right, f"{name} must be {said}", unit.removesuffix("s"))
+    return jnp.broadcast_to(double(numbers), (n,))
 
 
 def _probability(value, n, name="density", unit="features") -> Float[Array, " feature"]:
-    numbers = _spread(value, n, name, unit)
-    said = f"{name} must be within [0, 1]"
-    check_each(numbers, lambda p: (p >= 0) & (p <= 1), said, unit.removesuffix("s"))
-    return numbers
+    return _spread(value, n, name, unit, lambda p: (p >= 0) & (p <= 1), "within [0, 1]")
 
 
 def _importance(value, n) -> Float[Array, " feature"]:
-    numbers = _spread(value, n, "importance", "features")
-    check_each(numbers, weighs, "importance must be finite and not negative", "feature")
-    return numbers
+    return _spread(value, n, "importance", "features", weighs, "finite and not negative")
 
 
 def weighs(importance):

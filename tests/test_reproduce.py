@@ -16,7 +16,7 @@ import pytest
 
 from superpose import report, runs, store
 from superpose.claims import Claim, Claims, at_least
-from superpose.papers import Experiment, Paper, experiments
+from superpose.papers import Experiment, Paper, experiments, papers
 
 ALL = list(experiments())
 
@@ -76,16 +76,22 @@ class _Page(HTMLParser):
                 pass
 
 
-def test_the_page_needs_no_other_file_and_its_links_lead_somewhere(folder, told):
-    text = (folder / "index.html").read_text(encoding="utf-8")
-    page = _Page(text)
-    assert len(set(page.ids)) == len(page.ids)
-    assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
-    assert all(source.startswith("data:") for source in page.fetched)
-    assert all(name in page.ids for name in ALL)
-    assert "url(http" not in text
-    assert f"<b>{told['score']['holds']}</b>" in text
-    assert len(text) < 25e6
+def test_pages_need_no_other_file_and_their_links_lead_somewhere(folder, told):
+    pages = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.html")}
+    read = {name: _Page(text) for name, text in pages.items()}
+    assert {*pages} == {"index.html", *(f"{name}.html" for name in papers())}
+    for name, page in read.items():
+        assert len(set(page.ids)) == len(page.ids)
+        assert all(source.startswith("data:") for source in page.fetched)
+        assert "url(http" not in pages[name]
+        assert len(pages[name]) < 25e6
+        for link in page.links:
+            file, _, place = link.partition("#")
+            if not link.startswith("https:"):
+                assert not place or place in read[file or name].ids
+    for each in experiments().values():
+        assert each.name in read[f"{each.paper.name}.html"].ids
+    assert f"<b>{told['score']['holds']}</b>" in pages["index.html"]
 
 
 # What follows uses experiments made up here, that take no time.
