@@ -47,8 +47,10 @@ def run(config: Config) -> xr.Dataset:
     data = grid.solved(
         lambda key: ReluOutput.init(6, 2, key=key),
         lambda density: Population(Correlated(density, (2, 2, 2))),
-        {"density": densities}, members=config.members, key=config.seed,
-    )  # fmt: skip
+        {"density": densities},
+        members=config.members,
+        key=config.seed,
+    )
     return data.assign(drawn=("density", np.isin(densities, config.densities)))
 
 

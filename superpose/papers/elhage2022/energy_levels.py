@@ -77,10 +77,9 @@ def run(config: Config) -> xr.Dataset:
         [config.steps - last],
     )
     at = np.unique(np.geomspace(10, config.steps, config.snapshots).astype(int))
-    trained = fit(
-        models, Sampled(world, config.batch), steps=config.steps, key=key, optimizer=optax.adam(rate),
-        snapshots=at.tolist(), window=config.steps,
-    )  # fmt: skip
+    kept = {"snapshots": at.tolist(), "window": config.steps}
+    sampled, adam = Sampled(world, config.batch), optax.adam(rate)
+    trained = fit(models, sampled, steps=config.steps, key=key, optimizer=adam, **kept)
     # The same samples for all, so that they tell small changes of the loss.
     test, evaluation = Sampled(world, 8192), draws.stream(key, "evaluation")
     loss = jax.lax.map(
