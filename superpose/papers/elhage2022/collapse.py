@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from superpose import costs, grid, measures, plot, settings
-from superpose.claims import Bounds, Claim, about, as_claims, at_least, at_most, exactly
+from superpose import costs, grid, plot, settings
+from superpose.claims import Bounds, Claim, about, as_claims, at_least, at_most, exactly, from_section
 from superpose.features import Correlated
 from superpose.losses import Population
 from superpose.models import ReluOutput
@@ -46,8 +47,10 @@ def run(config: Config) -> xr.Dataset:
     data = grid.solved(
         lambda key: ReluOutput.init(6, 2, key=key),
         lambda density: Population(Correlated(density, (2, 2, 2))),
-        {"density": densities}, members=config.members, key=config.seed,
-    )  # fmt: skip
+        {"density": densities},
+        members=config.members,
+        key=config.seed,
+    )
     return data.assign(drawn=("density", np.isin(densities, config.densities)))
 
 
@@ -58,161 +61,125 @@ SWITCHES = ((0.07, 0.1), (0.12, 0.16), (0.3, 0.5))
 """Between these densities one more pair collapses, in the exact optimum."""
 
 
-def _collapsed(best) -> tuple[np.ndarray, np.ndarray]:
-    """Whether each pair is collapsed, and each feature's norm, at each density; NaN where nothing is stored."""
-    norms = grid.over_models(measures.norms, best.W, "feature").values
-    cosine = grid.over_models(measures.cosines, best.W, "feature", "other").values
-    collapsed = np.stack([cosine[:, i, i + 1] > 0.95 for i in (0, 2, 4)], axis=1)
-    return np.where(norms.min(axis=1, keepdims=True) > 0.3, collapsed, np.nan), norms
+def measured(data: xr.Dataset) -> xr.Dataset:
+    """The best model at each density, and whether each pair is `collapsed` there; NaN where a feature is dropped.
+
+    `apart` is the distance between the features of a pair, and `n_collapsed` how many pairs are collapsed.
+    """
+    best = grid.described(data)
+    first, pair = xr.DataArray([0, 2, 4], dims="pair"), xr.DataArray(list(PAIRS), dims="feature")
+    cosine = best.cosine.isel(feature=first, other=first + 1)
+    collapsed = (cosine > 0.95).where((best.norm > 0.3).all("feature"))
+    apart = np.linalg.norm(best.W.values[:, :, ::2] - best.W.values[:, :, 1::2], axis=1)
+    return best.assign(
+        collapsed=collapsed,
+        n_collapsed=collapsed.sum("pair", skipna=False),
+        in_collapsed=collapsed.isel(pair=pair),
+        apart=(("density", "pair"), apart),
+    )
 
 
 @plot.style()
-def figure(data: xr.Dataset) -> Figure:
-    best = grid.best(data)
-    collapsed, norms = _collapsed(best)
-    drawn = np.flatnonzero(best.drawn)[::-1]
-    fig = plot.figure(max(8.5, 1.75 * len(drawn)), 5.2)
+def figure(best: xr.Dataset) -> Figure:
+    drawn = best.isel(density=np.flatnonzero(best.drawn)[::-1])
+    fig = plot.figure(max(8.5, 1.75 * drawn.sizes["density"]), 5.2)
     top, bottom = fig.subfigures(2, 1, height_ratios=[1, 1.25])
     top.suptitle(
         "Best solutions for three pairs of correlated features; circles of radius 1 and $1/\\sqrt{2}$"
     )
-    for ax, at in zip(top.subplots(1, len(drawn), squeeze=False)[0], drawn, strict=True):
-        W = best.W.values[at]
+    axes = top.subplots(1, drawn.sizes["density"], squeeze=False)[0]
+    for ax, W, density, n in zip(axes, drawn.W.values, drawn.density.values, drawn.n_collapsed, strict=True):
         plot.points(ax, plot.aligned(W, PAIRS), PAIRS, circles=(1.0, 0.5**0.5), reach=1.2)
-        ax.set_title(f"density {float(best.density[at]):g}", fontsize=9)
-        ax.set_xlabel(f"{collapsed[at].sum():.0f} collapsed", fontsize=8)
-
+        ax.set_title(f"density {density:g}", fontsize=9)
+        ax.set_xlabel(f"{n:.0f} collapsed", fontsize=8)
     count, length = bottom.subplots(1, 2)
-    density = data.density.values
-    low = density[0] * 0.85
-    for n, start, end in STAGES:
-        label = "the paper's ranges" if n == 3 else None
-        count.plot(
-            [max(start, low), end],
-            [n, n],
-            color=plot.SETS[4],
-            lw=9,
-            alpha=0.45,
-            solid_capstyle="butt",
-            label=label,
-        )
-    count.plot(
-        [0.5, 1], [3, 3], color=plot.SETS[4], lw=9, alpha=0.2, solid_capstyle="butt", label="“PCA-like”"
-    )
-    count.plot(
-        density,
-        collapsed.sum(axis=1),
-        "o-",
-        color=plot.BLUE,
-        ms=3.5,
-        lw=1,
-        drawstyle="steps-mid",
-        label="best solution",
-    )
-    count.set(ylabel="collapsed pairs", yticks=range(4), ylim=(-0.4, 3.4))
-    count.legend(loc="upper left")
-
-    of_feature = np.repeat(collapsed, 2, axis=1)
-    places = np.repeat(density[:, None], 6, axis=1)
-    for kind, color, told in ((1, plot.RED, "collapsed pairs"), (0, plot.BLUE, "other features")):
-        length.plot(
-            places[of_feature == kind], norms[of_feature == kind], "o", ms=3.5, mew=0, color=color, label=told
-        )
-    for line, told in ((1.0, "1"), (0.5**0.5, "$1/\\sqrt{2}$")):
-        length.axhline(line, color=plot.FAINT, lw=0.8, ls="--", zorder=0)
-        length.text(1.01, line, told, transform=length.get_yaxis_transform(), va="center", fontsize=8)
-    length.set(ylabel="norm $\\|W_i\\|$", ylim=(0, 1.15))
-    length.legend(loc="lower left")
+    _count(count, best)
+    _length(length, best)
     for ax in (count, length):
-        ax.set(xscale="log", xlabel="density of the pairs (1 − S)", xlim=(low, 1))
-        ax.set_xticks([0.02, 0.05, 0.1, 0.2, 0.5, 1], ["0.02", "0.05", "0.1", "0.2", "0.5", "1"])
-        ax.minorticks_off()
+        plot.log_axis(ax.xaxis, [0.02, 0.05, 0.1, 0.2, 0.5, 1])
+        ax.set(xlabel="density of the pairs (1 − S)", xlim=(_low(best), 1))
     return fig
 
 
-EXACT = "the exact optimum, best of many starts"
+def _low(best: xr.Dataset) -> float:
+    return float(best.density[0]) * 0.85
+
+
+def _count(ax: Axes, best: xr.Dataset) -> None:
+    """How many pairs are collapsed, and how many the paper says."""
+    band = {"color": plot.SETS[4], "lw": 9, "solid_capstyle": "butt"}
+    for n, start, end in STAGES:
+        label = "the paper's ranges" if n == 3 else None
+        ax.plot([max(start, _low(best)), end], [n, n], alpha=0.45, label=label, **band)
+    ax.plot([0.5, 1], [3, 3], alpha=0.2, label="“PCA-like”", **band)
+    line = {"color": plot.BLUE, "ms": 3.5, "lw": 1, "drawstyle": "steps-mid"}
+    ax.plot(best.density, best.n_collapsed, "o-", label="best solution", **line)
+    ax.set(ylabel="collapsed pairs", yticks=range(4), ylim=(-0.4, 3.4))
+    ax.legend(loc="upper left")
+
+
+def _length(ax: Axes, best: xr.Dataset) -> None:
+    """The features' norms, of those in collapsed pairs and of the others."""
+    density = best.density.broadcast_like(best.norm).values
+    for kind, color, label in ((1, plot.RED, "collapsed pairs"), (0, plot.BLUE, "other features")):
+        of_kind = best.in_collapsed.values == kind
+        ax.plot(density[of_kind], best.norm.values[of_kind], "o", ms=3.5, mew=0, color=color, label=label)
+    for y, text in ((1.0, "1"), (0.5**0.5, "$1/\\sqrt{2}$")):
+        ax.axhline(y, color=plot.FAINT, lw=0.8, ls="--", zorder=0)
+        ax.text(1.01, y, text, transform=ax.get_yaxis_transform(), va="center", fontsize=8)
+    ax.set(ylabel="norm $\\|W_i\\|$", ylim=(0, 1.15))
+    ax.legend(loc="lower left")
 
 
 @as_claims
-def claims(data: xr.Dataset) -> list[Claim]:
-    best = grid.best(data)
-    density = data.density.values
-    collapsed, norms = _collapsed(best)
-    count = collapsed.sum(axis=1)
-    W = best.W.values
-    apart = np.linalg.norm(W[:, :, ::2] - W[:, :, 1::2], axis=1)  # the members of each pair
-    in_pair, shorter = np.repeat(collapsed, 2, axis=1), (density <= 0.4)[:, None]
-    told = {
-        3: "All three pairs collapse",
-        2: "Two pairs collapse",
-        1: "One pair collapses",
-        0: "No pair collapses",
-    }
-    found = [
-        Claim(
-            f"paper-{n}", told[n], SECTION, exactly(n), np.unique(count[(start <= density) & (density <= end)]),
-            what=f"collapsed pairs at densities {start:g} to {end:g}", source="the paper's text", instead="switches",
-        )
-        for n, start, end in STAGES
-    ]  # fmt: skip
-    return [
-        *found,
-        Claim(
-            "pca-like", "Dense: all three pairs collapse to principal components", SECTION,
-            exactly(3), np.unique(count[density >= 0.5]), what="collapsed pairs at densities 0.5 and more",
-            source="the paper's text",
-        ),
-        Claim(
-            "counts", "The denser the features, the more pairs collapse", SECTION,
-            exactly([3, 2, 1, 0]), [_at(density, count, p) for p in (0.4, 0.2, 0.1, 0.03)],
-            what="collapsed pairs at densities 0.4, 0.2, 0.1, 0.03", source=EXACT,
-        ),
-        Claim(
-            "monotone", "No pair is ever taken apart again", "ours",
-            at_least(0), np.diff(count), what="more collapsed pairs from one density to the next", source=EXACT,
-        ),
-        _switches(density, count),
-        Claim(
-            "collapsed-norm", "The features of a collapsed pair have norm 1/sqrt(2)", SECTION,
-            about(0.5**0.5, 0.03), norms[(in_pair == 1) & shorter], what="norms at densities up to 0.4",
-            source="(a + b)/sqrt(2) is stored at length 1",
-        ),
-        Claim(
-            "other-norm", "The other features keep a norm of about 1", SECTION,
-            about(1, 0.15), norms[in_pair == 0], what="norms", source=EXACT,
-        ),
-        Claim(
-            "same-place", "The features of a collapsed pair are at the same place: the difference is dropped", SECTION,
-            at_most(0.15), apart[collapsed == 1], what="distance", source=EXACT, number="{:.1g}",
-        ),
-    ]  # fmt: skip
-
-
-def _at(density, count, place) -> float:
-    return float(count[np.isclose(density, place)].sum()) if np.isclose(density, place).any() else np.nan
-
-
-def _switches(density, count) -> Claim:
-    """Where the first, the second and the third pair collapse: halfway between two densities."""
-    at = [
-        np.sqrt(density[count < n].max() * density[count >= n].min())
-        if (count < n).any() and (count >= n).any()
-        else np.nan
+def claims(best: xr.Dataset) -> list[Claim]:
+    density, n_collapsed = best.density, best.n_collapsed
+    norm, in_collapsed = best.norm, best.in_collapsed
+    picked = n_collapsed.reindex(density=[0.4, 0.2, 0.1, 0.03], method="nearest", tolerance=1e-6)
+    # Halfway between the last density at which fewer than n pairs are collapsed and the first at which not.
+    switches = [
+        np.sqrt(density.where(n_collapsed < n).max() * density.where(n_collapsed >= n).min())
         for n in (1, 2, 3)
     ]
     low, high = np.transpose(SWITCHES)
-    expected = Bounds(low, high, ", ".join(f"{start:g} to {end:g}" for start, end in SWITCHES))
-    return Claim(
-        "switches", "Pairs collapse one after the other", "ours",
-        expected, at, what="densities where the first, second and third does", source=EXACT, quick=False,
-    )  # fmt: skip
-
-
-def notes(data: xr.Dataset) -> list[str]:
-    best = grid.best(data)
-    reach = (data.loss <= best.loss * 1.001).mean("member").values
+    ranges = Bounds(low, high, ", ".join(f"{start:g} to {end:g}" for start, end in SWITCHES))
+    told = {
+        3: "Where features are dense, all three pairs collapse",
+        2: "Where features are sparser, two pairs collapse",
+        1: "Where features are sparser still, one pair collapses",
+        0: "Where features are sparsest, no pair collapses",
+    }
+    says = from_section(SECTION, "the exact optimum, best of many starts")
+    ours = from_section("ours", "the exact optimum, best of many starts")
+    # fmt: off
     return [
-        f"Of {data.sizes['member']} starts at each of {data.sizes['density']} densities the one of least exact loss is kept; "
+        *(says(f"paper-{n}", told[n],
+               f"collapsed pairs at densities {start:g} to {end:g}", np.unique(n_collapsed[(start <= density) & (density <= end)]),
+               exactly(n), source="the paper's text", instead="switches")
+          for n, start, end in STAGES),
+        says("pca-like", "Where features are densest, all three pairs collapse to principal components",
+             "collapsed pairs at densities 0.5 and more", np.unique(n_collapsed[density >= 0.5]), exactly(3), source="the paper's text"),
+        says("counts", "The denser the features, the more pairs collapse",
+             "collapsed pairs at densities 0.4, 0.2, 0.1, 0.03", picked, exactly([3, 2, 1, 0])),
+        ours("monotone", "As features grow denser, no pair is ever taken apart again",
+             "more collapsed pairs from one density to the next", np.diff(n_collapsed), at_least(0)),
+        ours("switches", "Pairs collapse one after the other",
+             "densities where the first, second and third does", switches, ranges, quick=False),
+        says("collapsed-norm", "The features of a collapsed pair have norm 1/sqrt(2)",
+             "norms at densities up to 0.4", norm.values[(in_collapsed == 1) & (density <= 0.4)], about(0.5**0.5, 0.03),
+             source="(a + b)/sqrt(2) is stored at length 1"),
+        says("other-norm", "Features that are not in a collapsed pair keep a norm of about 1",
+             "norms", norm.values[in_collapsed == 0], about(1, 0.15)),
+        says("same-place", "The features of a collapsed pair are at the same place: the difference is dropped",
+             "distance", best.apart.values[best.collapsed == 1], at_most(0.15), number="{:.1g}"),
+    ]
+    # fmt: on
+
+
+def notes(best: xr.Dataset) -> list[str]:
+    reach = best.reach.values
+    return [
+        f"Of {int(best.members)} starts at each of {best.sizes['density']} densities the one of least exact loss is kept; "
         f"{reach.min():.0%} to {reach.max():.0%} of the starts reach it.",
         "A pair counts as collapsed where its features have a cosine above 0.95. The paper gives its ranges of density "
         "as approximate.",

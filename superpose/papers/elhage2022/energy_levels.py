@@ -12,9 +12,10 @@ import numpy as np
 import optax
 import xarray as xr
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from superpose import costs, curves, draws, measures, plot, settings, theory
-from superpose.claims import Claim, about, as_claims, at_least, at_most, exactly
+from superpose.claims import Claim, about, as_claims, at_least, at_most, exactly, from_section
 from superpose.features import Independent
 from superpose.losses import Sampled
 from superpose.models import ReluOutput
@@ -76,10 +77,9 @@ def run(config: Config) -> xr.Dataset:
         [config.steps - last],
     )
     at = np.unique(np.geomspace(10, config.steps, config.snapshots).astype(int))
-    trained = fit(
-        models, Sampled(world, config.batch), steps=config.steps, key=key, optimizer=optax.adam(rate),
-        snapshots=at.tolist(), window=config.steps,
-    )  # fmt: skip
+    kept = {"snapshots": at.tolist(), "window": config.steps}
+    sampled, adam = Sampled(world, config.batch), optax.adam(rate)
+    trained = fit(models, sampled, steps=config.steps, key=key, optimizer=adam, **kept)
     # The same samples for all, so that they tell small changes of the loss.
     test, evaluation = Sampled(world, 8192), draws.stream(key, "evaluation")
     loss = jax.lax.map(
@@ -96,45 +96,54 @@ def run(config: Config) -> xr.Dataset:
     )
 
 
-def _jumps(one) -> list[tuple[int, int, int]]:
-    """The jumps of one member as (feature, place before, place after), in their order, after the features have settled.
+def measured(data: xr.Dataset) -> xr.Dataset:
+    """The jumps of all members once the loss has come nine tenths of its way down, and which member is `shown`.
 
-    They have settled where the loss has come nine tenths of its way down.
+    `until` is, where a feature's jump begins, the place of the step at which it ends, and 0 elsewhere. `growth` is how
+    many times as much the loss drops at a member's last jump as at its first, 0 without two. Of all members the
+    one where it is largest is shown.
     """
-    D, step, loss = one.dimensionality.values, one.step.values, one.loss.values
-    settled = int(np.argmax(loss < loss[0] + 0.9 * (loss[-1] - loss[0])))
-    found = [
-        (i, *pair) for i in range(D.shape[1]) for pair in curves.jumps(D[:, i], step, size=0.25).tolist()
-    ]
-    return sorted((jump for jump in found if jump[1] >= settled), key=lambda jump: jump[1])
+    D, step, loss = data.dimensionality, data.step.values, data.loss
+    settled = (loss < loss[0] + 0.9 * (loss[-1] - loss[0])).argmax("step").values
+    until = np.zeros(D.shape, int)
+    for member, feature in np.ndindex(*D.shape[1:]):
+        for before, after in curves.jumps(D.values[:, member, feature], step, size=0.25):
+            if before >= settled[member]:
+                until[before, member, feature] = after
+    models = data.assign(until=(D.dims, until))
+    growth = []
+    for member in data.member.values:
+        drops = _drops(models.sel(member=member))
+        growth.append(drops[-1] / drops[0] if len(drops) > 1 and drops[0] > 0 else 0.0)
+    return models.assign(growth=("member", growth), shown=np.argmax(growth))
 
 
-def _growth(one) -> float:
-    """How many times as much the loss of one member drops at its last jump as at its first; 0 if it has no two."""
-    jumps = _jumps(one)
-    drops = [float(one.loss[before] - one.loss[after]) for _, before, after in jumps]
-    return drops[-1] / drops[0] if len(drops) > 1 and drops[0] > 0 else 0.0
+def _jumps(model: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each jump of a model the feature, and the places of the steps before and after, in the order of training."""
+    before, feature = np.nonzero(model.until.values)
+    return feature, before, model.until.values[before, feature]
 
 
-def _shown(data) -> xr.Dataset:
-    """The member whose jumps differ most."""
-    return data.isel(member=int(np.argmax([_growth(data.isel(member=k)) for k in data.member.values])))
+def _drops(model: xr.Dataset) -> np.ndarray:
+    """How much the loss falls at each jump of a model."""
+    _, before, after = _jumps(model)
+    return (model.loss.values[before] - model.loss.values[after]).astype(float)
 
 
 @plot.style()
-def figure(data: xr.Dataset) -> Figure:
-    one = _shown(data)
+def figure(models: xr.Dataset) -> Figure:
     fig = plot.figure(9, 6)
-    _lines(fig, data, one)
+    _lines(fig, models)
     return fig
 
 
-def _lines(fig, data, one):
-    """The panels of dimensionality and loss, and the lines in them: (line, values) of each."""
+def _lines(fig: Figure, models: xr.Dataset) -> list[tuple[Line2D, np.ndarray]]:
+    """Draw the panels of dimensionality and loss; returns the lines of the model shown in them, each with its values."""
+    model = models.isel(member=int(models.shown))
+    step, D = model.step.values, model.dimensionality.values
+    feature, before, after = _jumps(model)
+    jumping = list(dict.fromkeys(feature.tolist()))
     above, below = fig.subplots(2, 1, sharex=True, height_ratios=[1.5, 1])
-    step, D, loss = one.step.values, one.dimensionality.values, one.loss.values
-    jumps = _jumps(one)
-    jumping = list(dict.fromkeys(i for i, _, _ in jumps))
     drawn = []
     for i in range(D.shape[1]):
         color = plot.BLUE if D[-1, i] > 0.25 else "#8a8a8a"
@@ -142,39 +151,36 @@ def _lines(fig, data, one):
         if i in jumping:
             style = {"color": plot.SETS[1 + jumping.index(i) % 6], "lw": 2.0, "zorder": 3}
         drawn.append((*above.plot(step, D[:, i], **style), D[:, i]))
-    for level, told in ((1, "1: alone"), (0.5, "1/2: in a pair\nof opposites"), (0, "0: not stored")):
-        above.axhline(level, color=plot.INK, lw=0.7, ls=(0, (3, 3)), zorder=0)
-        above.text(1.01, level, told, transform=above.get_yaxis_transform(), va="center", fontsize=8)
-    for _, before, after in jumps:
+    for y, text in ((1, "1: alone"), (0.5, "1/2: in a pair\nof opposites"), (0, "0: not stored")):
+        above.axhline(y, color=plot.INK, lw=0.7, ls=(0, (3, 3)), zorder=0)
+        above.text(1.01, y, text, transform=above.get_yaxis_transform(), va="center", fontsize=8)
+    for start, end in zip(step[before], step[after], strict=True):
         for ax in (above, below):
-            ax.axvspan(step[before], step[after], color=plot.SETS[4], alpha=0.2, lw=0, zorder=0)
+            ax.axvspan(start, end, color=plot.SETS[4], alpha=0.2, lw=0, zorder=0)
 
     # On a log scale the small drops show as well as the large ones; the last steps, at the end itself, do not.
-    left = np.where(loss - loss[-1] > 5e-4 * (loss[0] - loss[-1]), loss - loss[-1], np.nan)
-    for k in range(data.sizes["member"]):
-        other = data.loss.values[:, k]
-        other = np.where(other - other[-1] > 5e-4 * (loss[0] - loss[-1]), other - other[-1], np.nan)
-        below.plot(step, other, color=plot.FAINT, lw=0.6, zorder=1)
+    left = models.loss - models.loss[-1]
+    fall = model.loss[0] - model.loss[-1]
+    left = left.where(left > 5e-4 * fall).transpose("step", "member").values
+    below.plot(step, left, color=plot.FAINT, lw=0.6, zorder=1)
+    left = left[:, int(models.shown)]
     drawn.append((*below.plot(step, left, color=plot.INK, lw=1.4), left))
-    below.text(
-        0.99, 0.95, "gray: the other models", transform=below.transAxes, ha="right", va="top", fontsize=8
-    )
+    corner = {"transform": below.transAxes, "ha": "right", "va": "top", "fontsize": 8}
+    below.text(0.99, 0.95, "gray: the other models", **corner)
     above.set(ylabel="dimensionality $D_i$", ylim=(-0.04, 1.06), yticks=[0, 0.25, 0.5, 0.75, 1])
     below.set(ylabel="loss above its end", xlabel="training steps", yscale="log", xscale="log")
     below.set(xlim=(30, step[-1]))
-    n, m = data.sizes["feature"], int(data.n_hidden)
-    above.set_title(
-        f"{n} features in {m} dimensions, density {float(data.density):g}; bold: the features that jump"
-    )
+    sizes = f"{D.shape[1]} features in {int(models.n_hidden)} dimensions"
+    above.set_title(f"{sizes}, density {float(models.density):g}; bold: the features that jump")
     return drawn
 
 
 @plot.style()
-def animation(data: xr.Dataset) -> plot.Animation:
+def animation(models: xr.Dataset) -> plot.Animation:
     """The lines of the figure as training draws them."""
     fig = plot.figure(7.5, 5)
-    drawn = _lines(fig, data, _shown(data))
-    step = data.step.values
+    drawn = _lines(fig, models)
+    step = models.step.values
     shown = np.searchsorted(step, np.geomspace(35, step[-1], 50)).clip(max=len(step) - 1)
     frames = [*shown, *[shown[-1]] * 8]
 
@@ -187,87 +193,58 @@ def animation(data: xr.Dataset) -> plot.Animation:
 
 
 @as_claims
-def claims(data: xr.Dataset) -> list[Claim]:
-    one, m, n = _shown(data), int(data.n_hidden), data.sizes["feature"]
-    step, D, loss = one.step.values, one.dimensionality.values, one.loss.values
-    end = D[-1]
-    jumps = _jumps(one)
-    drops = [loss[before] - loss[after] for _, before, after in jumps]
-    # How fast the loss falls where it drops most, and in as long a time, on a log scale, before.
-    steeper = np.nan
-    if jumps:
-        _, before, after = jumps[int(np.argmax(drops))]
-        earlier = np.interp(np.log(step[before] ** 2 / step[after]), np.log(step), loss)
-        steeper = max(drops) / max(earlier - loss[before], 1e-3 * max(drops))
-    passed = [
-        int(((D[before] > D[before, i]) & (D[after] < D[after, i])).sum()) for i, before, after in jumps
+def claims(models: xr.Dataset) -> list[Claim]:
+    model, m, n = models.isel(member=int(models.shown)), int(models.n_hidden), models.sizes["feature"]
+    step, D, loss = model.step.values, model.dimensionality.values, model.loss.values
+    end = model.dimensionality[-1]
+    from_level = np.minimum(abs(end), abs(end - 0.5)).where((end > 0.25).any())
+    feature, before, after = _jumps(model)
+    passed = (D[before] > D[before, feature, None]) & (D[after] < D[after, feature, None])
+    drops = _drops(model)
+    # How fast the loss falls at a jump, and in as long a time, on a log scale, before.
+    earlier = np.interp(np.log(step[before] ** 2 / step[after]), np.log(step), loss) - loss[before]
+    steeper = drops / np.maximum(earlier, 1e-3 * abs(drops) + 1e-30)
+    fall = (model.loss[0] - model.loss[-1]).where(loss[0] > loss[-1])
+    rise = model.loss.where(model.step >= 30).diff("step").max() / fall
+    p = models.density
+    expected = float(m * theory.antipodal_cost(p) + (n - 2 * m) * theory.dropped_cost(p))
+    says = from_section(SECTION, "the paper's figure")
+    ours = from_section("ours")
+    # fmt: off
+    return [
+        says("levels", "In the end every feature is at one of two levels, 0 and 1/2",
+             "largest distance of D from a level", from_level.max(), at_most(0.02), source="pairs of opposites, the others not stored"),
+        says("digons", "All dimensions are filled with pairs of opposites",
+             "features at 1/2, as a share of 2 m", (abs(end - 0.5) < 0.02).sum() / (2 * m), exactly(1), source="one pair for each dimension"),
+        says("jumps", "Long after most have settled, features jump from one level to another",
+             "features whose D changes by more than 0.25 while training becomes a quarter longer", len(np.unique(feature)), at_least(1)),
+        says("swap", "The dimensionalities swap places",
+             "features that one feature passes at a jump, the most", passed.sum(axis=1).max(initial=0), at_least(1)),
+        says("drops", "The loss drops at each jump",
+             "fall of the loss during each jump", drops, at_least(1e-4)),
+        says("sudden", "The drop of the loss at a jump is sudden",
+             "times the fall just before, at the jump with the largest drop", steeper[drops == drops.max(initial=-np.inf)], at_least(3),
+             number="{:.0f}"),
+        says("second", "The drop of the loss is tiny at the first jump and larger at the last",
+             "times as large, in the model shown", model.growth, at_least(2), number="{:.1f}"),
+        ours("monotone", "After the first 30 steps the loss does not rise again",
+             "largest rise between snapshots, as a share of the whole fall", rise, at_most(0.02), source="gradient descent"),
+        ours("end", "In the end the loss is that of pairs of opposites, the other features not stored",
+             "share of the expected loss", loss[-1] / expected, about(1, 0.02), source="theory: m p^2 / 3 + (n - 2 m) (p / 3 - p^2 / 4)"),
+        ours("usual", "Late jumps of features are usual",
+             "share of models with one", (models.until > 0).any(["step", "feature"]).mean(), at_least(0.5), source="counted", number="{:.0%}"),
     ]
-    expected = float(
-        m * theory.antipodal_cost(data.density) + (n - 2 * m) * theory.dropped_cost(data.density)
-    )
-    stored = (end > 0.25).any()
-    return [
-        Claim(
-            "levels", "In the end every feature is at one of two levels, 0 and 1/2", SECTION,
-            at_most(0.02), np.minimum(np.abs(end), np.abs(end - 0.5)).max() if stored else np.nan,
-            what="largest distance of D from a level", source="pairs of opposites, the others not stored",
-        ),
-        Claim(
-            "digons", "All dimensions are filled with pairs of opposites", SECTION,
-            exactly(1), (np.abs(end - 0.5) < 0.02).sum() / (2 * m), what="features at 1/2, as a share of 2 m",
-            source="one pair for each dimension",
-        ),
-        Claim(
-            "jumps", "Long after most have settled, features jump from one level to another", SECTION,
-            at_least(1), len({i for i, _, _ in jumps}),
-            what="features whose D changes by more than 0.25 while training becomes a quarter longer",
-            source="the paper's figure",
-        ),
-        Claim(
-            "swap", "The dimensionalities swap places", SECTION,
-            at_least(1), max(passed, default=np.nan), what="features that one feature passes at a jump, the most",
-            source="the paper's figure",
-        ),
-        Claim(
-            "drops", "The loss drops at each jump", SECTION,
-            at_least(1e-4), drops, what="fall of the loss during each jump", source="the paper's figure",
-        ),
-        Claim(
-            "sudden", "The drop is sudden", SECTION,
-            at_least(3), steeper, what="times the fall just before, at the jump with the largest drop",
-            source="the paper's figure", number="{:.0f}",
-        ),
-        Claim(
-            "second", "The drop is tiny at the first jump and larger at the last", SECTION,
-            at_least(2), _growth(one), what="times as large, in the model shown", source="the paper's figure", number="{:.1f}",
-        ),
-        Claim(
-            "monotone", "After the first 30 steps the loss does not rise again", "ours",
-            at_most(0.02), np.diff(loss[step >= 30]).max() / (loss[0] - loss[-1]) if loss[0] > loss[-1] else np.nan,
-            what="largest rise between snapshots, as a share of the whole fall", source="gradient descent",
-        ),
-        Claim(
-            "end", "In the end the loss is that of pairs of opposites, the other features not stored", "ours",
-            about(1, 0.02), loss[-1] / expected, what="share of the expected loss",
-            source="theory: m p^2 / 3 + (n - 2 m) (p / 3 - p^2 / 4)",
-        ),
-        Claim(
-            "usual", "Such jumps are usual", "ours",
-            at_least(0.5), np.mean([bool(_jumps(data.isel(member=k))) for k in range(data.sizes["member"])]),
-            what="share of models with one", source="counted", number="{:.0%}",
-        ),
-    ]  # fmt: skip
+    # fmt: on
 
 
-def notes(data: xr.Dataset) -> list[str]:
-    each = [data.isel(member=k) for k in range(data.sizes["member"])]
-    ends = data.loss.values[-1]
+def notes(models: xr.Dataset) -> list[str]:
+    ends, jumping = models.loss.values[-1], (models.until > 0).any(["step", "feature"])
     return [
-        f"The paper does not give its sizes. Here {data.sizes['feature']} features are in {int(data.n_hidden)} dimensions; "
+        f"The paper does not give its sizes. Here {models.sizes['feature']} features are in {int(models.n_hidden)} dimensions; "
         "the density 0.3 is in the middle of the range where pairs of opposites are best.",
-        f"Of {len(each)} models {sum(bool(_jumps(one)) for one in each)} have late jumps, and in "
-        f"{sum(_growth(one) >= 2 for one in each)} the loss drops at the last at least twice as much as at the first; the one "
-        f"in which this differs most is shown. All end within {ends.max() / ends.min() - 1:.1%} of the same loss.",
+        f"Of {models.sizes['member']} models {int(jumping.sum())} have late jumps, and in {int((models.growth >= 2).sum())} "
+        "the loss drops at the last at least twice as much as at the first; the one in which this differs most is shown. "
+        f"All end within {ends.max() / ends.min() - 1:.1%} of the same loss.",
         "The learning rate is constant, but for the last fifth: where it falls from the start, features are stuck "
         "before they jump. What the loss loses in these last steps is the noise of single steps.",
     ]

@@ -14,7 +14,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from superpose import costs, draws, grid, measures, plot, settings, theory
-from superpose.claims import Claim, about, as_claims, at_least, at_most
+from superpose.claims import Claim, about, as_claims, at_least, at_most, from_section
 from superpose.features import Correlated
 from superpose.losses import Sampled
 from superpose.models import ReluOutput
@@ -85,40 +85,62 @@ def run(config: Config) -> xr.Dataset:
     )
 
 
+def measured(data: xr.Dataset) -> xr.Dataset:
+    """The best model, early and at the end of training, and how all members came there.
+
+    Of each feature `norm`, and of each two `gram`, their product; of each feature of the first set `partners`, the
+    effective number of features of the other set that it interferes with. `lowest` is the loss of opposites.
+    """
+    size, best = data.sizes["hidden"], grid.best(data)
+    W = xr.concat([best.early_W, best.W], "when")
+    gram = np.stack([each.T @ each for each in W.values])
+    across = gram[:, :size, size:]
+    return (
+        data[["loss", "history", "early"]]
+        .assign(
+            shown=data.loss.argmin("member"),
+            norm=grid.over_models(measures.norms, W.drop_vars("member"), "feature"),
+            gram=(("when", "feature", "other"), gram),
+            partners=(("when", "first"), (across**2).sum(axis=2) ** 2 / (across**4).sum(axis=2)),
+            lowest=size * theory.antipodal_cost(float(data.density)),
+        )
+        .assign_coords(when=["early", "end"])
+    )
+
+
 @plot.style()
-def figure(data: xr.Dataset) -> Figure:
-    best = grid.best(data)
-    size, steps, early = data.sizes["hidden"], int(data.step[-1]), int(data.early)
-    across = (best.W.values.T @ best.W.values)[:size, size:]
-    order = np.append(np.arange(size), size + across.argmin(axis=1))
-    order = order if len(set(order)) == 2 * size else np.arange(2 * size)
+def figure(best: xr.Dataset) -> Figure:
+    steps, early, size = int(best.step[-1]), int(best.early), best.sizes["first"]
+    partner = size + best.gram.values[1, :size, size:].argmin(axis=1)
+    order = [*range(size), *(partner if len(set(partner)) == size else range(size, 2 * size))]
+    opposites = np.kron([[1, -1], [-1, 1]], np.eye(size))
     fig = plot.figure(11, 3.5)
     *grams, curve = fig.subplots(1, 4, width_ratios=[1, 1, 1, 1.35])
-    for ax, W, title in zip(
-        grams,
-        (best.early_W.values[:, order], best.W.values[:, order], np.tile(np.eye(size), 2) * _opposite(size)),
-        (f"after {early:,} steps", f"after {steps:,} steps", "expected: opposites"),
-        strict=True,
-    ):
-        image = ax.imshow(
-            W.T @ W, cmap=plot.weight_colors, vmin=-1, vmax=1, extent=(0, 2 * size, 2 * size, 0),
-            interpolation="nearest",
-        )  # fmt: skip
+    panels = {
+        f"after {early:,} steps": best.gram.values[0][order][:, order],
+        f"after {steps:,} steps": best.gram.values[1][order][:, order],
+        "expected: opposites": opposites,
+    }
+    middle = [size / 2, 1.5 * size]
+    for ax, (title, gram) in zip(grams, panels.items(), strict=True):
+        extent = (0, 2 * size, 2 * size, 0)
+        ax.imshow(gram, cmap=plot.weight_colors, vmin=-1, vmax=1, extent=extent, interpolation="nearest")
         ax.axhline(size, color=plot.INK, lw=0.7)
         ax.axvline(size, color=plot.INK, lw=0.7)
-        ax.set(title=title, xticks=[size / 2, 1.5 * size], yticks=[size / 2, 1.5 * size])
-        ax.set_xticklabels(["first set", "second set"])
-        ax.set_yticklabels(["first set", "second set"] if ax is grams[0] else [], rotation=90, va="center")
+        ax.set(title=title)
+        ax.set_xticks(middle, ["first set", "second set"])
+        names = ["first set", "second set"] if ax is grams[0] else ["", ""]
+        ax.set_yticks(middle, names, rotation=90, va="center")
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
-    bar = fig.colorbar(image, ax=grams, location="bottom", shrink=0.35, aspect=30, ticks=[-1, 0, 1])
+    below = {"location": "bottom", "shrink": 0.35, "aspect": 30}
+    bar = plot.colorbar(fig, grams, plot.weight_colors, "", low=-1, high=1, ticks=[-1, 0, 1], **below)
     bar.set_label("$W_i \\cdot W_j$", labelpad=0)
-    bar.outline.set_visible(False)
 
-    for history in data.history.values:
-        curve.plot(data.step, history, color=plot.FAINT, lw=0.8)
-    curve.plot(data.step, best.history, color=plot.BLUE, lw=1.3, label="the model shown; gray: the others")
-    curve.axhline(_best_loss(data), color=plot.RED, lw=1, ls="--", label="opposites, in theory")
+    curve.plot(best.step, best.history.T, color=plot.FAINT, lw=0.8)
+    label = "the model shown; gray: the others"
+    curve.plot(best.step, best.history[int(best.shown)], color=plot.BLUE, lw=1.3, label=label)
+    curve.axhline(float(best.lowest), color=plot.RED, lw=1, ls="--", label="opposites, in theory")
     curve.axvline(early, color=plot.INK, lw=0.7, ls=(0, (1, 2)))
     curve.text(early, 0.62, " shown left", transform=curve.get_xaxis_transform(), fontsize=8)
     curve.set(xscale="log", yscale="log", xlabel="training steps", ylabel="loss", title="training")
@@ -126,72 +148,44 @@ def figure(data: xr.Dataset) -> Figure:
     return fig
 
 
-def _opposite(size) -> np.ndarray:
-    return np.repeat([1.0, -1.0], size)
-
-
-def _best_loss(data) -> float:
-    return float(data.sizes["hidden"] * theory.antipodal_cost(float(data.density)))
-
-
-BASIS = "within a set interference would cost p, across sets only p^2"
-
-
 @as_claims
-def claims(data: xr.Dataset) -> list[Claim]:
-    best = grid.best(data)
-    size = data.sizes["hidden"]
-    found = {"early": best.early_W.values, "end": best.W.values}
-    norms = {when: np.asarray(measures.norms(W)) for when, W in found.items()}
-    grams = {
-        when: W.T @ W if norms[when].min() > 0.5 else np.full((2 * size,) * 2, np.nan)
-        for when, W in found.items()
-    }
-    apart = ~np.eye(size, dtype=bool)
-    within = [
-        np.abs(gram[of, of][apart]).mean()
-        for gram in grams.values()
-        for of in (slice(size), slice(size, None))
-    ]
-    across = {when: gram[:size, size:] for when, gram in grams.items()}
+def claims(best: xr.Dataset) -> list[Claim]:
+    size = best.sizes["first"]
+    represented = (best.norm > 0.5).all("feature")
+    gram = best.gram.where(represented).values
+    of_set, apart = (slice(size), slice(size, None)), ~np.eye(size, dtype=bool)
+    within = [np.abs(each[of, of][apart]).mean() for each in gram for of in of_set]
+    across = gram[:, :size, size:]
+    early, end = best.partners.where(represented).sel(when="early"), across[1]
+    says = from_section(SECTION, "within a set interference would cost p, across sets only p^2")
+    ours = from_section("ours")
+    # fmt: off
     return [
-        Claim(
-            "orthogonal", "The features of a set are orthogonal: each set has a basis of its own", SECTION,
-            at_most(0.05), within, what="mean |W_i . W_j| in each set, early and at the end", source=BASIS,
-        ),
-        Claim(
-            "stored", "All features are stored, at length 1", SECTION,
-            about(1, 0.05), np.concatenate(list(norms.values())), what="norms, early and at the end", source=BASIS,
-        ),
-        Claim(
-            "interference", "All interference is between the sets", SECTION,
-            at_least(0.2), [np.sqrt((block**2).mean()) for block in across.values()],
-            what="root mean square of W_i . W_j across sets, early and at the end", source=BASIS,
-        ),
-        Claim(
-            "spread", "Early in training most features interfere with more than one of the other set", "ours",
-            at_least(1.5), np.median((across["early"] ** 2).sum(axis=1) ** 2 / (across["early"] ** 4).sum(axis=1)),
-            what="effective number, median of the features", source="1 if all is with one feature; of 32 runs one was below 2", number="{:.2f}",
-        ),
-        Claim(
-            "opposites", "At the end each feature is the opposite of one of the other set", "ours",
-            at_most(-0.95), np.concatenate([across["end"].min(axis=0), across["end"].min(axis=1)]),
-            what="the lowest W_i . W_j of each feature", source="as with two pairs in two dimensions",
-        ),
-        Claim(
-            "loss", "At the end the loss is that of antipodal pairs across the sets", "ours",
-            about(1, 0.05), float(best.loss) / _best_loss(data), what="share of p^2 / 6 for each feature",
-            source="theory: an output is short only where both are active",
-        ),
-    ]  # fmt: skip
+        says("orthogonal", "The features of a set are orthogonal: each set has a basis of its own",
+             "mean |W_i . W_j| in each set, early and at the end", within, at_most(0.05)),
+        says("stored", "All features are stored, at length 1",
+             "norms, early and at the end", best.norm.values.ravel(), about(1, 0.05)),
+        says("interference", "All interference is between the sets",
+             "root mean square of W_i . W_j across sets, early and at the end", np.sqrt((across**2).mean(axis=(1, 2))), at_least(0.2)),
+        ours("spread", "Early in training most features interfere with more than one of the other set",
+             "effective number, median of the features", early.median(), at_least(1.5),
+             source="1 if all is with one feature; of 32 runs one was below 2", number="{:.2f}"),
+        ours("opposites", "At the end each feature is the opposite of one of the other set",
+             "the lowest W_i . W_j of each feature", [*end.min(axis=0), *end.min(axis=1)], at_most(-0.95),
+             source="as with two pairs in two dimensions"),
+        ours("loss", "At the end the loss is that of antipodal pairs across the sets",
+             "share of p^2 / 6 for each feature", float(best.loss.min()) / best.lowest, about(1, 0.05),
+             source="theory: an output is short only where both are active"),
+    ]
+    # fmt: on
 
 
-def notes(data: xr.Dataset) -> list[str]:
-    close = int((data.loss <= 1.02 * _best_loss(data)).sum())
+def notes(best: xr.Dataset) -> list[str]:
+    close = int((best.loss <= 1.02 * best.lowest).sum())
     return [
         "The paper does not give the density of its picture; it is 0.01 here, as in a public replication.",
-        f"Of {data.sizes['member']} trained models the one of least loss is shown; {close} of them are within 2% of the loss "
-        "of opposites, the others are near a local minimum in which some features share opposites.",
+        f"Of {best.sizes['member']} trained models the one of least loss is shown; {close} of them are within 2% of the "
+        "loss of opposites, the others are near a local minimum in which some features share opposites.",
         "The paper shows interference spread over many features of the other set. So it is early in training; "
         "it is not the optimum.",
     ]

@@ -11,10 +11,11 @@ import jax
 import numpy as np
 import optax
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from superpose import costs, curves, draws, grid, measures, plot, settings, theory
-from superpose.claims import Claim, about, as_claims, at_least, at_most
+from superpose.claims import Claim, about, as_claims, at_least, at_most, from_section
 from superpose.features import Correlated
 from superpose.losses import Population, Sampled
 from superpose.models import ReluOutput
@@ -53,19 +54,22 @@ class Config:
         return costs.training(self.members, 6, 24, self.steps, self.batch) + kept
 
 
-SIZES = (3, 3)
+FIRST, SECOND = slice(3), slice(3, 6)
+COLOR = [plot.SETS[0]] * 3 + [plot.SETS[1]] * 3
+LINE, STRAIGHT = 0.9, -0.9
+"""At B the two sets are on a line where `line` is above; a model is straight where `partner` at C is below."""
+STAGES = {"A": "nothing", "B": "a line", "C": "two triangles", "D": "an octahedron"}
 
 
 def run(config: Config) -> xr.Dataset:
-    key, world = draws.key_of(config.seed), Correlated(config.density, SIZES)
+    key, world = draws.key_of(config.seed), Correlated(config.density, (3, 3))
     models = ensemble(
         lambda key: ReluOutput.init(6, 3, key=key, scale=config.scale), members=config.members, key=key
     )
     at = np.unique(np.geomspace(5, config.steps, config.snapshots).astype(int))
-    trained = fit(
-        models, Sampled(world, config.batch, stratified=True), steps=config.steps, key=key,
-        optimizer=optax.adam(config.learning_rate), snapshots=at.tolist(), window=config.steps,
-    )  # fmt: skip
+    sampled, adam = Sampled(world, config.batch, stratified=True), optax.adam(config.learning_rate)
+    kept = {"snapshots": at.tolist(), "window": config.steps}
+    trained = fit(models, sampled, steps=config.steps, key=key, optimizer=adam, **kept)
     loss = jax.lax.map(jax.vmap(Population(world)), trained.snapshots)
     axes = {"step": at, "member": range(config.members)}
     flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), trained.snapshots)
@@ -78,77 +82,95 @@ def levels(density: float) -> dict[str, float]:
     While all features of a set share one direction it keeps their sum, and costs what they vary about it:
     in 2 of its 3 directions, `p/12` each.
     """
-    one = density / 12
     return {
         "nothing": 2 * density,
-        "two points": 4 * one,
+        "two points": 4 * (density / 12),
         "octahedron": float(3 * theory.antipodal_cost(density)),
     }
 
 
-def geometry(data: xr.Dataset) -> xr.Dataset:
-    """What each model looks like, (step, member); and the places of the stages in each training.
+def measured(data: xr.Dataset) -> xr.Dataset:
+    """What each model looks like at the four stages of its training, and the way of the one that is `shown`.
 
-    `line`: the share of the weights in their first direction. `open`: the smaller side of the flatter of
-    the two sets, by singular values about its middle, 1 for a right-angled set. `partner`: the largest of
-    the features' cosines to their opposites; -1 in an octahedron. `stage` is the place of the snapshot at the start (A),
-    in the middle of the plateau of two points (B), when both sets are open (C) and at the end (D), -1 if there is none.
+    `when` is the step of a stage: the start (A), the middle of the plateau of two points (B), when both sets are
+    open (C), and the end (D); NaN if there is none. `line` is then the share of the weights in their first direction,
+    `partner` the largest of the features' cosines to their opposites, -1 in an octahedron, and `angle` the
+    one between the two sets. `solved` tells whether a model ends as an octahedron.
+
+    Of the models on a line at B the one is shown that has furthest to turn from C on: `path` has its features in
+    training and `view` at the stages, turned so that the line at B is upright; `norm` and `cosine` are of its end;
+    `stands` has, for each of the `levels`, the nearest plateau of its loss, as a share of it.
     """
-    W, loss = data.W.values, data.loss.values
-    squares = np.linalg.svd(W, compute_uv=False) ** 2
-    about_middle = [part - part.mean(axis=-1, keepdims=True) for part in (W[..., :3], W[..., 3:])]
-    opened = np.min([np.linalg.svd(part, compute_uv=False)[..., 1] for part in about_middle], axis=0)
-    unit = W / np.maximum(np.linalg.norm(W, axis=-2, keepdims=True), 1e-9)
-    across = (np.swapaxes(unit, -1, -2) @ unit)[..., :3, 3:]
-    partner = np.maximum(across.min(axis=-1).max(axis=-1), across.min(axis=-2).max(axis=-1))
-    goal = levels(float(data.density))["two points"]
-    stage = np.full((data.sizes["member"], 4), -1)
-    for k in range(data.sizes["member"]):
-        flat = curves.plateaus(loss[:, k], data.step.values, ratio=1.15, factor=1.3)
-        flat = [
-            pair for pair in flat if abs(np.log(loss[pair[0] : pair[1] + 1, k].mean() / goal)) < np.log(1.15)
-        ]
-        middle = [int(np.searchsorted(data.step, np.sqrt(data.step[a] * data.step[b]))) for a, b in flat]
-        wide = np.flatnonzero(opened[:, k] > 0.9)
-        stage[k] = 0, middle[0] if middle else -1, wide[0] if len(wide) else -1, len(loss) - 1
-    dims = ("step", "member")
-    return xr.Dataset(
-        {
-            "line": (dims, squares[..., 0] / np.maximum(squares.sum(axis=-1), 1e-30)),
-            "open": (dims, opened),
-            "partner": (dims, partner),
-            "stage": (("member", "name"), stage),
-        },
-        {"name": list("ABCD"), "step": data.step, "member": data.member},
+    W, loss, step, shapes = data.W.values, data.loss.values, data.step.values, _shapes(data.W)
+    goals = levels(float(data.density))
+    flat = [
+        [(a, b, each[a : b + 1].mean()) for a, b in curves.plateaus(each, step, ratio=1.15, factor=1.3)]
+        for each in loss.T
+    ]
+    each = [_stages(step, flat[k], shapes.open.values[:, k], goals["two points"]) for k in range(len(flat))]
+    stage = xr.DataArray(each, dims=("member", "stage"))
+    at = shapes.assign(when=("step", step.astype(float))).isel(step=stage).where(stage >= 0)
+    on_line, to_turn = at.line[:, 1].fillna(0), at.partner[:, 2].fillna(-1)
+    shown = int(to_turn.where(on_line >= LINE, to_turn + on_line - 10).argmax("member"))
+
+    turned = _upright(W[:, shown], W[stage[shown, 1], shown])
+    path = xr.DataArray(turned, dims=("step", "axis", "feature"))
+    end, solved = turned[-1].astype(float), (shapes.partner[-1] < -0.97) & (shapes.open[-1] > 0.9)
+    shares = [[high / goal for _, _, high in flat[shown]] for goal in goals.values()]
+    stands = [min(each, key=lambda share: abs(np.log(share)), default=np.nan) for each in shares]
+    return at.assign_coords(stage=list(STAGES), level=list(goals)).assign(
+        loss=data.loss,
+        density=data.density,
+        solved=solved,
+        shown=shown,
+        path=path,
+        view=path.isel(step=stage[shown]).where(stage[shown] >= 0),
+        norm=("feature", np.asarray(measures.norms(end))),
+        cosine=(("feature", "other"), np.asarray(measures.cosines(end))),
+        stands=("level", stands),
     )
 
 
-LINE, STRAIGHT = 0.9, -0.9
-"""At B the two sets are on a line where `line` is above; a model is straight where `partner` at C is below."""
+def _shapes(W: xr.DataArray) -> xr.Dataset:
+    """What each model looks like, at each step.
+
+    `open` is the smaller side of the flatter of the two sets, by singular values about its middle: 1 for right angles.
+    """
+    dims, sets = W.dims[:-2], [W.values[..., FIRST], W.values[..., SECOND]]
+    squares = np.linalg.svd(W.values, compute_uv=False) ** 2
+    middle = [each.mean(axis=-1, keepdims=True) for each in sets]
+    sides = [np.linalg.svd(sets[k] - middle[k], compute_uv=False)[..., 1] for k in (0, 1)]
+    unit = _unit(W.values)
+    across = (np.swapaxes(unit, -1, -2) @ unit)[..., FIRST, SECOND]
+    cosine = (_unit(middle[0]) * _unit(middle[1])).sum(axis=(-2, -1))
+    return xr.Dataset(
+        {
+            "line": (dims, squares[..., 0] / np.maximum(squares.sum(axis=-1), 1e-30)),
+            "open": (dims, np.min(sides, axis=0)),
+            "partner": (dims, np.maximum(across.min(axis=-1).max(axis=-1), across.min(axis=-2).max(axis=-1))),
+            "angle": (dims, np.degrees(np.arccos(np.clip(cosine, -1, 1)))),
+        }
+    )
 
 
-def _at_stages(values, stage) -> np.ndarray:
-    """The values at the four stages, (stage, ...); NaN for a stage that there is not."""
-    found = np.array(values)[stage]
-    found[stage < 0] = np.nan
-    return found
+def _unit(W: np.ndarray) -> np.ndarray:
+    return W / np.maximum(np.linalg.norm(W, axis=-2, keepdims=True), 1e-9)
 
 
-def _shown(data) -> tuple[xr.Dataset, xr.Dataset]:
-    """The model shown and its geometry: of those on a line at B the one that has furthest to turn from C on."""
-    shape = geometry(data)
-    at = np.array([_at_stages(shape[["line", "partner"]].isel(member=k).to_array().values.T, shape.stage.values[k])
-                   for k in range(data.sizes["member"])])  # fmt: skip
-    line, partner = np.nan_to_num(at[:, 1, 0]), np.nan_to_num(at[:, 2, 1], nan=-1.0)
-    k = int(np.argmax(partner - 10 * (line < LINE) + (line if (line < LINE).all() else 0)))
-    return data.isel(member=k), shape.isel(member=k)
+def _stages(step: np.ndarray, plateaus, opened: np.ndarray, goal: float) -> list[int]:
+    """The places of the four stages in one training, -1 for a stage that there is not.
+
+    `plateaus` are those of its loss: the places of their ends, and their height. B is on the first near `goal`.
+    """
+    flat = [np.sqrt(step[a] * step[b]) for a, b, high in plateaus if abs(np.log(high / goal)) < np.log(1.15)]
+    wide = np.flatnonzero(opened > 0.9)
+    middle = int(np.searchsorted(step, flat[0])) if flat else -1
+    return [0, middle, int(wide[0]) if len(wide) else -1, len(step) - 1]
 
 
-def _views(one, stage) -> np.ndarray:
-    """The features' places in training, (step, 3, feature): turned so that the two sets' line at B is upright."""
-    W = one.W.values
-    at_line = W[stage[1]]
-    up = at_line[:, :3].mean(axis=1) - at_line[:, 3:].mean(axis=1)
+def _upright(W: np.ndarray, at_line: np.ndarray) -> np.ndarray:
+    """The features in training, (step, 3, feature), turned so that the line of the two sets at B is upright."""
+    up = at_line[:, FIRST].mean(axis=1) - at_line[:, SECOND].mean(axis=1)
     up = up / max(np.linalg.norm(up), 1e-9)
     flat = np.linalg.svd(np.eye(3) - np.outer(up, up))[0][:, :2]
     x, y = flat.T @ W[-1][:, 0]
@@ -156,91 +178,64 @@ def _views(one, stage) -> np.ndarray:
     return np.concatenate([turn @ flat.T, up[None]]) @ W
 
 
-COLOR = [plot.SETS[0]] * 3 + [plot.SETS[1]] * 3
-
-
 @plot.style()
-def figure(data: xr.Dataset) -> Figure:
-    one, shape = _shown(data)
-    stage = shape.stage.values
+def figure(models: xr.Dataset) -> Figure:
+    model = models.isel(member=int(models.shown))
     fig = plot.figure(9.5, 8.2)
     top, bottom = fig.subfigures(2, 1, height_ratios=[1, 1.45])
     loss, branch = top.subplots(1, 2, width_ratios=[1.9, 1])
-    _loss(loss, data, one, stage)
-    _branches(branch, data, one)
-    place = _views(one, stage)
+    _loss(loss, models, model)
+    _branches(branch, models)
     axes = bottom.subplots(2, 4)
-    told = ["A: nothing", "B: a line", "C: two triangles", "D: an octahedron"]
-    for column, (at, title) in enumerate(zip(stage, told, strict=True)):
-        if at < 0:
+    since = model.step[0]
+    for pair, (name, title) in zip(axes.T, STAGES.items(), strict=True):
+        when, view = model.when.sel(stage=name), model.view.sel(stage=name).values
+        if np.isnan(when):
             continue
-        since = stage[:column].max(initial=0)
-        axes[0, column].set_title(f"{title}\nstep {int(one.step[at]):,}", fontsize=9)
-        for ax, (x, y) in zip(axes[:, column], ((0, 1), (0, 2)), strict=True):
-            for i in range(6):
-                ax.plot(*place[since : at + 1, [x, y], i].T, color=COLOR[i], lw=0.8, alpha=0.5)
-            for of in (slice(3), slice(3, 6)):
-                triangle = place[at][[x, y], of]
-                ax.fill(*triangle, fc=COLOR[of.start or 0], ec=COLOR[of.start or 0], alpha=0.25, lw=1)
-            ax.scatter(*place[at][[x, y]], c=COLOR, s=26, ec="white", lw=0.6, zorder=3)
+        pair[0].set_title(f"{name}: {title}\nstep {int(when):,}", fontsize=9)
+        path = model.path.sel(step=slice(since, when)).values
+        for ax, sides in zip(pair, ([0, 1], [0, 2]), strict=True):
+            for i, color in enumerate(COLOR):
+                ax.plot(*path[:, sides, i].T, color=color, lw=0.8, alpha=0.5)
+            for of, color in ((FIRST, COLOR[0]), (SECOND, COLOR[3])):
+                ax.fill(*view[sides, of], fc=color, ec=color, alpha=0.25, lw=1)
+            ax.scatter(*view[sides], c=COLOR, s=26, ec="white", lw=0.6, zorder=3)
+        since = max(since, when)
     for ax in axes.flat:
         ax.axhline(0, color=plot.FAINT, lw=0.6, zorder=0)
         ax.axvline(0, color=plot.FAINT, lw=0.6, zorder=0)
         ax.set(xlim=(-1.15, 1.15), ylim=(-1.15, 1.15), aspect="equal", xticks=[], yticks=[])
-        ax.spines[:].set_visible(True)
-        ax.spines[:].set_color(plot.FAINT)
+        ax.spines[:].set(visible=True, color=plot.FAINT)
     axes[0, 0].set_ylabel("from the top,\nalong the line of B")
     axes[1, 0].set_ylabel("from the side")
     return fig
 
 
-def _loss(ax, data, one, stage) -> None:
-    step = data.step.values
-    for k in range(data.sizes["member"]):
-        ax.plot(step, data.loss.values[:, k], color=plot.FAINT, lw=0.6, zorder=1)
-    ax.plot(step, one.loss, color=plot.INK, lw=1.5)
-    told = {"nothing": "nothing: $2p$", "two points": "two points: $p/3$", "octahedron": "octahedron: $p^2$"}
-    for name, level in levels(float(data.density)).items():
-        ax.axhline(level, color=plot.RED, lw=0.8, ls="--", zorder=0)
-        ax.text(
-            1.01,
-            level,
-            told[name],
-            transform=ax.get_yaxis_transform(),
-            va="center",
-            fontsize=8,
-            color=plot.RED,
-        )
-    for name, at in zip("ABCD", stage, strict=True):
-        if at >= 0:
-            ax.plot(step[at], one.loss[at], "o", color=plot.INK, ms=5)
-            ax.annotate(
-                name, (step[at], one.loss[at]), (0, 6), textcoords="offset points", ha="center", weight="bold"
-            )
-    ax.set(
-        xscale="log",
-        yscale="log",
-        xlabel="training steps",
-        ylabel="exact loss",
-        ylim=(7e-3 * one.loss[0].item() / 2, None),
-    )
-    ax.set_title(f"training; gray: the other {data.sizes['member'] - 1} models")
+def _loss(ax: Axes, models: xr.Dataset, model: xr.Dataset) -> None:
+    """The losses in training, with what they stand still at, and the stages of the model shown."""
+    ax.plot(models.step, models.loss, color=plot.FAINT, lw=0.6, zorder=1)
+    ax.plot(model.step, model.loss, color=plot.INK, lw=1.5)
+    outside = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": 8}
+    formulas = {"nothing": "$2p$", "two points": "$p/3$", "octahedron": "$p^2$"}
+    for name, y in levels(float(models.density)).items():
+        ax.axhline(y, color=plot.RED, lw=0.8, ls="--", zorder=0)
+        ax.text(1.01, y, f"{name}: {formulas[name]}", color=plot.RED, **outside)
+    name_style = {"textcoords": "offset points", "ha": "center", "weight": "bold"}
+    for when in model.when.dropna("stage"):
+        at = (float(when), float(model.loss.sel(step=when)))
+        ax.plot(*at, "o", color=plot.INK, ms=5)
+        ax.annotate(when.stage.item(), at, (0, 6), **name_style)
+    ax.set(xscale="log", yscale="log", xlabel="training steps", ylabel="exact loss")
+    ax.set(ylim=(7e-3 * float(model.loss[0]) / 2, None))
+    ax.set_title(f"training; gray: the other {models.sizes['member'] - 1} models")
 
 
-def _branches(ax, data, one) -> None:
-    shape = geometry(data)
-    W = data.W.values
-    for k in range(data.sizes["member"]):
-        _, b, c, _ = shape.stage.values[k]
-        if min(b, c) < 0:
-            continue
-        first, second = W[b, k, :, :3].mean(axis=1), W[b, k, :, 3:].mean(axis=1)
-        cosine = first @ second / np.linalg.norm(first) / np.linalg.norm(second)
-        shown = k == int(one.member)
-        ax.plot(
-            np.degrees(np.arccos(np.clip(cosine, -1, 1))), shape.partner.values[c, k], "o",
-            color=plot.RED if shown else plot.BLUE, ms=6 if shown else 4, mew=0, alpha=1 if shown else 0.6,
-        )  # fmt: skip
+def _branches(ax: Axes, models: xr.Dataset) -> None:
+    """How far models still have to turn at C, by the angle between their sets at B."""
+    angle, partner = models.angle.sel(stage="B"), models.partner.sel(stage="C")
+    shown = models.member == models.member[int(models.shown)]
+    ax.plot(angle[~shown], partner[~shown], "o", color=plot.BLUE, ms=4, mew=0, alpha=0.6)
+    ax.plot(angle[shown], partner[shown], "o", color=plot.RED, ms=6, mew=0)
     ax.axhline(-1, color=plot.FAINT, lw=0.8, ls="--", zorder=0)
     ax.text(88, -0.985, "octahedron already", fontsize=8, va="bottom", color="#666666")
     ax.set(xlim=(85, 185), xticks=[90, 120, 150, 180], ylim=(-1.02, -0.35))
@@ -249,10 +244,9 @@ def _branches(ax, data, one) -> None:
 
 
 @plot.style()
-def animation(data: xr.Dataset) -> plot.Animation:
+def animation(models: xr.Dataset) -> plot.Animation:
     """The features' way through space, seen from all around."""
-    one, shape = _shown(data)
-    place, step, loss = _views(one, shape.stage.values), one.step.values, one.loss.values
+    path, step, loss = models.path.values, models.step.values, models.loss.values[:, int(models.shown)]
     fig = plot.figure(4.4, 5.4)
     upper, lower = fig.subfigures(2, 1, height_ratios=[3, 1])
     space = upper.add_subplot(projection="3d")
@@ -270,9 +264,9 @@ def animation(data: xr.Dataset) -> plot.Animation:
     def draw(frame):
         turn, at = frame
         for i, trail in enumerate(trails):
-            trail.set_data_3d(*place[: at + 1, :, i].T)
+            trail.set_data_3d(*path[: at + 1, :, i].T)
         for line, of in zip(sides, ([0, 1, 2, 0], [3, 4, 5, 3]), strict=True):
-            line.set_data_3d(*place[at][:, of])
+            line.set_data_3d(*path[at][:, of])
         now.set_data([step[at]], [loss[at]])
         space.view_init(elev=22, azim=40 + 4 * turn)
         return [*trails, *sides, now]
@@ -280,90 +274,55 @@ def animation(data: xr.Dataset) -> plot.Animation:
     return plot.Animation(fig, draw, frames=frames, interval=100)
 
 
-THEORY = "theory: 2p, p/3, p^2"
-
-
 @as_claims
-def claims(data: xr.Dataset) -> list[Claim]:
-    one, shape = _shown(data)
-    stage, step, loss = shape.stage.values, one.step.values, one.loss.values
-    line, partner = _at_stages(shape.line.values, stage), _at_stages(shape.partner.values, stage)
-    W = _at_stages(_views(one, stage).astype(float), stage)
-    when = _at_stages(step.astype(float), stage)
-    flat = [loss[a : b + 1].mean() for a, b in curves.plateaus(loss, step, ratio=1.15, factor=1.3)]
-    stands = [min((mean / level for mean in flat), key=lambda share: abs(np.log(share)), default=np.nan)
-              for level in levels(float(data.density)).values()]  # fmt: skip
-    corners = W[2][:, [[0, 1], [1, 2], [2, 0], [3, 4], [4, 5], [5, 3]]]
-    cosine = np.asarray(measures.cosines(W[3]))
-    opposite = np.concatenate([cosine[:3, 3:].min(axis=0), cosine[:3, 3:].min(axis=1)])
-    within = np.abs([cosine[i, j] for i, j in ((0, 1), (0, 2), (1, 2), (3, 4), (3, 5), (4, 5))])
-    norms = np.asarray(measures.norms(W[3]))
-    every = geometry(data)
-    wide = np.array(
-        [_at_stages(every.partner.values[:, k], every.stage.values[k])[2] for k in data.member.values]
-    )
-    solved = (every.partner.values[-1] < -0.97) & (every.open.values[-1] > 0.9)
+def claims(models: xr.Dataset) -> list[Claim]:
+    model = models.isel(member=int(models.shown))
+    when, partner, turning = model.when.values, model.partner.values, models.partner.sel(stage="C")
+    at_line, triangles = model.view.values[1], model.view.values[2]
+    corners = triangles[:, [[0, 1], [1, 2], [2, 0], [3, 4], [4, 5], [5, 3]]]
+    cosine = model.cosine.where((model.norm > 0.5).all()).values
+    within = [cosine[i, j] for i, j in ((0, 1), (0, 2), (1, 2), (3, 4), (3, 5), (4, 5))]
+    across = model.cosine.values[FIRST, SECOND]
+    says = from_section(SECTION, "the paper's figure")
+    ours = from_section("ours", "the exact optimum")
+    # fmt: off
     return [
-        Claim(
-            "plateaus", "In between the loss stands still, at losses that can be computed", SECTION,
-            about(1, 0.15), stands, what="plateaus, as shares of what theory says: nothing, two points, octahedron",
-            source=THEORY + "; on a plateau the loss keeps within 15%",
-        ),
-        Claim(
-            "stages", "The stages follow one another", SECTION,
-            at_least(1.5), when[1:] / when[:-1], what="how many times as long training is at B, C, D as at the stage before",
-            source="the paper's figure", number="{:.1f}",
-        ),
-        Claim(
-            "line", "B: the features are on a line", SECTION,
-            at_least(LINE), line[1], what="share of the squared weights in one direction", source="the paper's figure",
-        ),
-        Claim(
-            "ends", "B: one set is at one end, the other at the other", SECTION,
-            at_least(0.3), np.concatenate([W[1][2, :3], -W[1][2, 3:]]), what="distance of each feature from the middle",
-            source="1/sqrt(3) = 0.58 if only the sum of a set is stored", number="{:.2f}",
-        ),
-        Claim(
-            "triangles", "C: each set has opened into a triangle of equal sides", SECTION,
-            about(2**0.5, 0.2), np.linalg.norm(corners[..., 0] - corners[..., 1], axis=0), what="sides of both",
-            source="features at right angles, length 1", number="{:.2f}",
-        ),
-        Claim(
-            "turn", "D: the triangles have turned against each other", SECTION,
-            at_least(0.05), partner[2] - partner[3], what="how far the cosine to the opposite has fallen since C",
-            source="the paper's figure",
-        ),
-        Claim(
-            "opposites", "D: each feature is the opposite of one of the other set", SECTION,
-            at_most(-0.97), opposite, what="cosine", source="the exact optimum", number="{:.4f}",
-        ),
-        Claim(
-            "octahedron", "D: the features of a set are at right angles, so that all form an octahedron", SECTION,
-            at_most(0.05), within if norms.min() > 0.5 else np.full(6, np.nan), what="|cosine|", source="the exact optimum",
-            number="{:.4f}",
-        ),
-        Claim(
-            "norms", "D: all features are stored at length 1", "ours",
-            about(1, 0.03), norms, what="norms", source="the exact optimum", number="{:.3f}",
-        ),
-        Claim(
-            "solved", "Whatever their way, nearly all models end as an octahedron", "ours",
-            at_least(0.8), solved.mean(), what="share of models", source="80 to 90% of exact minimizations do", number="{:.0%}",
-        ),
-        Claim(
-            "branches", "Models branch at C: for some the triangles have to turn, others come straight to the octahedron", SECTION,
-            at_least(1), [(wide > STRAIGHT).sum(), (wide <= STRAIGHT).sum()], what="models that turn, models that do not",
-            source="the paper's text; one in 6 does not turn", number="{:.0f}",
-        ),
-    ]  # fmt: skip
+        says("plateaus", "Between the changes of geometry the loss stands still, at losses that can be computed",
+             "plateaus, as shares of what theory says: nothing, two points, octahedron", models.stands, about(1, 0.15),
+             source="theory: 2p, p/3, p^2; on a plateau the loss keeps within 15%"),
+        says("stages", "The stages of training follow one another",
+             "how many times as long training is at B, C, D as at the stage before", when[1:] / when[:-1], at_least(1.5), number="{:.1f}"),
+        says("line", "At stage B the features are on a line",
+             "share of the squared weights in one direction", model.line[1], at_least(LINE)),
+        says("ends", "At stage B one set is at one end, the other at the other",
+             "distance of each feature from the middle", [*at_line[2, FIRST], *-at_line[2, SECOND]], at_least(0.3),
+             source="1/sqrt(3) = 0.58 if only the sum of a set is stored", number="{:.2f}"),
+        says("triangles", "At stage C each set has opened into a triangle of equal sides",
+             "sides of both", np.linalg.norm(corners[..., 0] - corners[..., 1], axis=0), about(2**0.5, 0.2),
+             source="features at right angles, length 1", number="{:.2f}"),
+        says("turn", "At stage D the triangles have turned against each other",
+             "how far the cosine to the opposite has fallen since C", partner[2] - partner[3], at_least(0.05)),
+        says("opposites", "At stage D each feature is the opposite of one of the other set",
+             "cosine", [*across.min(axis=0), *across.min(axis=1)], at_most(-0.97), source="the exact optimum", number="{:.4f}"),
+        says("octahedron", "At stage D the features of a set are at right angles, so that all form an octahedron",
+             "|cosine|", np.abs(within), at_most(0.05), source="the exact optimum", number="{:.4f}"),
+        ours("norms", "At stage D all features are stored at length 1",
+             "norms", model.norm, about(1, 0.03), number="{:.3f}"),
+        ours("solved", "Whatever their way, nearly all models end as an octahedron",
+             "share of models", models.solved.mean(), at_least(0.8), source="80 to 90% of exact minimizations do", number="{:.0%}"),
+        says("branches", "Models branch at stage C: for some the triangles have to turn, others come straight to the octahedron",
+             "models that turn, models that do not", [(turning > STRAIGHT).sum(), (turning <= STRAIGHT).sum()], at_least(1),
+             source="the paper's text; one in 6 does not turn", number="{:.0f}"),
+    ]
+    # fmt: on
 
 
-def notes(data: xr.Dataset) -> list[str]:
-    every, members = geometry(data), data.sizes["member"]
-    lines = [_at_stages(every.line.values[:, k], every.stage.values[k])[1] > LINE for k in range(members)]
+def notes(models: xr.Dataset) -> list[str]:
+    on_line = int((models.line.sel(stage="B") > LINE).sum())
     return [
-        f"The paper does not give the density; it is {float(data.density):g} here. Weights begin at a tenth of their usual size.",
-        f"Of {members} models {sum(lines)} have both sets on one line at B; in the others the sets are at other angles, from 90 "
-        "degrees on, where they do not disturb each other. Shown is, of those on a line, the one whose triangles have furthest to turn.",
+        f"The paper does not give the density; it is {float(models.density):g} here. Weights begin at a tenth of their usual size.",
+        f"Of {models.sizes['member']} models {on_line} have both sets on one line at B; in the others the sets are at other "
+        "angles, from 90 degrees on, where they do not disturb each other. Shown is, of those on a line, the one whose "
+        "triangles have furthest to turn.",
         "B is the middle of the plateau of two points, C where both sets are open: no side is narrower than 0.9.",
     ]
