@@ -15,11 +15,13 @@ from superpose.features import Anticorrelated, Correlated, Empirical, Independen
 from superpose.losses import (
     Active,
     Population,
+    SameSamples,
     Sampled,
     mean_activation,
     mean_error,
 )
 from superpose.models import Linear, ReluHidden, ReluOutput, Untied
+from superpose.train import minimize
 from superpose.values import MEMBERS, Binary, Exponential, Gaussian, Uniform, double, phases
 
 DENSITIES = (1.0, 0.3, 0.1, 0.01, 0.001)
@@ -751,6 +753,19 @@ def test_a_count_of_active_features_out_of_range_is_refused(count):
         Active(Independent(0.1, n_features=3), count)
     with pytest.raises(ValueError, match=r"^count must be within 0\.\.2, got 3$"):
         Active(Correlated(0.1, (2, 1)), 3)
+
+
+def test_a_loss_on_the_same_samples_is_that_on_some_and_has_a_minimum():
+    model = ReluHidden.init(4, 2, key=jax.random.key(0))
+    drawn = Sampled(Independent(0.5, n_features=4), batch=2**12)
+    same, other = SameSamples(drawn, seed=1), SameSamples(drawn, seed=2)
+    assert same(model) == same(model) != other(model)
+    np.testing.assert_allclose(same(model), drawn(model, jax.random.key(3)), rtol=0.1)
+    solved = minimize(jax.tree.map(lambda leaf: leaf[None], model), same, evaluations=200, progress=False)
+    assert solved.loss[0] < same(model)
+    np.testing.assert_allclose(
+        solved.loss[0], same(jax.tree.map(lambda leaf: leaf[0], solved.models)), rtol=1e-4
+    )
 
 
 def test_penalty_adds_the_mean_magnitude_of_the_hidden_layer():
