@@ -273,7 +273,7 @@ def _shared(W: np.ndarray) -> np.ndarray:
     The one left out is the one that three features excite and three inhibit.
     """
     excited = _excited(W[~np.asarray(measures.monosemantic(W))])
-    separating = np.flatnonzero(excited.sum(axis=1) == 3) if len(excited) == 4 else []
+    separating = np.flatnonzero((excited.sum(axis=1) == 3) & (len(excited) == 4))
     counts = [np.sort(np.delete(excited, at, axis=0).sum(axis=0)) for at in separating]
     six = [each for each in counts if len(each) == 6]
     return min(six, key=lambda each: np.abs(each - SHARED).sum(), default=np.array([]))
