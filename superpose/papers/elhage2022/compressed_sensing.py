@@ -110,7 +110,7 @@ def figure(learned: xr.Dataset) -> Figure:
     plot.log_axis(count.yaxis, [20, 50, 100, 200, 500])
     count.set(xlabel="hidden dimensions m", ylabel="features learned, |W|²")
     count.set_title("in proportion to the dimensions (dashed: all)")
-    count.legend(title="density p", loc="upper left", fontsize=7, ncols=2)
+    count.legend(title="density p", loc="lower right", fontsize=7, ncols=2)
 
     fine = np.geomspace(p.min(), p.max(), 100)
     bound = theory.learned_features_bound(10**9, 1.0, fine)
