@@ -14,14 +14,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from superpose import exact
-from superpose.draws import AnyKey, one_key
+from superpose.draws import AnyKey, one_key, stream
 from superpose.features import Empirical, check_law, check_sampled, weighs
 from superpose.inputs import ArrayLike, array, check_each, whole
 from superpose.jit import program
 from superpose.models import Network, activation_name, check_features
 from superpose.values import MEMBERS, double
 
-__all__ = ["Active", "Population", "Sampled", "mean_activation", "mean_error"]
+__all__ = ["Active", "Population", "SameSamples", "Sampled", "mean_activation", "mean_error"]
 
 targets: dict[str, Callable] = {"x": lambda x: x, "abs": jnp.abs}
 """What a model can be asked for: the features, or their magnitudes."""
@@ -358,6 +358,27 @@ class Active(eqx.Module):
         world = _world(self.features, self.target)
         _can("enumeration", world, model.activation, self.count)
         return _given(A, c, self.features, model.activation, self.target, self.count)
+
+
+class SameSamples(eqx.Module):
+    """A loss that draws, such as `Sampled`, on the same samples every time: those of `seed`.
+
+    So it is a function of the model alone, which `train.minimize` can take to a minimum where no exact loss is
+    known. That minimum is good on these samples, so judge the models on others.
+
+    >>> from superpose.features import Independent
+    >>> from superpose.models import ReluHidden
+    >>> model = ReluHidden.init(5, 2, key=jax.random.key(0))
+    >>> loss = SameSamples(Sampled(Independent(0.1, n_features=5)), seed=0)
+    >>> bool(loss(model) == loss(model))
+    True
+    """
+
+    loss: Callable
+    seed: int = eqx.field(static=True)
+
+    def __call__(self, model: Network) -> Float[Array, ""]:
+        return self.loss(model, stream(self.seed, "samples to minimize on"))
 
 
 @partial(jax.jit, static_argnums=1)

@@ -14,11 +14,13 @@ from superpose.features import Anticorrelated, Correlated, Empirical, Independen
 from superpose.losses import (
     Active,
     Population,
+    SameSamples,
     Sampled,
     mean_activation,
     mean_error,
 )
 from superpose.models import Linear, ReluHidden, ReluOutput
+from superpose.train import minimize
 from superpose.values import Exponential, Gaussian, Uniform, double
 
 
@@ -325,3 +327,16 @@ def test_features_that_lack_a_member_are_refused(member):
         ValueError, match=f"^exact losses are not known for Lacking features, which have no {member};"
     ):
         Population(lacking)(model_of(np.ones((1, 2)), np.zeros(2)))
+
+
+def test_a_loss_on_the_same_samples_is_that_on_some_and_has_a_minimum():
+    model = ReluHidden.init(4, 2, key=jax.random.key(0))
+    drawn = Sampled(Independent(0.5, n_features=4), batch=2**12)
+    same, other = SameSamples(drawn, seed=1), SameSamples(drawn, seed=2)
+    assert same(model) == same(model) != other(model)
+    np.testing.assert_allclose(same(model), drawn(model, jax.random.key(3)), rtol=0.1)
+    solved = minimize(jax.tree.map(lambda leaf: leaf[None], model), same, evaluations=200, progress=False)
+    assert solved.loss[0] < same(model)
+    np.testing.assert_allclose(
+        solved.loss[0], same(jax.tree.map(lambda leaf: leaf[0], solved.models)), rtol=1e-4
+    )

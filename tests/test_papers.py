@@ -13,7 +13,16 @@ import pytest
 
 from superpose.papers import experiments, papers
 
-SHORT = {"members": 2, "steps": 20, "longer": 20, "snapshots": 10, "samples": 1000, "rows": 500, "budgets": 4}
+SHORT = {
+    "members": 2,
+    "finalists": 2,
+    "steps": 20,
+    "longer": 20,
+    "snapshots": 10,
+    "samples": 1000,
+    "rows": 500,
+    "budgets": 4,
+}
 """Settings of very small versions, for fields with such names, where those of the small version are larger."""
 
 

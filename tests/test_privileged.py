@@ -8,6 +8,7 @@ from superpose import measures, plot
 from superpose.features import Independent
 from superpose.losses import Sampled
 from superpose.models import ReluHidden, ReluOutput
+from superpose.papers.elhage2022 import hidden_bias
 from superpose.papers.elhage2022 import privileged_basis as basis
 
 DENSITIES = basis.DENSITIES
@@ -37,7 +38,6 @@ def _weights():
 def right():
     W = _weights()
     loss = basis.one_per_neuron(DENSITIES) * [1, 0.96, 0.85, 0.78, 0.6, 0.3]
-    linear = np.random.default_rng(0).normal(size=(6, 5, 10))
     axes = {"density": DENSITIES, "member": range(4)}
     others = np.stack([W, 0 * W, W, 0 * W], axis=1)
     others[3, 1:3] = W[2], W[4]  # at density 0.12, with two and with no neurons of one feature
@@ -47,16 +47,25 @@ def right():
             "b": (("density", "member", "feature"), np.zeros((6, 4, 10))),
             "loss": (("density", "member"), np.stack([loss, 1.005 * loss, 1.005 * loss, 2 * loss], axis=1)),
             "first_loss": (("density", "start"), np.ones((6, 4))),
-            "linear_W": (("density", "hidden", "feature"), linear),
-            "linear_loss": ("density", loss / 2),
-            "biased_W": (("density", "hidden", "feature"), linear),
-            "biased_loss": ("density", loss / 2),
-            "positive": ("density", np.full(6, 0.5)),
-            "biased_positive": ("density", np.full(6, 0.98)),
-            "linear_rotated": ("density", np.full(6, 1e-7)),
             "rotated": ("density", np.full(6, 0.8)),
         },
         coords=axes,
+    )
+
+
+@pytest.fixture
+def right_biased():
+    """Three kinds of hidden layer, of which the ReLU costs most, and a hidden bias makes it a linear one."""
+    W = np.random.default_rng(0).normal(size=(3, 6, 5, 10))
+    loss = np.array([0.5, 1, 0.5])[:, None] * basis.one_per_neuron(DENSITIES)
+    return xr.Dataset(
+        {
+            "W": (("kind", "density", "hidden", "feature"), W),
+            "loss": (("kind", "density"), loss),
+            "positive": (("kind", "density"), np.repeat([[0.5], [0.5], [0.98]], 6, axis=1)),
+            "rotated": ("density", np.full(6, 1e-7)),
+        },
+        {"kind": [hidden_bias.LINEAR, hidden_bias.RELU, hidden_bias.BIASED], "density": DENSITIES},
     )
 
 
@@ -76,7 +85,6 @@ def _at(data, place, W):
 
 MIXED = np.ones((5, 10))
 WRONG = {
-    "linear-rotation": lambda d: _set(d, linear_rotated=0.1),
     "relu-rotation": lambda d: _set(d, rotated=0.0),
     "dense-mono": lambda d: _at(d, 0, MIXED),
     "dense-loss": lambda d: _but(d, loss=1.1),
@@ -91,32 +99,53 @@ WRONG = {
     "two-of-three": lambda d: _at(d, 3, np.abs(_weights()[3])),
     "pairs": lambda d: _at(d, 5, np.abs(_weights()[5])),
     "better-codes": lambda d: d.assign(loss=d.loss[::-1].assign_coords(density=DENSITIES)),
-    "bias-lifts": lambda d: _set(d, biased_positive=0.5),
-    "bias-linear": lambda d: _but(d, biased_loss=2),
+}
+WRONG_BIASED = {
+    "linear-rotation": lambda d: _set(d, rotated=0.1),
+    "bias-lifts": lambda d: _set(d, positive=0.5),
+    "bias-linear": lambda d: d.assign(loss=d.loss * xr.DataArray([1, 1, 2], dims="kind")),
 }
 
 
+def _claims(data):
+    return basis.claims(basis.measured(data))
+
+
 def test_claims_hold_for_the_codes_of_the_paper(right):
-    found = basis.claims(right)
+    found = _claims(right)
     assert {claim.id for claim in found} == set(WRONG)
+    assert [claim.id for claim in found if not claim.holds] == []
+
+
+def test_claims_hold_for_a_bias_that_makes_the_layer_linear(right_biased):
+    found = hidden_bias.claims(right_biased)
+    assert {claim.id for claim in found} == set(WRONG_BIASED)
     assert [claim.id for claim in found if not claim.holds] == []
 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_each_claim_can_fail(right, name):
-    claim = next(claim for claim in basis.claims(WRONG[name](right)) if claim.id == name)
+    claim = next(claim for claim in _claims(WRONG[name](right)) if claim.id == name)
     assert not claim.holds
 
 
-def test_models_that_store_nothing_have_no_codes(right):
-    empty = _but(right, W=0, linear_W=0, biased_W=0)
+@pytest.mark.parametrize("name", WRONG_BIASED)
+def test_each_claim_about_the_hidden_bias_can_fail(right_biased, name):
+    claims = hidden_bias.claims(WRONG_BIASED[name](right_biased))
+    assert [claim.id for claim in claims if not claim.holds] == [name]
+
+
+def test_models_that_store_nothing_have_no_codes(right, right_biased):
     losses = {"dense-loss", "better-codes", "bias-linear"}
-    assert {claim.id for claim in basis.claims(empty) if claim.holds} <= losses
+    found = [*_claims(_but(right, W=0)), *hidden_bias.claims(_but(right_biased, W=0))]
+    assert {claim.id for claim in found if claim.holds} <= losses
 
 
-def test_figure_draws(right):
+def test_figures_draw(right, right_biased):
     with plot.style():
-        basis.figure(right).draw_without_rendering()
+        basis.figure(basis.measured(right)).draw_without_rendering()
+        basis.figure(basis.measured(_but(right, W=0))).draw_without_rendering()
+        hidden_bias.figure(right_biased).draw_without_rendering()
 
 
 def test_settings_are_checked():
@@ -124,6 +153,8 @@ def test_settings_are_checked():
         basis.Config(members=3, finalists=4)
     with pytest.raises(ValueError, match="steps"):
         basis.Config(steps=0)
+    with pytest.raises(ValueError, match="members"):
+        hidden_bias.Config(members=0)
 
 
 def test_one_neuron_a_feature_costs_what_the_model_costs():

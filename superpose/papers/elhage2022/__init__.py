@@ -23,8 +23,8 @@ BIBTEX = """\
 ORDER = (
     "definitions", "intro", "basic-results", "loss-theory", "phase-diagram", "phase-surface",
     "uniform-geometry", "polytopes", "nonuniform", "correlated", "anticorrelated", "local-bases",
-    "collapse", "energy-levels", "transformations", "adversarial", "privileged-basis", "absolute-value",
-    "asymmetric-motif", "ways-out", "compressed-sensing", "text",
+    "collapse", "energy-levels", "transformations", "adversarial", "privileged-basis", "hidden-bias",
+    "absolute-value", "asymmetric-motif", "ways-out", "compressed-sensing", "nonlinear-compression", "text",
 )  # fmt: skip
 SHOWN = (
     "phase-diagram", "uniform-geometry", "polytopes", "nonuniform", "collapse", "energy-levels", "transformations",
