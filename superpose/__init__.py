@@ -12,6 +12,7 @@ __version__ = version("superpose")
 _modules = (
     "attacks",
     "claims",
+    "corpus",
     "costs",
     "curves",
     "dictionaries",

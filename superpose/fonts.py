@@ -6,7 +6,7 @@ as it should be is written as its number, and named beside the figure, where a b
 """
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
 import matplotlib
@@ -63,6 +63,20 @@ def lacking(texts: Iterable[str]) -> list[str]:
         "in figures; install matplotlib 3.11 or newer"
         for name in sorted(loose)
     ]
+
+
+def notes(words: Mapping[int, str]) -> list[str]:
+    """What to say beside a figure that has some words, by their numbers: the words, and which cannot be drawn in it.
+
+    So browsers can show and search them, and a reader finds what "#7" stands for. Words from right to left are
+    isolated by invisible characters, so that they do not carry along the commas and numbers beside them.
+
+    >>> notes({3: "word", 7: "cat"})
+    ['The words in the figure: \\u2068word\\u2069, \\u2068cat\\u2069.']
+    """
+    numbered = [f"#{i}\xa0" * (not drawable(word)) + f"\u2068{word}\u2069" for i, word in words.items()]
+    why = [f"{line[0].upper()}{line[1:]}." for line in lacking(words.values())]
+    return [f"The words in the figure: {', '.join(numbered)}.", *why] if words else []
 
 
 def script(char: str) -> str:

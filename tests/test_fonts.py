@@ -168,7 +168,8 @@ def _written(fig):
 def test_words_are_drawn_or_numbered_and_named_beside_the_figure(has, machine, said, tmp_path):
     machine(Some={"characters": has})
     data = _data([*HANGUL, "λόγος", "سلام", "word", "other", "more"])
-    fig = text.figure(data)
+    best = text.measured(data)
+    fig = text.figure(best)
     fig.savefig(tmp_path / "figure.png")
     assert {
         "λόγος",
@@ -176,7 +177,7 @@ def test_words_are_drawn_or_numbered_and_named_beside_the_figure(has, machine, s
         "word",
         *(HANGUL if has else ["#0", "#1"]),
     } <= _written(fig)
-    *_, named = (note for note in text.notes(data) if "in the figure:" in note)
+    *_, named = (note for note in text.notes(best) if "in the figure:" in note)
     assert all(word in named for word in data.word.values)
     assert ("#0\xa0\u2068가나\u2069, #1\xa0" in named) == (not has)
     assert any("Hangul" in line for line in said) == (not has)
@@ -206,7 +207,7 @@ def test_words_that_look_like_code_are_words(machine, tmp_path):
     assert not any("script" in str(element.tag) for element in svg.iter())
     result = report.Result(experiment, {"seed": 0, "text": MARKUP}, notes=shown.notes, folder=tmp_path)
     report.write(report.Report([result], [], quick=False, seed=0), tmp_path)
-    page = _Page((tmp_path / "index.html").read_text("utf-8"))
+    page = _Page((tmp_path / f"{experiment.paper.name}.html").read_text("utf-8"))
     assert page.tags.count("script") == 1  # ours
     cell = _Page(shown._repr_html_())
     assert "script" not in cell.tags
@@ -219,7 +220,7 @@ def test_words_that_look_like_code_are_words(machine, tmp_path):
 
 
 def test_words_that_look_like_code_are_drawn_as_they_are(machine):
-    assert {fonts.labels([word])[0] for word in MARKUP} == _written(text.figure(_data(MARKUP)))
+    assert {fonts.labels([word])[0] for word in MARKUP} == _written(text.figure(text.measured(_data(MARKUP))))
 
 
 @pytest.mark.parametrize("word", MARKUP[:-1])

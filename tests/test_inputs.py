@@ -16,6 +16,7 @@ import xarray as xr
 
 from superpose import (  # fmt: skip
     attacks,
+    corpus,
     curves,
     dictionaries,
     draws,
@@ -391,6 +392,21 @@ REFUSED = [
     ("grid.best", lambda: grid.best(DATA.drop_vars("loss")), ValueError, "data must have a loss along member"),
     ("grid.over_models", lambda: grid.over_models(measures.norms, np.ones((2, 3))), TypeError, "W must be a DataArray"),
     ("inputs.whole", lambda: inputs.whole(True, "x"), TypeError, "x must be a whole number, got True"),
+    ("corpus.read", lambda: corpus.read("no such file"), ValueError, "cannot read no such file: No such file or directory"),
+    ("corpus.words", lambda: corpus.words(b"red sea"), TypeError, "text must be a str, got bytes"),
+    ("corpus.windows", lambda: corpus.windows("red sea", 2), TypeError, "texts must be a list of them, got a str"),
+    ("corpus.windows", lambda: corpus.windows([None], 2), TypeError, "text must be a str, got NoneType"),
+    ("corpus.windows", lambda: corpus.windows(["red sea"], 0), ValueError, "size must be at least 1, got 0"),
+    ("corpus.windows", lambda: corpus.windows(["red sea"], 1.5), TypeError, "size must be a whole number, got 1.5"),
+    ("corpus.frequent", lambda: corpus.frequent(["red sea"], 2), TypeError, "windows must be lists of words, got a str"),
+    ("corpus.frequent", lambda: corpus.frequent([["red", "sea"]], 0), ValueError, "n must be at least 1, got 0"),
+    ("corpus.frequent", lambda: corpus.frequent([["red", "sea"]], 2, "red"), TypeError, "stop must be a set of words, got a str"),
+    ("corpus.bags", lambda: corpus.bags(["red sea"], ["sea"]), TypeError, "windows must be lists of words, got a str"),
+    ("corpus.bags", lambda: corpus.bags([["red", "sea"]], "sea"), TypeError, "words must be a list of them, got a str"),
+    ("corpus.bags", lambda: corpus.bags([["red", "sea"]], ["sea", "red", "sea"]), ValueError, "words must be different, got 'sea' twice"),
+    ("corpus.pointwise_information", lambda: corpus.pointwise_information([1, 0]), ValueError, "bags must be a matrix (window, word) of 0 and 1"),
+    ("corpus.pointwise_information", lambda: corpus.pointwise_information([[1, np.nan]]), ValueError, "bags must be a matrix (window, word) of 0 and 1"),
+    ("corpus.shuffled", lambda: corpus.shuffled([["red", "sea"]], 0), ValueError, "bags must be a matrix (window, word) of 0 and 1"),
     ("notebook.std", lambda: notebook.std(5, 0, 2), ValueError, "n_hidden must be at least 1"),
     ("notebook.init", lambda: notebook.init(5, 2, 0, key=0), ValueError, "n_instances must be at least 1"),
     ("notebook.optimizer", lambda: notebook.optimizer(10, "cosin"), ValueError, "unknown rate 'cosin'"),
@@ -411,6 +427,7 @@ def test_what_is_wrong_is_said_in_one_line(call, error, said):
 ELSEWHERE = {
     "inputs.check_each", "features.weighs", "features.check_law", "features.check_sampled", "models.check_features",  # by what is checked with them
     "inputs.number",  # by what models are scaled with
+    "corpus.topics",  # takes nothing
     "draws.bits", "draws.uniform", "draws.normal", "draws.choice",  # take what `key_of` gives: test_draws
     "models.activation_name", "solutions.Family", "solutions.assignments", "grid.fitted", "grid.solved", "grid.described", "grid.evaluated", "grid.points", "grid.stacked", "grid.one", "settings.at_least",
     "settings.shares", "settings.option", "costs.check_room", "costs.Cost", "costs.training", "costs.minimizing", "costs.evaluating", "notebook.MeanSquare", "notebook.optimize",
@@ -419,7 +436,7 @@ RESULTS = {
     "measures.Polytope", "polytopes.Match", "theory.LinearTerms", "solutions.Regular", "solutions.Candidates", "train.Fit",
     "train.Minimum", "train.Basins",
 }  # fmt: skip
-MODULES = ("draws", "inputs", "features", "models", "losses", "attacks", "measures", "curves", "theory", "solutions", "train", "dictionaries", "polytopes", "grid", "settings", "costs", "notebook")  # fmt: skip
+MODULES = ("draws", "inputs", "corpus", "features", "models", "losses", "attacks", "measures", "curves", "theory", "solutions", "train", "dictionaries", "polytopes", "grid", "settings", "costs", "notebook")  # fmt: skip
 
 
 def test_the_table_has_every_public_name():

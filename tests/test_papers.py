@@ -25,6 +25,11 @@ SHORT = {
 }
 """Settings of very small versions, for fields with such names, where those of the small version are larger."""
 
+# What a short run cannot measure. tests/test_text.py fails them with directions made by hand: words that are side by
+# side where they do not occur together, and a control that is as the text.
+BY_HAND = {"text": {"together", "together-control", "beside", "apart", "control"}}
+"""Claims that no wrong numbers of a short run make fail, by experiment: data made by hand do, in another test."""
+
 
 def shortened(config):
     """Settings with which a run takes a second or two, beside compiling."""
@@ -88,7 +93,7 @@ def _failing(claims):
 def test_each_claim_fails_for_some_wrong_numbers(name):
     module, data = experiments()[name].module(), measured(name)
     claims = module.claims(data)
-    never = {claim.id for claim in claims} - _failing(claims)
+    never = {claim.id for claim in claims} - _failing(claims) - BY_HAND.get(name, set())
     for wrong in _wrong(data):
         if not never:
             break
