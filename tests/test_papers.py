@@ -16,6 +16,12 @@ from superpose.papers import experiments, papers
 SHORT = {"members": 2, "steps": 20, "longer": 20, "snapshots": 10, "samples": 1000, "rows": 500, "budgets": 4}
 """Settings of very small versions, for fields with such names, where those of the small version are larger."""
 
+BY_HAND = {
+    # Models that hardly learned have no motif to measure; tests/test_computation.py has some built by hand.
+    "asymmetric-motif": {"ablation", "barely-back", "disturbs", "inhibited"},
+}
+"""Claims that fail for wrong numbers elsewhere, as data of a very short run have no such numbers."""
+
 
 def shortened(config):
     """Settings with which a run takes a second or two, beside compiling."""
@@ -79,7 +85,7 @@ def _failing(claims):
 def test_each_claim_fails_for_some_wrong_numbers(name):
     module, data = experiments()[name].module(), measured(name)
     claims = module.claims(data)
-    never = {claim.id for claim in claims} - _failing(claims)
+    never = {claim.id for claim in claims} - _failing(claims) - BY_HAND.get(name, set())
     for wrong in _wrong(data):
         if not never:
             break

@@ -67,9 +67,11 @@ def _trained(init, config) -> xr.Dataset:
     trained = fit(
         ensemble(lambda key: init(key=key), members=place, key=key),
         grid.each(lambda density: Sampled(Independent(density, n_features=FEATURES), batch=512), density),
-        steps=config.steps, key=key, own_loss=True,
+        steps=config.steps,
+        key=key,
+        own_loss=True,
         optimizer=optax.adam(optax.cosine_decay_schedule(0.01, config.steps)),
-    )  # fmt: skip
+    )
     # The last two windows together have less noise than the last alone.
     best = grid.best(grid.dataset(trained.models, trained.history[:, -2:].mean(axis=1), axes=axes))
     return xr.Dataset(
@@ -100,7 +102,7 @@ def measured(data: xr.Dataset) -> xr.Dataset:
     """
     alone, pair = data.per_activation
     return data.assign(
-        relative=data.mixture_loss / (FEATURES * theory.dropped_cost(data.density)),
+        relative=data.mixture_loss / (FEATURES * theory.dropped_cost(data.density.values)),
         share=data.mixture_share.where(data.mixture_norm > 0.5).mean("feature"),
         ratio=alone / pair,
     )

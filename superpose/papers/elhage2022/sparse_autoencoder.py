@@ -25,9 +25,12 @@ from superpose.train import ensemble, fit, member
 SECTION = "The Strategic Picture of Superposition"
 TAKES = 33
 QUICK = {
-    "members": 2, "steps": 1200, "dictionary_features": 20, "dictionary_penalties": (0.0, 0.03, 0.3),
+    "members": 2,
+    "steps": 1200,
+    "dictionary_features": 20,
+    "dictionary_penalties": (0.0, 0.03, 0.3),
     "dictionary_steps": 1200,
-}  # fmt: skip
+}
 
 HIDDEN = 10
 LIVE = 1e-3
@@ -64,9 +67,13 @@ def run(config: Config) -> xr.Dataset:
     n, key = config.dictionary_features, draws.key_of(config.seed)
     world = Independent(0.8 / n, n_features=n)
     models = grid.fitted(
-        lambda key: ReluOutput.init(n, HIDDEN, key=key), lambda: Sampled(world, batch=512), {},
-        members=config.members, key=key, steps=config.steps,
-    )  # fmt: skip
+        lambda key: ReluOutput.init(n, HIDDEN, key=key),
+        lambda: Sampled(world, batch=512),
+        {},
+        members=config.members,
+        key=key,
+        steps=config.steps,
+    )
     best = grid.best(models)
     model = ReluOutput(jnp.asarray(best.W.values), jnp.asarray(best.b.values))
     sizes = {latents: _dictionaries(model, world, latents, config, key) for latents in (n, 2 * n)}
@@ -81,9 +88,11 @@ def _dictionaries(model, world, latents, config, key) -> xr.Dataset:
     trained = fit(
         ensemble(lambda key: SparseAutoencoder.init(HIDDEN, latents, key=key), members=place, key=inside),
         grid.each(lambda penalty: Reconstruction(model, world, penalty, 256), penalty),
-        steps=config.dictionary_steps, key=inside, own_loss=True,
+        steps=config.dictionary_steps,
+        key=inside,
+        own_loss=True,
         optimizer=optax.adam(optax.cosine_decay_schedule(0.005, config.dictionary_steps)),
-    )  # fmt: skip
+    )
     least = np.asarray(trained.history)[:, -1].reshape(len(penalties), config.members).argmin(axis=1)
     best = member(trained.models, np.arange(len(penalties)) * config.members + least)
     evaluation = draws.stream(key, "evaluation")
@@ -130,9 +139,13 @@ def measured(data: xr.Dataset) -> xr.Dataset:
 def _recovered(W, directions, column, latent="latent") -> xr.DataArray:
     """`dictionaries.recovered` of the columns of `W` along `column`, for each dictionary."""
     return xr.apply_ufunc(
-        dictionaries.recovered, W, directions, vectorize=True,
-        input_core_dims=[["hidden", column], ["hidden", latent]], output_core_dims=[[column]],
-    )  # fmt: skip
+        dictionaries.recovered,
+        W,
+        directions,
+        vectorize=True,
+        input_core_dims=[["hidden", column], ["hidden", latent]],
+        output_core_dims=[[column]],
+    )
 
 
 @plot.style()
