@@ -222,8 +222,9 @@ def _losses(ax, best) -> None:
     plot.log_axis(ax.xaxis, [1, 0.1, 0.01, 0.001])
     plot.log_axis(ax.yaxis, [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2])
     ax.set(xlim=(1.3, 0.0008), xlabel="density (sparser →)", title="loss, relative to outputs of 0")
-    both = [*best.trained.values, *best.apart.values]
-    ax.set_ylim(0.8 * np.nanmin(both), 4 * np.nanmax(both))  # with room for the legend
+    both = np.append(best.trained, best.apart)
+    both = both[both > 0]  # nothing is left out where there are two neurons for each feature
+    ax.set_ylim(0.8 * both.min(), 4 * both.max())  # with room for the legend
     ax.legend(loc="upper left")
 
 
@@ -267,7 +268,7 @@ def claims(best: xr.Dataset) -> list[Claim]:
              "median participation number", best["median"][-1], at_least(3)),
         says("mixed", "Density 0.01: some neurons work for one feature, others for several",
              f"neurons with a participation number below {MONO:g}, and above {POLY:g}", [mono[4].sum(), poly[4].sum()], at_least(1), quick=False),
-        says("mixed-important", "Density 0.01: those that work for one feature do so for a more important one",
+        says("mixed-important", "Density 0.01: neurons that work for one feature do so for a more important one",
              "mean place of the largest feature: how much later for the others", later[4], at_least(1), quick=False),
         says("one-large", "Many polysemantic neurons have one large feature and small others",
              "share of polysemantic neurons at densities 0.003 and 0.001 whose second weight is below 0.7 of the first",

@@ -209,7 +209,7 @@ def _network(ax, data, motif) -> None:
                     at = x + share, ends[0] + share * (ends[1] - ends[0])
                     box = {"fc": "white", "ec": "none", "pad": 0.6}
                     ax.text(*at, f"{weight:+.2g}", fontsize=7, ha="center", va="center", bbox=box)
-    rows = {name: row for row, name in enumerate(features)}
+    rows = {name: float(row) for row, name in enumerate(features)}
     box = {"boxstyle": "round,pad=0.35", "fc": "white", "ec": plot.INK, "lw": 0.8}
     for x, column in enumerate((rows, heights, {f"|{name}|": row for name, row in rows.items()})):
         for name, y in column.items():

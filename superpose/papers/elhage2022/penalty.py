@@ -151,10 +151,9 @@ def figure(best: xr.Dataset) -> Figure:
     for begin in at[best.free][:1]:
         for ax in (price, count):
             ax.axvspan(begin, at[-1], color=plot.GRAY, alpha=0.45, lw=0, zorder=0)
-        look = {"rotation": 90, "ha": "center", "va": "bottom", "fontsize": 8, "color": "#666666"}
-        price.text(
-            np.sqrt(begin * at[-1]), 0.03, "no superposition", transform=price.get_xaxis_transform(), **look
-        )
+        where = {"transform": price.get_xaxis_transform(), "rotation": 90, "ha": "center", "va": "bottom"}
+        middle = np.sqrt(begin * at[-1])
+        price.text(middle, 0.03, "next to no superposition", fontsize=8, color="#666666", **where)
     for y, text in ((1, "nothing\nstored"), (SEPARATE / NOTHING, "least without\nsuperposition")):
         plot.level(price, y, text, color="#666666", lw=0.8)
     price.plot(at, best.loss / NOTHING, "o-", color=plot.BLUE, ms=4)
@@ -213,7 +212,7 @@ def claims(best: xr.Dataset) -> list[Claim]:
              "features per dimension, |W|^2 / m", best.per_dimension[free], at_most(1), source="at most a dimension for each", quick=False),
         says("penalty-diagonal", "With a large enough penalty no feature interferes with another",
              "largest entry of W^T W off its diagonal", best.interference[free], at_most(0.02), source="0 but for training", quick=False),
-        says("penalty-axes", "It turns the features onto the hidden units, in models that did not start there",
+        says("penalty-axes", "A penalty turns the features onto the hidden units, in models that did not start there",
              "least share of a stored feature on one unit", best.along[(penalty >= 0.03) & best.along.notnull()], at_least(0.95),
              source="1 along an axis, but for training"),
         says("penalty-price", "Getting rid of superposition has its price",
@@ -221,7 +220,7 @@ def claims(best: xr.Dataset) -> list[Claim]:
         says("penalty-price-before", "Models with superposition do not pay the price of getting rid of it",
              "loss without a penalty, relative to the same", relative.where(best["count"] > 0)[0], at_most(0.5),
              source="ours: antipodal pairs cost less than half"),
-        says("penalty-least-important", "It drops the less important features first",
+        says("penalty-least-important", "A penalty drops the less important features first",
              "pairs of which only the less important is stored", best.swaps.where(free.any()).sum(skipna=False), exactly(0),
              source="all else is equal", quick=False),
         ours("penalty-threshold", "Once there is no superposition, a feature is stored where it is worth a hidden unit",
@@ -241,7 +240,7 @@ def claims(best: xr.Dataset) -> list[Claim]:
 def _power(x: xr.DataArray, y: xr.DataArray) -> xr.DataArray:
     """The exponent of the power law through the points; NaN where one is not above 0, or there is only one."""
     x, y = np.log(x), np.log(y.where(y > 0))
-    x, y = x - x.mean(), y - y.mean(skipna=False)
+    x, y = x - x.mean(), y - y.mean()
     return (x * y).sum(skipna=False) / (x**2).sum()
 
 
