@@ -360,7 +360,7 @@ def rescaled(
     largest = jnp.abs(W).max(axis=1, initial=0.0)
     there = largest != 0
     scale = jnp.where(there, largest, 1.0)[:, None]
-    return jnp.asarray(W) / scale, jnp.asarray(W_out) * jnp.where(there, largest, 0.0)
+    return jnp.asarray(W) / scale, jnp.asarray(W_out) * jnp.where(there, largest, 0.0)[None]
 
 
 def asymmetric_motifs(

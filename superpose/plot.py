@@ -377,6 +377,20 @@ def percent_axis(axis) -> None:
     axis.set_minor_locator(NullLocator())
 
 
+def log_axis_from_zero(ax: Axes, x: Float[np.ndarray, " value"]) -> Float[np.ndarray, " value"]:
+    """Make the x-axis logarithmic for values from 0 on, with 0 at its left end; where each value is drawn is returned.
+
+    That is at the value itself, and for 0 at 2/5 of the least value above it. Ticks are 0, and 0.01, 0.03, ..., 1
+    as far as the values reach.
+    """
+    zero = x[x > 0].min(initial=1.0) / 2.5
+    ticks = [tick for tick in (0.01, 0.03, 0.1, 0.3, 1.0) if zero < tick <= 1.2 * x.max()]
+    ax.set_xscale("log")
+    ax.set_xticks([zero, *ticks], ["0", *(f"{tick:g}" for tick in ticks)])
+    ax.minorticks_off()
+    return np.maximum(x, zero)
+
+
 def level(ax: Axes, y: float, text: str = "", *, va: str = "center", **line: Any) -> None:
     """A dashed line across at `y`, and at its right end, outside, what it stands for."""
     look: dict[str, Any] = {"color": INK, "lw": 1, "ls": (0, (4, 2)), "zorder": 1} | line

@@ -11,6 +11,15 @@ from superpose.papers.elhage2022 import absolute_value, asymmetric_motif
 DENSITIES = absolute_value.DENSITIES
 
 
+def _claims(experiment, data):
+    return experiment.claims(experiment.measured(data))
+
+
+def _draw(experiment, data):
+    with plot.style():
+        experiment.figure(experiment.measured(data)).draw_without_rendering()
+
+
 def _neurons(n_features, others, size):
     """Ten neurons, two for each of five features, of opposite signs; those with `others` read so many more."""
     W = np.zeros((10, n_features))
@@ -53,9 +62,9 @@ def computed():
         },
         coords={"density": DENSITIES, "member": range(1)},
     )
-    trained, apart = absolute_value.relative(data)
+    best = absolute_value.measured(data)
     return data.assign(
-        loss=data.loss * (apart / trained * np.array([1.2, 1.1, 1, 0.6, 0.5, 0.3, 0.2]))[:, None]
+        loss=data.loss * best.apart / best.trained * [[1.2], [1.1], [1], [0.6], [0.5], [0.3], [0.2]]
     )
 
 
@@ -103,31 +112,29 @@ WRONG = {
 
 
 def test_claims_hold_for_models_as_in_the_paper(computed):
-    found = absolute_value.claims(computed)
+    found = _claims(absolute_value, computed)
     assert {claim.id for claim in found} == set(WRONG)
     assert [claim.id for claim in found if not claim.holds] == []
 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_each_claim_can_fail(computed, name):
-    claim = next(claim for claim in absolute_value.claims(WRONG[name](computed)) if claim.id == name)
+    claim = next(claim for claim in _claims(absolute_value, WRONG[name](computed)) if claim.id == name)
     assert not claim.holds
 
 
 def test_models_without_weights_compute_nothing(computed):
     empty = _but(computed, W=0, W_out=0, small_W=0, small_W_out=0)
     losses = {"small-loss", "better-than-nothing", "sparse-better"}
-    assert {claim.id for claim in absolute_value.claims(empty) if claim.holds} <= losses
+    assert {claim.id for claim in _claims(absolute_value, empty) if claim.holds} <= losses
 
 
 def test_figure_draws(computed):
-    with plot.style():
-        absolute_value.figure(computed).draw_without_rendering()
+    _draw(absolute_value, computed)
 
 
 def test_figure_draws_models_with_idle_neurons(computed):
-    with plot.style():
-        absolute_value.figure(_but(computed, W=0, W_out=0)).draw_without_rendering()
+    _draw(absolute_value, _but(computed, W=0, W_out=0))
 
 
 def test_settings_are_checked():
@@ -151,7 +158,7 @@ def motifs():
     """A model with two motifs, built by hand, and one without."""
     members = [_trained({0: (2, 3), 4: (4, 5)}), _trained({})]
     line = np.linspace(-1, 1, 41)
-    apart = asymmetric_motif._apart()
+    apart = asymmetric_motif.APART
     found = [
         (at, *row) for at, (W, W_out) in enumerate(members) for row in measures.asymmetric_motifs(W, W_out)
     ]
@@ -199,7 +206,7 @@ WRONG_MOTIFS = {
 
 
 def test_claims_hold_for_motifs_built_by_hand(motifs):
-    found = asymmetric_motif.claims(motifs)
+    found = _claims(asymmetric_motif, motifs)
     assert motifs.sizes["found"] == 2
     assert {claim.id for claim in found} == set(WRONG_MOTIFS)
     assert [claim.id for claim in found if not claim.holds] == []
@@ -207,14 +214,13 @@ def test_claims_hold_for_motifs_built_by_hand(motifs):
 
 @pytest.mark.parametrize("name", WRONG_MOTIFS)
 def test_each_claim_about_motifs_can_fail(motifs, name):
-    claim = next(c for c in asymmetric_motif.claims(WRONG_MOTIFS[name](motifs)) if c.id == name)
+    claim = next(c for c in _claims(asymmetric_motif, WRONG_MOTIFS[name](motifs)) if c.id == name)
     assert not claim.holds
 
 
 def test_figures_of_motifs_draw(motifs):
-    with plot.style():
-        asymmetric_motif.figure(motifs).draw_without_rendering()
-        asymmetric_motif.figure(motifs.isel(found=slice(0))).draw_without_rendering()
+    _draw(asymmetric_motif, motifs)
+    _draw(asymmetric_motif, motifs.isel(found=slice(0)))
 
 
 def test_circuit_built_by_hand_is_exact_but_for_a_quarter():

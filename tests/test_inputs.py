@@ -426,6 +426,7 @@ def test_what_is_wrong_is_said_in_one_line(call, error, said):
 # Tested elsewhere: with other tests of keys, or taking nothing that could be wrong but what others check.
 ELSEWHERE = {
     "inputs.check_each", "features.weighs", "features.check_law", "features.check_sampled", "models.check_features",  # by what is checked with them
+    "losses.SameSamples",  # takes any loss: test_losses
     "inputs.number",  # by what models are scaled with
     "corpus.topics",  # takes nothing
     "draws.bits", "draws.uniform", "draws.normal", "draws.choice",  # take what `key_of` gives: test_draws

@@ -24,9 +24,10 @@ ORDER = (
     "definitions", "intro", "basic-results", "loss-theory", "phase-diagram", "phase-surface",
     "uniform-geometry", "polytopes", "nonuniform", "correlated", "anticorrelated", "local-bases",
     "collapse", "energy-levels", "transformations", "adversarial", "privileged-basis", "hidden-bias",
-    "absolute-value", "asymmetric-motif", "ways-out", "compressed-sensing", "nonlinear-compression", "text",
+    "absolute-value", "asymmetric-motif", "penalty", "mixture-of-experts", "sparse-autoencoder",
+    "compressed-sensing", "nonlinear-compression", "text",
 )  # fmt: skip
 SHOWN = (
     "phase-diagram", "uniform-geometry", "polytopes", "nonuniform", "collapse", "energy-levels", "transformations",
-    "privileged-basis", "ways-out",
+    "privileged-basis", "penalty",
 )  # fmt: skip
