@@ -334,6 +334,7 @@ REFUSED = [
     ("solutions.optimized", lambda: solutions.optimized(solutions.families(2, 1), WORLD), ValueError, "features must be a law of the 2"),
     ("solutions.regular", lambda: solutions.regular(["squares"], [0.1]), KeyError, "\"unknown polytope 'squares'"),
     ("solutions.regular", lambda: solutions.regular(["digon"], 0.1), ValueError, "density must have the shape"),
+    ("measures.gaps", lambda: measures.gaps(np.ones((3, 4))), ValueError, "W must have 2 hidden dimensions, got 3"),
     ("polytopes.polygon", lambda: polytopes.polygon(0), ValueError, "k must be at least 1"),
     ("polytopes.simplex", lambda: polytopes.simplex(1.5), TypeError, "d must be a whole number"),
     ("polytopes.antiprism", lambda: polytopes.antiprism(4, 1.5), ValueError, "height must be from 0 to 1"),

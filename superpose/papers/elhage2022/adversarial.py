@@ -7,6 +7,7 @@ models trained under attack have less superposition, at the price of a higher lo
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -61,7 +62,7 @@ class Config:
 
 
 def run(config: Config) -> xr.Dataset:
-    often = {"members": config.members, "steps": config.steps, "key": config.seed}
+    often: dict[str, Any] = {"members": config.members, "steps": config.steps, "key": config.seed}
     density, budget = 20.0 ** -np.linspace(0, 1, config.densities), np.linspace(0, 1.4, config.budgets)
     models = grid.fitted(
         lambda key: ReluOutput.init(N, M, key=key),
@@ -167,7 +168,8 @@ def _first(left: np.ndarray) -> int:
 def figure(data: xr.Dataset) -> Figure:
     fig = plot.figure(11, 7.6)
     ((above, against), (below, hardened)) = fig.subplots(2, 2)
-    sparsity, features, faint = 1 / data.density, data.per_dimension, {"color": plot.FAINT, "lw": 0.7}
+    sparsity, features = 1 / data.density, data.per_dimension
+    faint: dict[str, Any] = {"color": plot.FAINT, "lw": 0.7}
     for color, (choice, label) in zip((plot.BLUE, plot.RED), CHOICES.items(), strict=True):
         harm = data.vulnerability.sel(choice=choice)
         above.plot(sparsity, harm, "o-", ms=4, color=color, label=label)

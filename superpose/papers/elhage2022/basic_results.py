@@ -136,9 +136,9 @@ def figure(best: xr.Dataset) -> Figure:
             bottom.set_xlabel("$\\|W_i\\|$")
         grams[0].set_ylabel("$W^T W$ and $b$")
         bars[0].set_ylabel("features, the most\nimportant on top")
-        weights = {"low": -1, "high": 1, "ticks": [-1, 0, 1], "aspect": 12}
+        weights: dict[str, Any] = {"low": -1, "high": 1, "ticks": [-1, 0, 1], "aspect": 12}
         plot.colorbar(part, grams, plot.weight_colors, "weight", pad=0.01, **weights)
-        shares = {"ticks": [0, 1], "aspect": 15}
+        shares: dict[str, Any] = {"ticks": [0, 1], "aspect": 15}
         plot.colorbar(part, bars, plot.superposition_colors, "superposition", pad=0.01, **shares)
     return fig
 

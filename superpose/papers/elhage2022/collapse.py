@@ -6,6 +6,7 @@ analysis, and both get the same direction, with length 1/sqrt(2).
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -107,12 +108,12 @@ def _low(best: xr.Dataset) -> float:
 
 def _count(ax: Axes, best: xr.Dataset) -> None:
     """How many pairs are collapsed, and how many the paper says."""
-    band = {"color": plot.SETS[4], "lw": 9, "solid_capstyle": "butt"}
+    band: dict[str, Any] = {"color": plot.SETS[4], "lw": 9, "solid_capstyle": "butt"}
     for n, start, end in STAGES:
         label = "the paper's ranges" if n == 3 else None
         ax.plot([max(start, _low(best)), end], [n, n], alpha=0.45, label=label, **band)
     ax.plot([0.5, 1], [3, 3], alpha=0.2, label="“PCA-like”", **band)
-    line = {"color": plot.BLUE, "ms": 3.5, "lw": 1, "drawstyle": "steps-mid"}
+    line: dict[str, Any] = {"color": plot.BLUE, "ms": 3.5, "lw": 1, "drawstyle": "steps-mid"}
     ax.plot(best.density, best.n_collapsed, "o-", label="best solution", **line)
     ax.set(ylabel="collapsed pairs", yticks=range(4), ylim=(-0.4, 3.4))
     ax.legend(loc="upper left")

@@ -68,10 +68,11 @@ def run(config: Config) -> xr.Dataset:
         model=list(DENSITIES)
     )
 
-    best, models = grid.best(data), {}
+    best = grid.best(data)
+    models: dict[str, Network] = {}
     for name in DENSITIES:
-        kind, weights = ReluHidden if name in rows else ReluOutput, best.sel(model=name)
-        models[name] = kind(weights.W.values, weights.b.values)
+        Model, weights = ReluHidden if name in rows else ReluOutput, best.sel(model=name)
+        models[name] = Model(weights.W.values, weights.b.values)
     x, y = models["dense"].W[:, 0]
     models["turned"] = _turned(models["dense"], -np.arctan2(y, x))  # feature 0 along the first neuron
     angles = np.random.default_rng(config.seed).uniform(0, 2 * np.pi, config.turns)

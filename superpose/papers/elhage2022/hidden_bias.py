@@ -6,6 +6,7 @@ which can be rotated at will, so that its single neurons mean nothing.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -104,7 +105,7 @@ def figure(data: xr.Dataset) -> Figure:
         ax.set(xticks=[], yticks=range(0, FEATURES, 3), xlabel="neuron", title=title)
         ax.spines[:].set_visible(False)
     matrices[0].set_ylabel(f"feature, at density {DENSITIES[SHOWN]:g}")
-    where = {"location": "bottom", "shrink": 0.6, "aspect": 40}
+    where: dict[str, Any] = {"location": "bottom", "shrink": 0.6, "aspect": 40}
     plot.colorbar(fig, matrices, plot.weight_colors, "weight, cut off at ±1", low=-1, **where)
     dedicated = theory.dropped_cost(DENSITIES) * IMPORTANCE[HIDDEN:].sum()
     for kind, color, mark in (

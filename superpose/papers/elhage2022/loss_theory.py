@@ -80,7 +80,9 @@ class Energy(eqx.Module):
 def run(config: Config) -> xr.Dataset:
     importance = jnp.asarray(config.importance, jnp.float64)
     init = ensemble(lambda key: Linear.init(N, M, key=key), members=config.members, key=config.seed)
-    linear = minimize(init.W, lambda W: sum(terms.sum() for terms in theory.linear_terms(W, importance)))
+    linear = minimize(
+        init.W, lambda W: jnp.asarray(sum(terms.sum() for terms in theory.linear_terms(W, importance)))
+    )
     linear_W = linear.models[linear.loss.argmin()]
 
     density = np.logspace(0, -3, config.densities)
@@ -125,7 +127,8 @@ def _fixed(density: np.ndarray) -> int:
 
 def _expanded(models: xr.Dataset, density: np.ndarray, importance) -> tuple[np.ndarray, np.ndarray]:
     """Of models each at a density: what each number of active features adds to the loss, and L_1 by itself."""
-    networks = ReluOutput(*(jnp.asarray(leaf.values, jnp.float64) for leaf in (models.W, models.b)))
+    W, b = (jnp.asarray(leaf.values, jnp.float64) for leaf in (models.W, models.b))
+    networks = ReluOutput(W, b)
     chance, given = _terms(grid.each(lambda p: Independent(p, importance), density), networks)
     return np.asarray(chance * given), np.asarray(given[:, 1])
 

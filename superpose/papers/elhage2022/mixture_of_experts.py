@@ -7,6 +7,7 @@ that a hidden unit is active, it saves more loss with one feature than with an a
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import optax
@@ -115,7 +116,7 @@ def figure(best: xr.Dataset) -> Figure:
     for ax, values in ((loss, best.relative), (share, best.share)):
         for color, marker, kind in zip(plot.SETS, "os^", best.kind.values, strict=False):
             ax.plot(best.density, values.sel(kind=kind), marker=marker, color=color, ms=4, label=kind)
-    guide = {"color": "#666666", "lw": 0.8}
+    guide: dict[str, Any] = {"color": "#666666", "lw": 0.8}
     plot.level(loss, 1 - ACTIVE / FEATURES, "dense, without\nsuperposition", **guide)
     plot.level(share, 1, "a dimension\neach", **guide)
     plot.level(share, 0.5, "antipodal\npairs", **guide)

@@ -7,6 +7,7 @@ and the loss is higher than with it. Which features are left follows from what a
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -237,10 +238,10 @@ def claims(best: xr.Dataset) -> list[Claim]:
     # fmt: on
 
 
-def _power(x: xr.DataArray, y: xr.DataArray) -> xr.DataArray:
+def _power(x: xr.DataArray, y: xr.DataArray) -> Any:
     """The exponent of the power law through the points; NaN where one is not above 0, or there is only one."""
-    x, y = np.log(x), np.log(y.where(y > 0))
-    x, y = x - x.mean(), y - y.mean()
+    logs: list[Any] = [np.log(x), np.log(y.where(y > 0))]
+    x, y = (log - log.mean() for log in logs)
     return (x * y).sum(skipna=False) / (x**2).sum()
 
 

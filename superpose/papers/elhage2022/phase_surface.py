@@ -170,7 +170,8 @@ def _best(weights: xr.DataArray, loss: xr.DataArray) -> xr.DataArray:
 
 
 def _direction(weights: xr.DataArray) -> xr.DataArray:
-    return np.degrees(np.arctan2(weights.isel(weight=1), weights.isel(weight=0)))
+    x, y = (weights.isel(weight=at) for at in (0, 1))
+    return xr.apply_ufunc(lambda x, y: np.degrees(np.arctan2(y, x)), x, y)
 
 
 def _switch(loss: xr.DataArray) -> xr.DataArray:

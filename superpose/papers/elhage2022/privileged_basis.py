@@ -6,6 +6,7 @@ to several features, in regular codes, until each feature is written as a pair o
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import optax
@@ -185,7 +186,7 @@ def figure(best: xr.Dataset) -> Figure:
         matrix.spines[:].set_visible(False)
     axes[0, 0].set_ylabel("weights of a neuron, stacked\n(boxes: number of the feature)")
     axes[1, 0].set_ylabel("feature")
-    scale = {"high": 2, "ticks": [0, 1, 2], "shrink": 0.8}
+    scale: dict[str, Any] = {"high": 2, "ticks": [0, 1, 2], "shrink": 0.8}
     plot.colorbar(codes, axes[0], plot.superposition_colors, "superposition", **scale)
     plot.colorbar(codes, axes[1], plot.weight_colors, "weight, cut off at ±1", low=-1, shrink=0.8)
     losses = right.subplots()

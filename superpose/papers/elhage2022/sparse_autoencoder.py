@@ -96,7 +96,9 @@ def _dictionaries(model, world, latents, config, key) -> xr.Dataset:
     least = np.asarray(trained.history)[:, -1].reshape(len(penalties), config.members).argmin(axis=1)
     best = member(trained.models, np.arange(len(penalties)) * config.members + least)
     evaluation = draws.stream(key, "evaluation")
-    h = jax.jit(lambda model: Reconstruction(model, world, 0.0).activations(evaluation, 10_000))(model)
+    h = jax.jit(lambda model: Reconstruction(model, world, jnp.zeros(())).activations(evaluation, 10_000))(
+        model
+    )
     shown = jax.jit(jax.vmap(_shown, (0, None)))(best, h)
     directions, fires, unexplained = (np.asarray(values, float) for values in shown)
     return xr.Dataset(

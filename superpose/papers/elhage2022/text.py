@@ -166,10 +166,10 @@ def _ranked(values: np.ndarray) -> np.ndarray:
 def figure(best: xr.Dataset) -> Figure:
     named = _named(best)
     fig = plot.figure(12, 7.9 if named else 3.4)
-    above, below = fig.subfigures(2, 1, height_ratios=[4.5, 3.4]) if named else (None, fig)
+    parts = list(fig.subfigures(2, 1, height_ratios=[4.5, 3.4])) if named else [fig]
     if named:
-        _pictures(above, best.sel(world="text"), named)
-    _numbers(below.subplots(1, 4), best)
+        _pictures(parts[0], best.sel(world="text"), named)
+    _numbers(parts[-1].subplots(1, 4), best)
     return fig
 
 

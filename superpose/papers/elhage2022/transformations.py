@@ -6,6 +6,7 @@ one of the other set. In between the loss stands still, and what it stands at ca
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import numpy as np
@@ -215,12 +216,12 @@ def _loss(ax: Axes, models: xr.Dataset, model: xr.Dataset) -> None:
     """The losses in training, with what they stand still at, and the stages of the model shown."""
     ax.plot(models.step, models.loss, color=plot.FAINT, lw=0.6, zorder=1)
     ax.plot(model.step, model.loss, color=plot.INK, lw=1.5)
-    outside = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": 8}
+    outside: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": 8}
     formulas = {"nothing": "$2p$", "two points": "$p/3$", "octahedron": "$p^2$"}
     for name, y in levels(float(models.density)).items():
         ax.axhline(y, color=plot.RED, lw=0.8, ls="--", zorder=0)
         ax.text(1.01, y, f"{name}: {formulas[name]}", color=plot.RED, **outside)
-    name_style = {"textcoords": "offset points", "ha": "center", "weight": "bold"}
+    name_style: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "weight": "bold"}
     for when in model.when.dropna("stage"):
         at = (float(when), float(model.loss.sel(step=when)))
         ax.plot(*at, "o", color=plot.INK, ms=5)

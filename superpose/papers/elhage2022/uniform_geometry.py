@@ -29,7 +29,7 @@ FRACTIONS = {
     "pentagon": "2/5",
     "square antiprism": "3/8",
 }
-NAMES = ("dedicated", *RIVALS, "unnamed")
+NAMES: tuple[str, ...] = ("dedicated", *RIVALS, "unnamed")
 NAMES += tuple(name for name in (*polytopes.POLYTOPES, *polytopes.TEGUMS) if name not in NAMES)
 SHOWN = (1.5, 3.0, 4.5, 5.5, 8.0)
 
