@@ -10,13 +10,14 @@ from superpose.polytopes import corners, polygon, simplex, tegum
 
 
 def _status(module, data):
-    return {claim.id: claim.status for claim in module.claims(data)}
+    return {claim.id: claim.status for claim in module.claims(module.measured(data))}
 
 
 def _draws(module, data):
+    best = module.measured(data)
     with plot.style():
-        module.figure(data).draw_without_rendering()
-    assert all(isinstance(note, str) for note in module.notes(data))
+        module.figure(best).draw_without_rendering()
+    assert all(isinstance(note, str) for note in module.notes(best))
 
 
 # Uniform geometry
