@@ -76,7 +76,7 @@ def run(config: Config) -> xr.Dataset:
     W = np.array(models.W)
     for at, shape in enumerate(STARTS):
         W[member == at] = 0.01 * W[member == at] + shape
-    # The best bias of a feature that is not stored: from 0 it can fall, and then stays below 0.
+    # The best bias of a feature that is not represented: from 0 it can fall, and then stays below 0.
     b = np.repeat(baseline[:, None], 5, axis=1) / 2
     b[:, 0] *= ratio
     start = ReluOutput(jnp.asarray(W), jnp.asarray(b))

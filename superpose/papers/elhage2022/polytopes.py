@@ -240,7 +240,8 @@ def claims(best: xr.Dataset) -> list[Claim]:
     ours = from_section("ours", "closed form")
     # fmt: off
     return [
-        formula("shares", "Each corner of a tetrahedron, triangle, digon, pentagon and square antiprism has its fraction of a dimension: 3/4, 2/3, 1/2, 2/5 and 3/8",
+        formula("shares", "Each corner of a tetrahedron, triangle, digon, pentagon and square antiprism has its fraction "
+                "of a dimension: 3/4, 2/3, 1/2, 2/5 and 3/8",
                 "", share("tetrahedron", "triangle", "digon", "pentagon", "square antiprism"),
                 about([3/4] * 4 + [2/3] * 3 + [1/2] * 2 + [2/5] * 5 + [3/8] * 8, 1e-4), number="{:.4f}"),
         formula("bipyramid", "The corners of a triangular bipyramid do not have 3/5 each: three have 2/3, two have 1/2",
