@@ -12,6 +12,10 @@ def _holds(claims):
     return {claim.id: claim.holds for claim in claims}
 
 
+def _diagram_holds(data):
+    return _holds(phase_diagram.claims(phase_diagram.measured(data)))
+
+
 def _diagram(size, cells=12):
     """The prototypes themselves, each in the cells where theory puts it, and as the best families."""
     n, _ = phase_diagram.SIZES[size]
@@ -40,12 +44,12 @@ def diagrams():
 
 
 def test_claims_of_the_phase_diagram_hold_for_the_prototypes(diagrams):
-    assert all(_holds(phase_diagram.claims(diagrams)).values())
+    assert all(_diagram_holds(diagrams).values())
 
 
 @pytest.mark.parametrize("size", ["2-in-1", "3-in-2"])
 def test_claims_of_the_phase_diagram_fail_for_models_that_store_nothing(diagrams, size):
-    holds = _holds(phase_diagram.claims(diagrams.assign(W=0 * diagrams.W, loss=1.01 * diagrams.loss)))
+    holds = _diagram_holds(diagrams.assign(W=0 * diagrams.W, loss=1.01 * diagrams.loss))
     for claim in ("phases", "agree", "best", "jump"):
         assert not holds[f"{size}-{claim}"]
 
@@ -54,23 +58,24 @@ def test_sparsity_claim_fails_for_dense_superposition(diagrams):
     pair = np.full_like(diagrams.W.values, np.nan)
     pair[0, ..., :1, :2] = [1, -1]
     pair[1] = diagrams.W.values[1]
-    assert not _holds(phase_diagram.claims(diagrams.assign(W=(diagrams.W.dims, pair))))["2-in-1-sparsity"]
+    assert not _diagram_holds(diagrams.assign(W=(diagrams.W.dims, pair)))["2-in-1-sparsity"]
 
 
 def test_claims_about_families_and_certainty_can_fail(diagrams):
     flipped = diagrams.assign(family_W=0 * diagrams.family_W, family_loss=1.1 * diagrams.family_loss)
     lucky = flipped.assign(reached=0.5 * diagrams.reached)
-    holds = _holds(phase_diagram.claims(lucky))
+    holds = _diagram_holds(lucky)
     for size in phase_diagram.SIZES:
         assert not any(holds[f"{size}-{claim}"] for claim in ("families", "families-loss", "sure"))
     better = diagrams.assign(family_loss=0.99 * diagrams.family_loss)
-    assert not _holds(phase_diagram.claims(better))["2-in-1-families-never"]
+    assert not _diagram_holds(better)["2-in-1-families-never"]
 
 
 def test_one_phase_diagram_alone_is_run_claimed_and_drawn():
     data = phase_diagram.run(phase_diagram.Config(sizes=("2-in-1",), cells=3, members=6))
     assert data["size"].values.tolist() == ["2-in-1"]
-    claims = phase_diagram.claims(data)
+    cells = phase_diagram.measured(data)
+    claims = phase_diagram.claims(cells)
     assert {claim.id[:6] for claim in claims} == {"2-in-1"}
     assert _holds(claims)["2-in-1-families-loss"]
     found = data.isel(size=0)
@@ -81,7 +86,7 @@ def test_one_phase_diagram_alone_is_run_claimed_and_drawn():
     # Dense and equally important, any mixture of the two features will do: a valley of one loss.
     np.testing.assert_allclose(share[:2], found.reached[:2])
     with plot.style():
-        phase_diagram.figure(data).draw_without_rendering()
+        phase_diagram.figure(cells).draw_without_rendering()
 
 
 @pytest.mark.parametrize("sizes", [(), ("2-in-1", "2-in-1")])
@@ -133,7 +138,7 @@ def test_linear_claims_fail_for_other_weights():
 
 def test_figures_are_drawn(diagrams, basics):
     with plot.style():
-        for experiment, data in ((phase_diagram, diagrams), (basic_results, basics)):
+        for experiment, data in ((phase_diagram, phase_diagram.measured(diagrams)), (basic_results, basics)):
             fig = experiment.figure(data)
             fig.draw_without_rendering()
             assert fig.get_axes()

@@ -10,13 +10,14 @@ from superpose.polytopes import corners, polygon, simplex, tegum
 
 
 def _status(module, data):
-    return {claim.id: claim.status for claim in module.claims(data)}
+    return {claim.id: claim.status for claim in module.claims(module.measured(data))}
 
 
 def _draws(module, data):
+    best = module.measured(data)
     with plot.style():
-        module.figure(data).draw_without_rendering()
-    assert all(isinstance(note, str) for note in module.notes(data))
+        module.figure(best).draw_without_rendering()
+    assert all(isinstance(note, str) for note in module.notes(best))
 
 
 # Uniform geometry
@@ -259,11 +260,10 @@ def test_nonuniform_fails_of_wrong_results(wrong, fail):
 
 
 def test_squares_are_two_pairs_and_pentagons_have_room():
-    simplices = np.zeros((4, 2, 5))
-    simplices[0] = _pentagon(72)
-    simplices[1, :, 1:] = corners("square")
-    simplices[2, :, :3] = simplex(2)
-    simplices[3] = np.array([[1, 1, -1, 0, 0], [0.1, -0.1, 0, 1, -1]])
-    W = xr.DataArray(simplices, dims=("member", "hidden", "feature"))
-    assert nonuniform.kinds(xr.Dataset({"W": W})).values.tolist() == [0, 1, 2, 3]
-    assert np.isclose(nonuniform._gaps(polygon(5)), 72).all()
+    W = np.zeros((4, 2, 5))
+    W[0] = _pentagon(72)
+    W[1, :, 1:] = corners("square")
+    W[2, :, :3] = simplex(2)
+    W[3] = np.array([[1, 1, -1, 0, 0], [0.1, -0.1, 0, 1, -1]])
+    assert [nonuniform.kind_of(each) for each in W] == ["pentagon", "square", "triangle", "other"]
+    assert np.isclose(nonuniform.gaps(polygon(5)), 72).all()

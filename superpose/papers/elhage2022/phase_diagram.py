@@ -12,13 +12,14 @@ import jax.numpy as jnp
 import matplotlib
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from superpose import costs, draws, grid, measures, plot, settings, solutions, theory
-from superpose.claims import Claim, about, as_claims, at_least, at_most, exactly
+from superpose.claims import Claim, about, as_claims, at_least, at_most, exactly, from_section
 from superpose.features import Independent
 from superpose.losses import Population
 from superpose.models import ReluOutput
@@ -83,20 +84,15 @@ def _diagram(size, members, config) -> xr.Dataset:
     return data.merge(certificate(solved, features, data)).merge(best_families(features, data))
 
 
+CERTIFICATE = ("reached", "distinct", "gap", "missed")
+
+
 def certificate(solved, features, data: xr.Dataset) -> xr.Dataset:
     """How sure the best model of each cell is; see `train.Basins`."""
-    found = basins(solved, features, starts=data.sizes["member"])
-    shape = data.loss.shape
-    values = {name: getattr(found, name).reshape(shape[:2]) for name in CERTIFICATE}
-    return xr.Dataset(
-        {
-            "minimum": (data.loss.dims, found.label.reshape(shape)),
-            **{name: (data.loss.dims[:2], value) for name, value in values.items()},
-        }
-    )
-
-
-CERTIFICATE = ("reached", "distinct", "gap", "missed")
+    seen = basins(solved, features, starts=data.sizes["member"])
+    cells, shape = data.loss.dims[:2], data.loss.shape
+    values = {name: (cells, getattr(seen, name).reshape(shape[:2])) for name in CERTIFICATE}
+    return xr.Dataset({"minimum": (data.loss.dims, seen.label.reshape(shape)), **values})
 
 
 def candidates(n_features: int, n_hidden: int) -> dict[str, solutions.Family]:
@@ -112,139 +108,125 @@ def candidates(n_features: int, n_hidden: int) -> dict[str, solutions.Family]:
 def best_families(features, data: xr.Dataset) -> xr.Dataset:
     """The best of the regular solutions in each cell, with lengths and biases of least loss.
 
-    `family` is its place in `candidates`, `family_W` and `family_loss` are the weights and loss.
+    `family` says which of the `candidates` it is, `family_W` and `family_loss` are the weights and loss.
     """
-    cell = data.loss.dims[:2]
-    n_cells = data.loss.shape[0] * data.loss.shape[1]
-    laws = member(features, np.arange(n_cells) * data.sizes["member"])
-    solved = solutions.optimized(candidates(data.sizes["feature"], data.sizes["hidden"]), laws)
-    place = solved.loss.argmin(axis=0)
-    W = solved.models.W[place, np.arange(n_cells)]
+    cells, shape = data.loss.dims[:2], data.loss.shape[:2]
+    first = np.arange(shape[0] * shape[1]) * data.sizes["member"]
+    solved = solutions.optimized(
+        candidates(data.sizes["feature"], data.sizes["hidden"]), member(features, first)
+    )
+    family = solved.loss.argmin(axis=0)
+    W = solved.models.W[family, np.arange(len(family))]
     return xr.Dataset(
         {
-            "family": (cell, place.reshape(data.loss.shape[:2])),
-            "family_loss": (cell, solved.loss.min(axis=0).reshape(data.loss.shape[:2])),
-            "family_W": ((*cell, "hidden", "feature"), W.reshape(*data.loss.shape[:2], *W.shape[1:])),
+            "family": (cells, family.reshape(shape)),
+            "family_loss": (cells, solved.loss.min(axis=0).reshape(shape)),
+            "family_W": ((*cells, "hidden", "feature"), W.reshape(*shape, *W.shape[1:])),
         }
     )
 
 
-def phases(data: xr.Dataset) -> xr.Dataset:
-    """What each cell of one size's diagram shows, by its best model, and what theory says.
+def measured(data: xr.Dataset) -> xr.Dataset:
+    """What becomes of the extra feature in each cell, in the best model and in two theories.
 
-    `phase` and `predicted` are places in `theory.PHASES`: the prototype whose `W^T W` is nearest
-    to the model's, and the one of least loss, above which the model's lies by the share `excess`.
-    `family_phase` and `family_excess` are the same for the best of the optimized families.
+    Along `of`: the best of the "models", of the paper's fixed "prototypes", and of the "families" with the lengths
+    and biases that are best. Each has the extra feature's `norm` and `superposition`, its `phase`, which is the
+    place in `theory.PHASES` of the prototype whose `W^T W` is nearest, and `excess`, the share by which
+    the best model's loss lies above its own.
     """
+    sizes = [str(size) for size in data["size"].values]
+    return grid.stacked(
+        {size: _cells(grid.one(data, "size", size), SIZES[size][0]) for size in sizes}, "size"
+    )
+
+
+def _cells(data: xr.Dataset, n: int) -> xr.Dataset:
+    """What `measured` says, of one size's diagram."""
     best = grid.best(data)
-    n = data.sizes["feature"]
-    density, extra = xr.broadcast(data.density, data.extra_importance)
-    losses = theory.phase_losses(n, density.values, extra.values)
-    cells = ("density", "extra_importance")
+    losses = theory.phase_losses(n, data.density.values[:, None], data.extra_importance.values)
+    prototypes = np.array(theory.PROTOTYPES[n], float)[losses.argmin(0)]
+    cells = "of", "density", "extra_importance"
+    coords = {"of": ["models", "prototypes", "families"], **{name: data[name] for name in cells[1:]}}
+    weights = np.stack([best.W.values, prototypes, data.family_W.values])
+    W = xr.DataArray(weights, coords, (*cells, "hidden", "feature"))
+    loss = np.stack([best.loss.values, losses.min(0), data.family_loss.values])
     return xr.Dataset(
         {
-            "norm": grid.over_models(measures.norms, best.W, "feature").isel(feature=-1),
-            "superposition": grid.over_models(measures.superposition, best.W, "feature").isel(feature=-1),
-            "phase": (cells, _nearest(best.W.values, n)),
-            "predicted": (cells, losses.argmin(0)),
-            "excess": (cells, best.loss.values / losses.min(0) - 1),
-            "family_phase": (cells, _nearest(data.family_W.values, n)),
-            "family_excess": (cells, best.loss.values / data.family_loss.values - 1),
-            "family_norm": grid.over_models(measures.norms, data.family_W, "feature").isel(feature=-1),
-            "family_superposition": grid.over_models(measures.superposition, data.family_W, "feature").isel(
-                feature=-1
-            ),
+            "norm": grid.over_models(measures.norms, W, "feature").isel(feature=-1),
+            "superposition": grid.over_models(measures.superposition, W, "feature").isel(feature=-1),
+            "phase": (cells, _nearest(W.values, n)),
+            "excess": (cells, loss[0] / loss - 1),
+            **{name: data[name] for name in CERTIFICATE},
+            "members": data.sizes["member"],
         }
     )
 
 
-def _nearest(W, n) -> np.ndarray:
+def _nearest(W: np.ndarray, n: int) -> np.ndarray:
     """The place of the prototype with the `W^T W` nearest to each model's.
 
     Any of the features that are equivalent, all but the last, may play each of their parts.
     """
     gram = np.swapaxes(W, -1, -2) @ W
-    distances = []
-    for prototype in theory.PROTOTYPES[n]:
-        target = np.array(prototype).T @ np.array(prototype)
-        ways = [list(range(n))] if n == 2 else [[0, 1, 2], [1, 0, 2]]
-        distances.append(
-            np.min([((gram - target[np.ix_(way, way)]) ** 2).sum((-1, -2)) for way in ways], axis=0)
-        )
+    ways = [[0, 1]] if n == 2 else [[0, 1, 2], [1, 0, 2]]
+    targets = [np.array(prototype).T @ np.array(prototype) for prototype in theory.PROTOTYPES[n]]
+    distances = [
+        np.min([((gram - target[np.ix_(way, way)]) ** 2).sum((-1, -2)) for way in ways], axis=0)
+        for target in targets
+    ]
     return np.argmin(distances, axis=0)
 
 
 @plot.style()
-def figure(data: xr.Dataset) -> Figure:
-    sizes = [str(size) for size in data["size"].values]
+def figure(cells: xr.Dataset) -> Figure:
+    sizes = cells["size"].values
     fig = plot.figure(13, 6.4 * len(sizes))
     for part, size in zip(fig.subfigures(len(sizes), 1, squeeze=False)[:, 0], sizes, strict=True):
-        _panels(part, grid.one(data, "size", size), *SIZES[size])
+        _panels(part, cells.sel(size=size), *SIZES[str(size)])
     return fig
 
 
-AGREE, OTHER, NEITHER = "#efeeea", "#e69f00", "#222222"
-
-
-def _panels(fig, one, n, m) -> None:
-    fig.suptitle(
-        f"{n} features in {m} dimension{'s' * (m > 1)}, {one.sizes['member']} models in each cell",
-        fontsize=11,
-    )
+def _panels(fig, one: xr.Dataset, n: int, m: int) -> None:
+    """The diagram of one size: what becomes of the extra feature, and below how sure that is."""
+    dimensions = f"{m} dimension{'s' * (m > 1)}"
+    fig.suptitle(f"{n} features in {dimensions}, {int(one.members)} models in each cell", fontsize=11)
     axes = fig.subplots(2, 5, width_ratios=[0.55, 1, 1, 1, 1])
     plot.phase_key(axes[0, 0])
     axes[0, 0].set_anchor("N")
     axes[1, 0].remove()
     axes = axes[:, 1:]
-    shown = phases(one)
     edges = plot.log_edges(one.extra_importance), plot.log_edges(one.density)
-    (trained, prototypes, families, differ), (reached, gap, distinct, below) = axes
+    titles = {
+        "models": "best model",
+        "prototypes": "theory: the best of the\npaper's fixed prototypes",
+        "families": "theory: the best of the\nfamilies, each optimized",
+    }
+    for ax, (of, title) in zip(axes[0, :3], titles.items(), strict=True):
+        shown = one.sel(of=of)
+        colors = plot.phase_colors(shown.norm.values, shown.superposition.values)
+        ax.pcolormesh(*edges, colors, rasterized=True)
+        ax.set_title(title)
+    _differ(axes[0, 3], edges, one.phase, n)
 
-    trained.pcolormesh(
-        *edges, plot.phase_colors(shown.norm.values, shown.superposition.values), rasterized=True
-    )
-    trained.set_title("best model")
-    prototype = np.array(list(theory.PHASES[n].values()))[shown.predicted.values]
-    prototypes.pcolormesh(*edges, plot.phase_colors(prototype[..., 0], prototype[..., 1]), rasterized=True)
-    prototypes.set_title("theory: the best of the\npaper's fixed prototypes")
-    families.pcolormesh(
-        *edges,
-        plot.phase_colors(shown.family_norm.values, shown.family_superposition.values),
-        rasterized=True,
-    )
-    families.set_title("theory: the best of the\nfamilies, each optimized")
-
-    other = (shown.phase != shown.predicted).values
-    neither = (shown.phase != shown.family_phase).values
-    kinds = ListedColormap([AGREE, OTHER, NEITHER])
-    kind = np.where(neither, 2, np.where(other, 1, 0))
-    differ.pcolormesh(*edges, kind, cmap=kinds, vmin=0, vmax=2, rasterized=True)
-    r = np.geomspace(edges[0][0], edges[0][-1], 400)
-    (border,) = differ.plot(r, theory.phase_boundary(n, r), color=plot.BLUE, lw=0.9)
-    differ.legend(
-        [border, Patch(color=OTHER), Patch(color=NEITHER)],
-        ["border of superposition", "not as the prototypes", "not as the families"],
-        loc="lower left",
-    )
-    differ.set_title("best model in another\nphase than in theory")
-
-    _map(fig, reached, edges, one.reached.values, cmap="cividis", vmin=0, vmax=1)
+    reached, gap, distinct, below = axes[1]
+    _map(fig, reached, edges, one.reached, cmap="cividis", vmin=0, vmax=1)
     reached.set_title("share of models\nthat find the best")
-    _map(fig, gap, edges, 100 * one.gap.values, cmap="viridis", norm=LogNorm(0.1, 100), percent=True)
+    _map(fig, gap, edges, 100 * one.gap, cmap="viridis", norm=LogNorm(0.1, 100), percent=True)
     gap.set_title("gap to the second-best\nminimum (gray: none seen)")
     most = int(one.distinct.max())
     steps = matplotlib.colormaps["viridis"].resampled(most)
-    bar = _map(fig, distinct, edges, one.distinct.values, cmap=steps, vmin=0.5, vmax=most + 0.5)
+    bar = _map(fig, distinct, edges, one.distinct, cmap=steps, vmin=0.5, vmax=most + 0.5)
     bar.set_ticks(range(1, most + 1, 1 + most // 10))
     distinct.set_title("different minima\nfound")
-    lower = np.where(shown.family_excess < -1e-6, -100 * shown.family_excess, np.nan)
-    _map(fig, below, edges, lower, cmap="magma_r", norm=LogNorm(1e-3, 1), percent=True)
+    lower = -100 * one.excess.sel(of="families")
+    _map(fig, below, edges, lower.where(lower > 1e-4), cmap="magma_r", norm=LogNorm(1e-3, 1), percent=True)
     below.set_title("best model better than\nall families (gray: equal)")
+
     for ax in axes.flat:
-        ax.set(xscale="log", yscale="log", xticks=[0.1, 1, 10], yticks=[0.01, 0.1, 1])
+        plot.log_axis(ax.xaxis, [0.1, 1, 10])
+        plot.log_axis(ax.yaxis, [0.01, 0.1, 1])
         ax.set_xticklabels(["0.1×", "1×", "10×"] if ax in axes[1] else [])
         ax.set_yticklabels(["0.01", "0.1", "1"] if ax in axes[:, 0] else [])
-        ax.minorticks_off()
         ax.set(xlim=edges[0][[0, -1]], ylim=edges[1][[0, -1]])
         ax.set_box_aspect(1)
     for ax in axes[:, 0]:
@@ -252,154 +234,118 @@ def _panels(fig, one, n, m) -> None:
     fig.supxlabel("relative importance of the extra feature", fontsize=9)
 
 
-def _map(fig, ax, edges, values, percent=False, **colors) -> Colorbar:
+def _differ(ax: Axes, edges, phase: xr.DataArray, n: int) -> None:
+    """Where the best model is in another phase than in theory."""
+    agree, other, neither = "#efeeea", "#e69f00", "#222222"
+    differs = phase.sel(of="models") != phase
+    kind = xr.where(differs.sel(of="families"), 2, differs.sel(of="prototypes"))
+    colors = ListedColormap([agree, other, neither])
+    ax.pcolormesh(*edges, kind, cmap=colors, vmin=0, vmax=2, rasterized=True)
+    r = np.geomspace(edges[0][0], edges[0][-1], 400)
+    (border,) = ax.plot(r, theory.phase_boundary(n, r), color=plot.BLUE, lw=0.9)
+    ax.legend(
+        [border, Patch(color=other), Patch(color=neither)],
+        ["border of superposition", "not as the prototypes", "not as the families"],
+        loc="lower left",
+    )
+    ax.set_title("best model in another\nphase than in theory")
+
+
+def _map(fig, ax: Axes, edges, values: xr.DataArray, percent: bool = False, **colors) -> Colorbar:
     ax.set_facecolor(plot.GRAY)
     drawn = ax.pcolormesh(*edges, values, rasterized=True, **colors)
-    bar = fig.colorbar(
-        drawn, ax=ax, location="bottom", shrink=0.8, aspect=16,
-        format="%g%%" if percent else None, extend="both" if percent else "neither",
-    )  # fmt: skip
+    ends = {"format": "%g%%", "extend": "both"} if percent else {}
+    bar = fig.colorbar(drawn, ax=ax, location="bottom", shrink=0.8, aspect=16, **ends)
     bar.outline.set_visible(False)
     bar.minorticks_off()
     return bar
 
 
 @as_claims
-def claims(data: xr.Dataset) -> list[Claim]:
-    return [claim for size in data["size"].values for claim in _claims(data, str(size))]
+def claims(cells: xr.Dataset) -> list[Claim]:
+    return [claim for size in cells["size"].values for claim in _rows(cells.sel(size=size), str(size))]
 
 
-EXACT = "exact losses of both"
-
-
-def _claims(data, size) -> list[Claim]:
-    one = grid.one(data, "size", size)
-    n = one.sizes["feature"]
-    shown = phases(one)
-    density, extra = one.density.values, one.extra_importance.values
-    norm, superposition = shown.norm.values, shown.superposition.values
-    phase, predicted = shown.phase.values, shown.predicted.values
-    agree, where = phase == predicted, "all cells"
-    away = np.abs(np.log10(extra)) > 0.04
-    if n == 3:  # at r = 1 which pair shares a dimension is arbitrary
-        agree, where = agree[:, away], "the cells away from r = 1"
-    excess = shown.excess.values
-    differing = excess[phase != predicted]
-    same = (shown.phase == shown.family_phase).values
-    below = -shown.family_excess.values
-    found = [
-        Claim(
-            f"{size}-phases", f"{size}: each of the paper's prototypes is the best somewhere", SECTION,
-            exactly(len(theory.PHASES[n])), len(np.unique(phase)), what="prototypes", source="the paper's figure",
-            quick=n == 2,
-        ),
-        Claim(
-            f"{size}-agree", f"{size}: the best model is in the phase that the prototypes predict", SECTION,
-            at_least({2: 94, 3: 97}[n], "%"), 100 * agree.mean(), what=f"share of {where}", number="{:.2f}%",
-            source="96% and 98% on a coarse grid of exact optima", instead=f"{size}-families", quick=False,
-        ),
-        Claim(
-            f"{size}-best", f"{size}: no best loss lies above the best prototype's", "ours",
-            at_most(0.1, "%"), 100 * excess.max(), what="largest excess", number="{:+.3f}%", source=EXACT,
-        ),
-        Claim(
-            f"{size}-differ",
-            f"{size}: where model and prototypes differ, the model is better than all of the prototypes", "ours",
-            at_most(0, "%"), 100 * differing.max(initial=-np.inf if differing.size else 0),
-            what="largest excess in such cells", number="{:+.3f}%", source=EXACT,
-        ),
-        Claim(
-            f"{size}-jump", f"{size}: the change is sharp: superposition jumps from one cell to the next", SECTION,
-            at_least(0.8), _jump(superposition[:, extra < 0.5]),
-            what="jump for an extra feature of importance below 0.5, median of columns",
-            source="a first-order transition goes from 0 to 1", quick=n == 2,
-        ),
-        Claim(
-            f"{size}-families",
-            f"{size}: the best model is in the phase of the best family, lengths and biases optimized", "ours",
-            at_least(99, "%"), 100 * same.mean(), what="share of all cells", number="{:.2f}%", source=EXACT,
-            quick=False,
-        ),
-        Claim(
-            f"{size}-families-loss", f"{size}: the best of the optimized families is as good as the best model",
-            "ours", at_least(98, "%"), 100 * (below <= 1e-6).mean(), what="cells in which it is, to 1e-6",
-            number="{:.2f}%", source=EXACT, quick=n == 2,
-        ),
-        Claim(
-            f"{size}-families-never", f"{size}: and nowhere is it better, so no start was missing", "ours",
-            at_least(-1e-6), below.min(), what="least excess of the family over the model", number="{:.0e}",
-            source=EXACT, quick=False,
-        ),
-        Claim(
-            f"{size}-sure", f"{size}: more than one start finds the best minimum", "ours",
-            at_least(95, "%"), 100 * (one.reached * one.sizes["member"] > 1.5).values.mean(),
-            what="share of cells", number="{:.1f}%", source="exact losses of all starts", quick=False,
-        ),
-    ]  # fmt: skip
+def _rows(one: xr.Dataset, size: str) -> list[Claim]:
+    """The claims of one size's diagram."""
+    n, r = SIZES[size][0], one.extra_importance
+    models = one.sel(of="models")
+    norm, superposition = models.norm, models.superposition
+    same = models.phase == one.phase
+    # At r = 1 which pair of three shares a dimension is arbitrary.
+    away, where = (r > 0, "all cells") if n == 2 else (abs(np.log10(r)) > 0.04, "the cells away from r = 1")
+    excess = 100 * one.excess.sel(of="prototypes").values
+    differing = excess[~same.sel(of="prototypes").values]
+    worst = differing.max() if differing.size else 0.0
+    below = -one.excess.sel(of="families").values
+    jump = np.median(abs(np.diff(superposition[:, r < 0.5], axis=0)).max(axis=0))
+    dense = superposition.where(norm > 0.5).isel(density=-1)
+    # In cells from the sparsest: the border is between the densest one with superposition and the next.
+    shared = ((norm > 0.5) & (superposition > 0.4)).values
+    border = np.where(shared, np.arange(len(shared))[:, None], -1).max(axis=0) + 0.5
+    log = np.log(one.density.values)
+    theirs = (np.log(theory.phase_boundary(n, r.values)) - log[0]) / (log[1] - log[0])
+    distance = np.median(abs(border - theirs))
+    # What becomes of the extra feature, whatever the others do.
+    fate = np.array(list(theory.PHASES[n].values()))[one.phase.values]
+    alike = (fate[0] == fate[1]).all(-1)[:, away]
+    dedicated = ((norm > 0.9) & (superposition < 0.1))[:, r > 10**0.1]
+    says, ours = from_section(SECTION, "the paper's figure"), from_section("ours", "exact losses of both")
+    theory_says = from_section("theory", "a cell, and the weights' freedom near the border")
+    # fmt: off
+    rows = [
+        says(f"{size}-phases", f"{size}: each of the paper's prototypes is the best somewhere",
+             "prototypes", len(np.unique(models.phase)), exactly(len(theory.PHASES[n])), quick=n == 2),
+        says(f"{size}-agree", f"{size}: the best model is in the phase that the prototypes predict",
+             f"share of {where}", 100 * same.sel(of="prototypes")[:, away].mean(), at_least(94 if n == 2 else 97, "%"),
+             source="96% and 98% on a coarse grid of exact optima", number="{:.2f}%", instead=f"{size}-families", quick=False),
+        ours(f"{size}-best", f"{size}: no best loss lies above the best prototype's",
+             "largest excess", excess.max(), at_most(0.1, "%"), number="{:+.3f}%"),
+        ours(f"{size}-differ", f"{size}: where model and prototypes differ, the model is better than all of the prototypes",
+             "largest excess in such cells", worst, at_most(0, "%"), number="{:+.3f}%"),
+        says(f"{size}-jump", f"{size}: the change is sharp: superposition jumps from one cell to the next",
+             "jump for an extra feature of importance below 0.5, median of columns", jump, at_least(0.8),
+             source="a first-order transition goes from 0 to 1", quick=n == 2),
+        ours(f"{size}-families", f"{size}: the best model is in the phase of the best family, lengths and biases optimized",
+             "share of all cells", 100 * same.sel(of="families").mean(), at_least(99, "%"), number="{:.2f}%", quick=False),
+        ours(f"{size}-families-loss", f"{size}: the best of the optimized families is as good as the best model",
+             "cells in which it is, to 1e-6", 100 * (below <= 1e-6).mean(), at_least(98, "%"), number="{:.2f}%", quick=n == 2),
+        ours(f"{size}-families-never", f"{size}: nowhere is the best family better than the best model, so no start was missing",
+             "least excess of the family over the model", below.min(), at_least(-1e-6), number="{:.0e}", quick=False),
+        ours(f"{size}-sure", f"{size}: more than one start finds the best minimum",
+             "share of cells", 100 * (one.reached * one.members > 1.5).mean(), at_least(95, "%"),
+             source="exact losses of all starts", number="{:.1f}%", quick=False),
+    ]
     if n == 2:
-        theoretical = np.asarray(theory.phase_boundary(2, extra))
-        seen = np.array([_border(density, column) for column in ((norm > 0.5) & (superposition > 0.4)).T])
-        step = np.log(density[1] / density[0])
-        found += [
-            Claim(
-                f"{size}-sparsity", f"{size}: without sparsity there is no superposition", SECTION,
-                at_most(0.05), np.where(norm[-1] > 0.5, superposition[-1], 0.0).max() if norm[-1].any() else np.nan,
-                what="largest superposition at density 1", source="theory",
-            ),
-            Claim(
-                f"{size}-border", f"{size}: superposition begins where theory says", "theory",
-                about(0, 2), np.median(np.abs(np.log(seen / theoretical))) / step,
-                what="distance to 4r/(2 + 5r) and 4/(5 + 2r), in cells, median of columns",
-                source="a cell, and the weights' freedom near the border",
-            ),
-        ]  # fmt: skip
-    else:
-        # What the diagram shows: what becomes of the extra feature, whatever the others do.
-        fates = np.array(list(theory.PHASES[n].values()))
-        alike = (fates[phase] == fates[predicted]).all(-1)[:, away]
-        right = extra > 10**0.1
-        dedicated = (norm[:, right] > 0.9) & (superposition[:, right] < 0.1)
-        found += [
-            Claim(
-                f"{size}-fate", f"{size}: what becomes of the extra feature is what the prototypes predict", SECTION,
-                at_least(97, "%"), 100 * alike.mean(), what=f"share of {where}", number="{:.2f}%",
-                source="98% on a coarse grid of exact optima", quick=False,
-            ),
-            Claim(
-                f"{size}-right", f"{size}: an extra feature that is more important has a dimension to itself", SECTION,
-                at_least(95, "%"), 100 * dedicated.mean(), number="{:.1f}%",
-                what="cells with r > 1.26 whose norm is > 0.9 and superposition < 0.1", source="the paper's figure",
-            ),
-        ]  # fmt: skip
-    return found
+        return rows + [
+            says(f"{size}-sparsity", f"{size}: without sparsity there is no superposition",
+                 "largest superposition at density 1", dense.max(), at_most(0.05), source="theory"),
+            theory_says(f"{size}-border", f"{size}: superposition begins where theory says",
+                        "distance to 4r/(2 + 5r) and 4/(5 + 2r), in cells, median of columns", distance, about(0, 2)),
+        ]
+    return rows + [
+        says(f"{size}-fate", f"{size}: what becomes of the extra feature is what the prototypes predict",
+             f"share of {where}", 100 * alike.mean(), at_least(97, "%"),
+             source="98% on a coarse grid of exact optima", number="{:.2f}%", quick=False),
+        says(f"{size}-right", f"{size}: an extra feature that is more important has a dimension to itself",
+             "cells with r > 1.26 whose norm is > 0.9 and superposition < 0.1", 100 * dedicated.mean(), at_least(95, "%"), number="{:.1f}%"),
+    ]
+    # fmt: on
 
 
-def _border(density, shared) -> float:
-    """The density between the densest cell of a column with superposition and the next."""
-    if not shared.any() or shared[-1]:
-        return np.nan
-    last = np.flatnonzero(shared)[-1]
-    return float(np.sqrt(density[last] * density[last + 1]))
-
-
-def notes(data: xr.Dataset) -> list[str]:
-    found = []
-    for size in data["size"].values:
-        one = grid.one(data, "size", size)
-        reached, missed = float(one.reached.median()), float(one.missed.max())
-        found.append(
-            f"{size}: {one.sizes['member']} starts in each of {one.loss.shape[0]} × {one.loss.shape[1]} cells, the best is "
-            f"shown. Of the starts, {reached:.0%} find it (median of cells); with 95% confidence a better minimum is "
-            f"missed only if a start finds it with a chance below {missed:.2f}."
+def notes(cells: xr.Dataset) -> list[str]:
+    chances = []
+    for size in cells["size"].values:
+        one = cells.sel(size=size)
+        chances.append(
+            f"{size}: {int(one.members)} starts in each of {one.sizes['density']} × {one.sizes['extra_importance']} "
+            f"cells, the best is shown. Of the starts, {float(one.reached.median()):.0%} find it (median of cells); with "
+            "95% confidence a better minimum is missed only if a start finds it with a chance below "
+            f"{float(one.missed.max()):.2f}."
         )
-    return found + [
+    return chances + [
         "The paper trains ten models in each cell, drops the worst and averages nine. Averages mix phases, so "
         "here the best is kept; losses are exact, so the best is known and not a matter of luck.",
         "Where the best model is not in the phase of the paper's prototypes, it has weights that no prototype "
         "has, and a lower loss than all of them (the panels at the right).",
     ]
-
-
-def _jump(superposition) -> float:
-    # The largest change of superposition down each column.
-    return float(np.median(np.abs(np.diff(superposition, axis=0)).max(axis=0)))
