@@ -3,8 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
+from drawn import drawn
 
-from superpose import measures, plot
+from superpose import measures
 from superpose.models import Untied
 from superpose.papers.elhage2022 import absolute_value, asymmetric_motif
 
@@ -15,9 +16,8 @@ def _claims(experiment, data):
     return experiment.claims(experiment.measured(data))
 
 
-def _draw(experiment, data):
-    with plot.style():
-        experiment.figure(experiment.measured(data)).draw_without_rendering()
+def _draw(experiment, data, empty=0):
+    return drawn(experiment.figure, experiment.measured(data), empty)
 
 
 def _neurons(n_features, others, size):
@@ -130,11 +130,11 @@ def test_models_without_weights_compute_nothing(computed):
 
 
 def test_figure_draws(computed):
-    _draw(absolute_value, computed)
+    assert {"$x_0$", "$|x_0|$"} <= _draw(absolute_value, computed)
 
 
 def test_figure_draws_models_with_idle_neurons(computed):
-    _draw(absolute_value, _but(computed, W=0, W_out=0))
+    assert {"$x_0$", "$|x_0|$"} <= _draw(absolute_value, _but(computed, W=0, W_out=0))
 
 
 def test_settings_are_checked():
@@ -219,8 +219,8 @@ def test_each_claim_about_motifs_can_fail(motifs, name):
 
 
 def test_figures_of_motifs_draw(motifs):
-    _draw(asymmetric_motif, motifs)
-    _draw(asymmetric_motif, motifs.isel(found=slice(0)))
+    assert "50% of 2 models have the motif" in _draw(asymmetric_motif, motifs)
+    assert "0 motifs" in _draw(asymmetric_motif, motifs.isel(found=slice(0)), empty=3)
 
 
 def test_circuit_built_by_hand_is_exact_but_for_a_quarter():

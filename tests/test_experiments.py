@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import xarray as xr
+from drawn import drawn
 
-from superpose import grid, plot, theory
+from superpose import grid, theory
 from superpose.papers.elhage2022 import basic_results, phase_diagram
 
 
@@ -85,8 +86,7 @@ def test_one_phase_diagram_alone_is_run_claimed_and_drawn():
     assert (share <= found.reached).all()
     # Dense and equally important, any mixture of the two features will do: a valley of one loss.
     np.testing.assert_allclose(share[:2], found.reached[:2])
-    with plot.style():
-        phase_diagram.figure(cells).draw_without_rendering()
+    assert "2 features in 1 dimension, 6 models in each cell" in drawn(phase_diagram.figure, cells)
 
 
 @pytest.mark.parametrize("sizes", [(), ("2-in-1", "2-in-1")])
@@ -137,8 +137,10 @@ def test_linear_claims_fail_for_other_weights():
 
 
 def test_figures_are_drawn(diagrams, basics):
-    with plot.style():
-        for experiment, data in ((phase_diagram, phase_diagram.measured(diagrams)), (basic_results, basics)):
-            fig = experiment.figure(data)
-            fig.draw_without_rendering()
-            assert fig.get_axes()
+    sizes = {
+        f"{n} features in {m} dimension{'s' * (m > 1)}, 2 models in each cell" for n, m in ((2, 1), (3, 2))
+    }
+    assert sizes <= drawn(phase_diagram.figure, phase_diagram.measured(diagrams))
+    assert {"ReLU, 1 − S = 0.01\n5 stored", "ReLU, 1 − S = 0.01\n20 stored"} <= drawn(
+        basic_results.figure, basics
+    )

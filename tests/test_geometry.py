@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import xarray as xr
+from drawn import drawn
 
-from superpose import plot, theory
+from superpose import theory
 from superpose.papers.elhage2022 import nonuniform, polytopes, uniform_geometry
 from superpose.polytopes import corners, polygon, simplex, tegum
 
@@ -15,8 +16,7 @@ def _status(module, data):
 
 def _draws(module, data):
     best = module.measured(data)
-    with plot.style():
-        module.figure(best).draw_without_rendering()
+    assert drawn(module.figure, best)
     assert all(isinstance(note, str) for note in module.notes(best))
 
 

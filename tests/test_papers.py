@@ -1,7 +1,7 @@
 """What every experiment of every paper must do: run small, measure, draw, claim; and every claim can fail.
 
 The data are those of a run that is too short to learn much. That a claim is right is what the small versions tell
-(tests/test_reproduce.py); here it must not hold whatever the data are.
+(tests/test_report.py); here it must not hold whatever the data are.
 """
 
 from contextlib import suppress

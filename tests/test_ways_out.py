@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import xarray as xr
+from drawn import drawn
 
-from superpose import plot, theory
+from superpose import theory
 from superpose.papers.elhage2022 import mixture_of_experts, penalty, sparse_autoencoder
 
 PENALTIES = np.array([0.0, 0.01, 0.02, 0.03, 0.1, 0.3, 0.5, 1.0])
@@ -182,8 +183,7 @@ def test_every_claim_can_fail(experiment):
 def test_figure_is_drawn_also_of_what_is_wrong(experiment, wrong):
     data = DATA[experiment] if wrong is None else WRONG[experiment][wrong][0](DATA[experiment])
     measured = experiment.measured(data)
-    with plot.style():
-        experiment.figure(measured).draw_without_rendering()
+    assert drawn(experiment.figure, measured)
     assert all(note.endswith(".") for note in experiment.notes(measured))
 
 

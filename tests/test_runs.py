@@ -1,7 +1,6 @@
-"""`superpose reproduce`: what it keeps, what is on the pages, and that every claim holds."""
+"""Running experiments: what is kept, what is made again, what failed; on experiments made up here, that take no time."""
 
 import importlib.util
-import json
 import os
 import shutil
 import signal
@@ -9,92 +8,13 @@ import subprocess
 import sys
 import time
 from functools import cache
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from superpose import report, runs, store
 from superpose.claims import Claim, Claims, at_least
-from superpose.papers import Experiment, Paper, experiments, papers
-
-ALL = list(experiments())
-
-
-@pytest.fixture(scope="module")
-def folder(request, tmp_path_factory):
-    """All experiments in their small version: a few minutes, unless `--report` names one that is there."""
-    given = request.config.getoption("--report")
-    if not given:
-        pytest.skip("needs --report, a folder that `superpose reproduce --quick` wrote")
-    return Path(given)
-
-
-@pytest.fixture(scope="module")
-def told(folder):
-    return json.loads((folder / "report.json").read_text(encoding="utf-8"))
-
-
-def _data(folder, name):
-    return store.load(folder / "results" / name)
-
-
-def test_every_experiment_is_on_the_page(folder, told):
-    assert [each["name"] for each in told["experiments"]] == ALL
-    assert not any(each["error"] for each in told["experiments"])
-
-
-def test_every_claim_that_means_something_at_this_size_holds(told):
-    missed = [
-        f"{each['name']}: {claim['id']}: {claim['measured']}, not {claim['expected']}"
-        for each in told["experiments"]
-        for claim in each["claims"]
-        if claim["status"] == "fails"
-    ]
-    assert not missed
-    meant = [claim["quick"] for each in told["experiments"] for claim in each["claims"]]
-    assert sum(meant) > len(meant) / 2
-
-
-class _Page(HTMLParser):
-    def __init__(self, text):
-        super().__init__()
-        self.ids, self.links, self.fetched, self.open = [], [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        found = dict(attrs)
-        self.ids += [found["id"]] if "id" in found else []
-        self.links += [found["href"]] if "href" in found else []
-        self.fetched += [found["src"]] if "src" in found else []
-        if tag not in ("meta", "img", "i"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        if tag != "i" and tag in self.open:
-            while self.open.pop() != tag:
-                pass
-
-
-def test_pages_need_no_other_file_and_their_links_lead_somewhere(folder, told):
-    pages = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.html")}
-    read = {name: _Page(text) for name, text in pages.items()}
-    assert {*pages} == {"index.html", *(f"{name}.html" for name in papers())}
-    for name, page in read.items():
-        assert len(set(page.ids)) == len(page.ids)
-        assert all(source.startswith("data:") for source in page.fetched)
-        assert "url(http" not in pages[name]
-        assert len(pages[name]) < 25e6
-        for link in page.links:
-            file, _, place = link.partition("#")
-            if not link.startswith("https:"):
-                assert not place or place in read[file or name].ids
-    for each in experiments().values():
-        assert each.name in read[f"{each.paper.name}.html"].ids
-    assert f"<b>{told['score']['holds']}</b>" in pages["index.html"]
-
-
-# What follows uses experiments made up here, that take no time.
+from superpose.papers import Experiment, Paper, experiments
 
 PAPER = Paper(
     "made2026",
