@@ -100,7 +100,7 @@ class Claim:
     number: str = field(kw_only=True, default="{:.3g}")
     """How to write a number."""
     instead: str = field(kw_only=True, default="")
-    """The id of the claim that says what is so, where exact results contradict this one of the paper."""
+    """The id of the claim that says what is so, where exact results contradict this one of a paper."""
     quick: bool = field(kw_only=True, default=True)
     """Whether the small version of the experiment is large enough for it; if not, it is "open" there."""
 
@@ -161,7 +161,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Score:
-    """How many claims hold, how many of the paper's exact results contradict, how many fail, how many are open."""
+    """How many claims hold, how many of a paper's exact results contradict, how many fail, how many are open."""
 
     holds: int
     differs: int

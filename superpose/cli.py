@@ -238,7 +238,7 @@ def _reproduce(settings: Sequence[str]) -> int:
         raise InputError(_told(error)) from error
     except store.DamagedError as error:
         raise InputError(str(error)) from error
-    print(f"{made.score.text}, {made.score.differs} of the paper differ, {made.score.fails} fail")
+    print(f"{made.score.text}, {made.score.differs} of the papers' differ, {made.score.fails} fail")
     for result in made.failed:
         print(f"{result.experiment.name} failed: {result.error}; run it alone: {result.command}")
     print(f"{duration(made.seconds)} of work; the pages are at {folder / 'index.html'}")

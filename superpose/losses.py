@@ -1,6 +1,7 @@
 """What a model is trained to make small: `loss(model, key) -> scalar`, sampled or exact.
 
-Every loss here is the paper's: `sum_i importance_i (x_i - x'_i)^2`, averaged over samples.
+Each is the mean over samples of `sum_i importance_i (t_i - x'_i)^2`, of a target `t` that is x or |x|; `Sampled` may add
+a penalty on the hidden layer.
 """
 
 from collections.abc import Callable

@@ -73,21 +73,21 @@ def reproduce(
         name for name, each in known.items()
         if name in (only or known) and (not papers or each.paper.name in papers)
     ]  # fmt: skip
-    places = {name: folder / "results" / name for name in known}
+    folders = {name: folder / "results" / name for name in known}
     for each in (folder, folder / "results"):
         store.recover(each)
     report.check_writable(folder, {each.paper.name for each in known.values()})
     configs = {name: _config(each, quick, seed) for name, each in known.items()}
-    states = {name: _state(each, configs[name], places[name]) for name, each in known.items()}
+    states = {name: _state(each, configs[name], folders[name]) for name, each in known.items()}
     if force:
         states |= dict.fromkeys(chosen, "to run")
     todo = [name for name in known if states[name] == "to draw again"]
     todo += [name for name in chosen if states[name] == "to run"]
     for name in todo:
-        store.check_replaceable(places[name])
+        store.check_replaceable(folders[name])
     report.start(folder)
     keep_compiled()
-    results = {name: report.read(known[name], places[name]) for name in known if states[name] == "kept"}
+    results = {name: report.read(known[name], folders[name]) for name in known if states[name] == "kept"}
     counts = [(sum(states[name] == state for name in chosen), state) for state in _STATES]
     plan = [f"{n} {state}" for n, state in counts if n or state != "to draw again"]
     times = {name: known[name].expected(configs[name]) if states[name] == "to run" else 1.0 for name in todo}
@@ -98,7 +98,7 @@ def reproduce(
         advanced(done)
         for name in todo:
             make = run if states[name] == "to run" else _redrawn
-            results[name] = _attempt(make, known[name], configs[name], places[name])
+            results[name] = _attempt(make, known[name], configs[name], folders[name])
             if make is run:
                 say(f"{name}: {results[name].line}")
                 forget_compiled()
@@ -158,31 +158,31 @@ _STATES = ("kept", "to draw again", "to run")
 """What becomes of a result: it is whole, or only its data are, or not even those."""
 
 
-def _state(experiment: Experiment, config, place: Path) -> str:
-    """What becomes of what is at `place`: to be kept it must be of just these settings, code and versions."""
-    if not place.exists():
+def _state(experiment: Experiment, config, folder: Path) -> str:
+    """What becomes of the result in `folder`: to be kept it must be of just these settings, code and versions."""
+    if not folder.exists():
         return "to run"
-    faults = store.faults(place)
+    faults = store.faults(folder)
     whole_data = not any(name.startswith("data.zarr") for name in faults)
-    before = _made_from(place, faults) if whole_data else {}
+    before = _made_from(folder, faults) if whole_data else {}
     same = store.plain(made(experiment, config)).items() <= before.items()
-    sealed = store.listed(place) is not None
+    sealed = store.listed(folder) is not None
     drawn = same and sealed and before["drawn_by"] == _drawn_by()
     state = "kept" if drawn and not faults else "to draw again" if same else "to run"
     if faults and sealed:
         say(
-            f"{experiment.name}: {store.faults_in_words(place, faults)}; {state}{' again' * (state == 'to run')}"
+            f"{experiment.name}: {store.faults_in_words(folder, faults)}; {state}{' again' * (state == 'to run')}"
         )
     return state
 
 
-def _made_from(place: Path, faults) -> dict[str, Any]:
-    """What the result at `place`, which has these faults, was made from; its data say most of it too."""
-    config, made_by = store.settings(place)
+def _made_from(folder: Path, faults) -> dict[str, Any]:
+    """What the result in `folder`, which has these faults, was made from; its data say most of it too."""
+    config, made_by = store.settings(folder)
     if isinstance(made_by, dict) and not {store.CONFIG, store.PROVENANCE} & set(faults):
         said = made_by | {"config": config}
     else:
-        attrs = store.load(place / "data.zarr").attrs
+        attrs = store.load(folder / "data.zarr").attrs
         said = {"seconds": 0.0} | {name: _parsed(attrs.get(name)) for name in ("config", "versions", "code")}
     return {"drawn_by": ""} | said
 
@@ -194,13 +194,13 @@ def _parsed(text: Any) -> Any:
         return None
 
 
-def _redrawn(experiment, config, place) -> report.Result:
-    """The result at `place` with its figure and claims made again, from its data."""
-    before = _made_from(place, store.faults(place))
-    data = store.load(place / "data.zarr")
-    with store.replaced(place) as new, leaving_at_once(partial(store.abandon, new)):
+def _redrawn(experiment, config, folder) -> report.Result:
+    """The result in `folder` with its figure and claims made again, from its data."""
+    before = _made_from(folder, store.faults(folder))
+    data = store.load(folder / "data.zarr")
+    with store.replaced(folder) as new, leaving_at_once(partial(store.abandon, new)):
         result = write(experiment, before, data, new)
-    return replace(result, folder=place)
+    return replace(result, folder=folder)
 
 
 def write(experiment: Experiment, made_from, data: xr.Dataset, folder: Path) -> report.Result:
@@ -237,10 +237,10 @@ def is_small(experiment: Experiment, config: dict[str, Any]) -> bool:
     return bool(quick) and quick.items() <= store.plain(config).items()
 
 
-def _attempt(make, experiment, config, place) -> report.Result:
+def _attempt(make, experiment, config, folder) -> report.Result:
     """The result of an experiment that `make` runs or draws, or why there is none."""
     try:
-        return make(experiment, config, place)
+        return make(experiment, config, folder)
     except OSError:
         raise
     except Exception as error:

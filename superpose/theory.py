@@ -1,4 +1,4 @@
-"""What the paper, or a short calculation, predicts; the counterpart of what training finds.
+"""What papers, or a short calculation, predict; the counterpart of what training finds.
 
 Features are independent, active with chance `density` and then uniform on [0, 1]. The functions
 take NumPy or JAX arrays, or numbers, and broadcast.
@@ -339,4 +339,4 @@ def phase_boundary(n_features: int, importance: Numbers) -> Numbers:
 
 def _known_size(n_features):
     if n_features not in PHASES:
-        raise ValueError(f"n_features must be 2 or 3, whose phases the paper shows, got {n_features}")
+        raise ValueError(f"n_features must be 2 or 3, whose phases have prototypes, got {n_features}")
