@@ -39,6 +39,7 @@ _modules = (
     "theory",
     "train",
     "values",
+    "words",
 )
 __all__ = [*_modules, "run"]
 

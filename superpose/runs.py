@@ -134,7 +134,7 @@ def _drawn_by() -> str:
 
 
 _NOT_COMPUTING = ("cli", "interactive", "interrupts", "runs", "report", "store", "progress")
-_DRAWING = ("plot", "fonts", "claims")
+_DRAWING = ("plot", "words", "fonts", "claims")
 
 
 def _modules(drawing: bool) -> list[Path]:

@@ -5,7 +5,7 @@ dimension, or shares one, and the borders between are sharp.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +13,8 @@ import matplotlib
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.colorbar import Colorbar
-from matplotlib.colors import ListedColormap, LogNorm
-from matplotlib.figure import Figure
+from matplotlib.colors import ListedColormap, LogNorm, Normalize
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.patches import Patch
 
 from superpose import costs, draws, grid, measures, plot, settings, solutions, theory
@@ -23,13 +22,24 @@ from superpose.claims import Claim, about, as_claims, at_least, at_most, exactly
 from superpose.features import Independent
 from superpose.losses import Population
 from superpose.models import ReluOutput
-from superpose.train import basins, ensemble, member, minimize
+from superpose.train import basins, ensemble, minimize
 
 SECTION = "Superposition as a Phase Change"
 TAKES = 35
 QUICK = {"cells": 8, "members": 8, "members_3": 12}
 
 SIZES = {"2-in-1": (2, 1), "3-in-2": (3, 2)}
+CERTIFICATE = ["reached", "distinct", "gap", "missed"]  # how sure the best model is; see `train.Basins`
+TITLES = (
+    "best model",
+    "theory: the best of the\npaper's fixed prototypes",
+    "theory: the best of the\nfamilies, each optimized",
+    "best model in another\nphase than in theory",
+    "share of models\nthat find the best",
+    "gap to the second-best\nminimum (gray: none seen)",
+    "different minima\nfound",
+    "best model better than\nall families (gray: equal)",
+)
 
 
 @dataclass(frozen=True)
@@ -60,42 +70,38 @@ def run(config: Config) -> xr.Dataset:
     return grid.stacked({size: _diagram(size, members[size], config) for size in config.sizes}, "size")
 
 
-def _diagram(size, members, config) -> xr.Dataset:
-    n, m = SIZES[size]
-    axes = {
-        "density": np.logspace(-2, 0, config.cells),
-        "extra_importance": np.logspace(-1, 1, config.cells),
-        "member": range(members),
-    }
-    density, extra, members = grid.points(*axes.values())
+def _diagram(size: str, members: int, config: Config) -> xr.Dataset:
+    """Of each cell all models, what is known about their minima, and the best of the regular solutions.
+
+    `family` says which of the `_candidates` that is; `family_W` and `family_loss` are its weights and loss.
+    """
+    (n, m), side = SIZES[size], config.cells
+    cells = {"density": np.logspace(-2, 0, side), "extra_importance": np.logspace(-1, 1, side)}
+    axes = {**cells, "member": range(members)}
 
     def loss(density, extra):
         importance = jnp.ones(n, extra.dtype).at[-1].set(extra)
         return Population(Independent(density, importance))
 
     key = draws.key_of(config.seed)
-    models = ensemble(lambda key: ReluOutput.init(n, m, key=key), members=members, key=key)
+    density, extra, member = grid.points(*axes.values())
+    models = ensemble(lambda key: ReluOutput.init(n, m, key=key), members=member, key=key)
     losses = grid.each(loss, density, extra)
     solved = minimize(models, losses, own_loss=True)
-    data = grid.dataset(
-        solved.models, solved.loss, axes=axes, converged=solved.converged, outcome=solved.outcome
-    )
-    features = jax.tree.map(np.asarray, losses.features)
-    return data.merge(certificate(solved, features, data)).merge(best_families(features, data))
+    seen = basins(solved, losses.features, starts=members)
+    ends = {"converged": solved.converged, "outcome": solved.outcome, "minimum": seen.label.ravel()}
+    data = grid.dataset(solved.models, solved.loss, axes=axes, **ends)
+
+    laws = grid.each(loss, *grid.points(*cells.values())).features
+    families = solutions.optimized(_candidates(n, m), laws)
+    family = families.loss.argmin(axis=0)
+    models = jax.tree.map(lambda leaf: leaf[family, np.arange(len(family))], families.models)
+    certificate = {name: getattr(seen, name) for name in CERTIFICATE}
+    best = grid.dataset(models, families.loss.min(axis=0), axes=cells, family=family, **certificate)
+    return data.merge(best.drop_vars("b").rename(W="family_W", loss="family_loss"))
 
 
-CERTIFICATE = ("reached", "distinct", "gap", "missed")
-
-
-def certificate(solved, features, data: xr.Dataset) -> xr.Dataset:
-    """How sure the best model of each cell is; see `train.Basins`."""
-    seen = basins(solved, features, starts=data.sizes["member"])
-    cells, shape = data.loss.dims[:2], data.loss.shape
-    values = {name: (cells, getattr(seen, name).reshape(shape[:2])) for name in CERTIFICATE}
-    return xr.Dataset({"minimum": (data.loss.dims, seen.label.reshape(shape)), **values})
-
-
-def candidates(n_features: int, n_hidden: int) -> dict[str, solutions.Family]:
+def _candidates(n_features: int, n_hidden: int) -> dict[str, solutions.Family]:
     """All regular solutions; any but the last feature may play each part, as they are equivalent."""
     alike = (0,) * (n_features - 1) + (1,)
     return {
@@ -103,27 +109,6 @@ def candidates(n_features: int, n_hidden: int) -> dict[str, solutions.Family]:
         for name, family in solutions.families(n_features, n_hidden).items()
         for order in solutions.assignments(family, alike)
     }
-
-
-def best_families(features, data: xr.Dataset) -> xr.Dataset:
-    """The best of the regular solutions in each cell, with lengths and biases of least loss.
-
-    `family` says which of the `candidates` it is, `family_W` and `family_loss` are the weights and loss.
-    """
-    cells, shape = data.loss.dims[:2], data.loss.shape[:2]
-    first = np.arange(shape[0] * shape[1]) * data.sizes["member"]
-    solved = solutions.optimized(
-        candidates(data.sizes["feature"], data.sizes["hidden"]), member(features, first)
-    )
-    family = solved.loss.argmin(axis=0)
-    W = solved.models.W[family, np.arange(len(family))]
-    return xr.Dataset(
-        {
-            "family": (cells, family.reshape(shape)),
-            "family_loss": (cells, solved.loss.min(axis=0).reshape(shape)),
-            "family_W": ((*cells, "hidden", "feature"), W.reshape(*shape, *W.shape[1:])),
-        }
-    )
 
 
 def measured(data: xr.Dataset) -> xr.Dataset:
@@ -134,47 +119,36 @@ def measured(data: xr.Dataset) -> xr.Dataset:
     place in `theory.PHASES` of the prototype whose `W^T W` is nearest, and `excess`, the share by which
     the best model's loss lies above its own.
     """
-    sizes = [str(size) for size in data["size"].values]
-    return grid.stacked(
-        {size: _cells(grid.one(data, "size", size), SIZES[size][0]) for size in sizes}, "size"
-    )
+    sizes = map(str, data["size"].values)
+    return grid.stacked({size: _cells(grid.one(data, "size", size)) for size in sizes}, "size")
 
 
-def _cells(data: xr.Dataset, n: int) -> xr.Dataset:
+def _cells(data: xr.Dataset) -> xr.Dataset:
     """What `measured` says, of one size's diagram."""
-    best = grid.best(data)
+    best, n = grid.best(data), data.sizes["feature"]
     losses = theory.phase_losses(n, data.density.values[:, None], data.extra_importance.values)
     prototypes = np.array(theory.PROTOTYPES[n], float)[losses.argmin(0)]
-    cells = "of", "density", "extra_importance"
-    coords = {"of": ["models", "prototypes", "families"], **{name: data[name] for name in cells[1:]}}
     weights = np.stack([best.W.values, prototypes, data.family_W.values])
-    W = xr.DataArray(weights, coords, (*cells, "hidden", "feature"))
     loss = np.stack([best.loss.values, losses.min(0), data.family_loss.values])
-    return xr.Dataset(
-        {
-            "norm": grid.over_models(measures.norms, W, "feature").isel(feature=-1),
-            "superposition": grid.over_models(measures.superposition, W, "feature").isel(feature=-1),
-            "phase": (cells, _nearest(W.values, n)),
-            "excess": (cells, loss[0] / loss - 1),
-            **{name: data[name] for name in CERTIFICATE},
-            "members": data.sizes["member"],
-        }
+    cells = "of", "density", "extra_importance"
+    W = xr.DataArray(weights, {"of": ["models", "prototypes", "families"]}, (*cells, "hidden", "feature"))
+    return data[CERTIFICATE].assign(
+        norm=grid.over_models(measures.norms, W, "feature").isel(feature=-1),
+        superposition=grid.over_models(measures.superposition, W, "feature").isel(feature=-1),
+        phase=(cells, _nearest(weights)),
+        excess=(cells, loss[0] / loss - 1),
+        members=data.sizes["member"],
     )
 
 
-def _nearest(W: np.ndarray, n: int) -> np.ndarray:
-    """The place of the prototype with the `W^T W` nearest to each model's.
-
-    Any of the features that are equivalent, all but the last, may play each of their parts.
-    """
+def _nearest(W: np.ndarray) -> np.ndarray:
+    """The place of the prototype with the nearest `W^T W`; all features but the last may swap their parts."""
+    ways = {2: [[0, 1]], 3: [[0, 1, 2], [1, 0, 2]]}[W.shape[-1]]
+    prototypes = np.array(theory.PROTOTYPES[W.shape[-1]])[..., ways]
+    targets = np.einsum("phwi,phwj->pwij", prototypes, prototypes)
     gram = np.swapaxes(W, -1, -2) @ W
-    ways = [[0, 1]] if n == 2 else [[0, 1, 2], [1, 0, 2]]
-    targets = [np.array(prototype).T @ np.array(prototype) for prototype in theory.PROTOTYPES[n]]
-    distances = [
-        np.min([((gram - target[np.ix_(way, way)]) ** 2).sum((-1, -2)) for way in ways], axis=0)
-        for target in targets
-    ]
-    return np.argmin(distances, axis=0)
+    distances = ((gram[..., None, None, :, :] - targets) ** 2).sum((-1, -2))
+    return distances.min(axis=-1).argmin(axis=-1)
 
 
 @plot.style()
@@ -186,79 +160,59 @@ def figure(cells: xr.Dataset) -> Figure:
     return fig
 
 
-def _panels(fig, one: xr.Dataset, n: int, m: int) -> None:
+def _panels(fig: FigureBase, one: xr.Dataset, n: int, m: int) -> None:
     """The diagram of one size: what becomes of the extra feature, and below how sure that is."""
-    dimensions = f"{m} dimension{'s' * (m > 1)}"
-    fig.suptitle(f"{n} features in {dimensions}, {int(one.members)} models in each cell", fontsize=11)
+    size = f"{n} features in {m} dimension{'s' * (m > 1)}"
+    fig.suptitle(f"{size}, {int(one.members)} models in each cell", fontsize=11)
     axes = fig.subplots(2, 5, width_ratios=[0.55, 1, 1, 1, 1])
     plot.phase_key(axes[0, 0])
     axes[0, 0].set_anchor("N")
     axes[1, 0].remove()
     axes = axes[:, 1:]
     edges = plot.log_edges(one.extra_importance), plot.log_edges(one.density)
-    titles = {
-        "models": "best model",
-        "prototypes": "theory: the best of the\npaper's fixed prototypes",
-        "families": "theory: the best of the\nfamilies, each optimized",
-    }
-    for ax, (of, title) in zip(axes[0, :3], titles.items(), strict=True):
-        shown = one.sel(of=of)
-        colors = plot.phase_colors(shown.norm.values, shown.superposition.values)
-        ax.pcolormesh(*edges, colors, rasterized=True)
-        ax.set_title(title)
+    colors = plot.phase_colors(one.norm.values, one.superposition.values)
+    for ax, color in zip(axes[0, :3], colors, strict=True):
+        ax.pcolormesh(*edges, color, rasterized=True)
     _differ(axes[0, 3], edges, one.phase, n)
 
-    reached, gap, distinct, below = axes[1]
-    _map(fig, reached, edges, one.reached, cmap="cividis", vmin=0, vmax=1)
-    reached.set_title("share of models\nthat find the best")
-    _map(fig, gap, edges, 100 * one.gap, cmap="viridis", norm=LogNorm(0.1, 100), percent=True)
-    gap.set_title("gap to the second-best\nminimum (gray: none seen)")
-    most = int(one.distinct.max())
-    steps = matplotlib.colormaps["viridis"].resampled(most)
-    bar = _map(fig, distinct, edges, one.distinct, cmap=steps, vmin=0.5, vmax=most + 0.5)
-    bar.set_ticks(range(1, most + 1, 1 + most // 10))
-    distinct.set_title("different minima\nfound")
-    lower = -100 * one.excess.sel(of="families")
-    _map(fig, below, edges, lower.where(lower > 1e-4), cmap="magma_r", norm=LogNorm(1e-3, 1), percent=True)
-    below.set_title("best model better than\nall families (gray: equal)")
+    most, lower = int(one.distinct.max()), -100 * one.excess.sel(of="families")
+    steps, percent = matplotlib.colormaps["viridis"].resampled(most), {"format": "%g%%", "extend": "both"}
+    maps: list[tuple[xr.DataArray, Any, Normalize, dict[str, Any]]] = [
+        (one.reached, "cividis", Normalize(0, 1), {}),
+        (100 * one.gap, "viridis", LogNorm(0.1, 100), percent),
+        (one.distinct, steps, Normalize(0.5, most + 0.5), {"ticks": range(1, most + 1, 1 + most // 10)}),
+        (lower.where(lower > 1e-4), "magma_r", LogNorm(1e-3, 1), percent),
+    ]
+    for ax, (values, cmap, norm, scale) in zip(axes[1], maps, strict=True):
+        ax.set_facecolor(plot.GRAY)
+        drawn = ax.pcolormesh(*edges, values, cmap=cmap, norm=norm, rasterized=True)
+        bar = fig.colorbar(drawn, ax=ax, location="bottom", shrink=0.8, aspect=16, **scale)
+        bar.outline.set_visible(False)
+        bar.minorticks_off()
 
-    for ax in axes.flat:
+    for ax, title in zip(axes.flat, TITLES, strict=True):
+        ax.set_title(title)
         plot.log_axis(ax.xaxis, [0.1, 1, 10])
         plot.log_axis(ax.yaxis, [0.01, 0.1, 1])
         ax.set_xticklabels(["0.1×", "1×", "10×"] if ax in axes[1] else [])
         ax.set_yticklabels(["0.01", "0.1", "1"] if ax in axes[:, 0] else [])
-        ax.set(xlim=edges[0][[0, -1]], ylim=edges[1][[0, -1]])
-        ax.set_box_aspect(1)
+        ax.set(xlim=edges[0][[0, -1]], ylim=edges[1][[0, -1]], box_aspect=1)
     for ax in axes[:, 0]:
         ax.set_ylabel("feature density (1 − S)")
     fig.supxlabel("relative importance of the extra feature", fontsize=9)
 
 
-def _differ(ax: Axes, edges, phase: xr.DataArray, n: int) -> None:
+def _differ(ax: Axes, edges: tuple[np.ndarray, np.ndarray], phase: xr.DataArray, n: int) -> None:
     """Where the best model is in another phase than in theory."""
-    agree, other, neither = "#efeeea", "#e69f00", "#222222"
     differs = phase.sel(of="models") != phase
     kind = xr.where(differs.sel(of="families"), 2, differs.sel(of="prototypes"))
-    colors = ListedColormap([agree, other, neither])
+    kinds = {"not as the prototypes": "#e69f00", "not as the families": "#222222"}
+    colors = ListedColormap(["#efeeea", *kinds.values()])
     ax.pcolormesh(*edges, kind, cmap=colors, vmin=0, vmax=2, rasterized=True)
     r = np.geomspace(edges[0][0], edges[0][-1], 400)
-    (border,) = ax.plot(r, theory.phase_boundary(n, r), color=plot.BLUE, lw=0.9)
-    ax.legend(
-        [border, Patch(color=other), Patch(color=neither)],
-        ["border of superposition", "not as the prototypes", "not as the families"],
-        loc="lower left",
-    )
-    ax.set_title("best model in another\nphase than in theory")
-
-
-def _map(fig, ax: Axes, edges, values: xr.DataArray, percent: bool = False, **colors) -> Colorbar:
-    ax.set_facecolor(plot.GRAY)
-    drawn = ax.pcolormesh(*edges, values, rasterized=True, **colors)
-    ends = {"format": "%g%%", "extend": "both"} if percent else {}
-    bar = fig.colorbar(drawn, ax=ax, location="bottom", shrink=0.8, aspect=16, **ends)
-    bar.outline.set_visible(False)
-    bar.minorticks_off()
-    return bar
+    border = ax.plot(r, theory.phase_boundary(n, r), color=plot.BLUE, lw=0.9, label="border of superposition")
+    patches = [Patch(color=color, label=label) for label, color in kinds.items()]
+    ax.legend(handles=[*border, *patches], loc="lower left")
 
 
 @as_claims
@@ -269,9 +223,8 @@ def claims(cells: xr.Dataset) -> list[Claim]:
 def _rows(one: xr.Dataset, size: str) -> list[Claim]:
     """The claims of one size's diagram."""
     n, r = SIZES[size][0], one.extra_importance
-    models = one.sel(of="models")
-    norm, superposition = models.norm, models.superposition
-    same = models.phase == one.phase
+    norm, superposition, phase = (one[name].sel(of="models") for name in ("norm", "superposition", "phase"))
+    same = phase == one.phase
     # At r = 1 which pair of three shares a dimension is arbitrary.
     away, where = (r > 0, "all cells") if n == 2 else (abs(np.log10(r)) > 0.04, "the cells away from r = 1")
     excess = 100 * one.excess.sel(of="prototypes").values
@@ -279,12 +232,10 @@ def _rows(one: xr.Dataset, size: str) -> list[Claim]:
     worst = differing.max() if differing.size else 0.0
     below = -one.excess.sel(of="families").values
     jump = np.median(abs(np.diff(superposition[:, r < 0.5], axis=0)).max(axis=0))
-    dense = superposition.where(norm > 0.5).isel(density=-1)
     # In cells from the sparsest: the border is between the densest one with superposition and the next.
-    shared = ((norm > 0.5) & (superposition > 0.4)).values
-    border = np.where(shared, np.arange(len(shared))[:, None], -1).max(axis=0) + 0.5
-    log = np.log(one.density.values)
-    theirs = (np.log(theory.phase_boundary(n, r.values)) - log[0]) / (log[1] - log[0])
+    shared, places = ((norm > 0.5) & (superposition > 0.4)).values, np.arange(norm.sizes["density"])
+    border = np.where(shared, places[:, None], -1).max(axis=0) + 0.5
+    theirs = np.interp(np.log(theory.phase_boundary(n, r.values)), np.log(one.density.values), places)
     distance = np.median(abs(border - theirs))
     # What becomes of the extra feature, whatever the others do.
     fate = np.array(list(theory.PHASES[n].values()))[one.phase.values]
@@ -295,7 +246,7 @@ def _rows(one: xr.Dataset, size: str) -> list[Claim]:
     # fmt: off
     rows = [
         says(f"{size}-phases", f"{size}: each of the paper's prototypes is the best somewhere",
-             "prototypes", len(np.unique(models.phase)), exactly(len(theory.PHASES[n])), quick=n == 2),
+             "prototypes", len(np.unique(phase)), exactly(len(theory.PHASES[n])), quick=n == 2),
         says(f"{size}-agree", f"{size}: the best model is in the phase that the prototypes predict",
              f"share of {where}", 100 * same.sel(of="prototypes")[:, away].mean(), at_least(94 if n == 2 else 97, "%"),
              source="96% and 98% on a coarse grid of exact optima", number="{:.2f}%", instead=f"{size}-families", quick=False),
@@ -319,7 +270,7 @@ def _rows(one: xr.Dataset, size: str) -> list[Claim]:
     if n == 2:
         return rows + [
             says(f"{size}-sparsity", f"{size}: without sparsity there is no superposition",
-                 "largest superposition at density 1", dense.max(), at_most(0.05), source="theory"),
+                 "largest superposition at density 1", superposition.where(norm > 0.5).isel(density=-1).max(), at_most(0.05), source="theory"),
             theory_says(f"{size}-border", f"{size}: superposition begins where theory says",
                         "distance to 4r/(2 + 5r) and 4/(5 + 2r), in cells, median of columns", distance, about(0, 2)),
         ]
@@ -334,15 +285,13 @@ def _rows(one: xr.Dataset, size: str) -> list[Claim]:
 
 
 def notes(cells: xr.Dataset) -> list[str]:
-    chances = []
-    for size in cells["size"].values:
-        one = cells.sel(size=size)
-        chances.append(
-            f"{size}: {int(one.members)} starts in each of {one.sizes['density']} × {one.sizes['extra_importance']} "
-            f"cells, the best is shown. Of the starts, {float(one.reached.median()):.0%} find it (median of cells); with "
-            "95% confidence a better minimum is missed only if a start finds it with a chance below "
-            f"{float(one.missed.max()):.2f}."
-        )
+    chances = [
+        f"{size}: {int(one.members)} starts in each of {one.sizes['density']} × {one.sizes['extra_importance']} "
+        f"cells, the best is shown. Of the starts, {float(one.reached.median()):.0%} find it (median of cells); with "
+        "95% confidence a better minimum is missed only if a start finds it with a chance below "
+        f"{float(one.missed.max()):.2f}."
+        for size, one in ((size, cells.sel(size=size)) for size in cells["size"].values)
+    ]
     return chances + [
         "The paper trains ten models in each cell, drops the worst and averages nine. Averages mix phases, so "
         "here the best is kept; losses are exact, so the best is known and not a matter of luck.",

@@ -19,6 +19,7 @@ from superpose.claims import Claim, about, as_claims, at_least, at_most, from_se
 from superpose.features import Empirical
 from superpose.losses import Population, Sampled
 from superpose.models import ReluOutput
+from superpose.words import named_plane, named_sphere
 
 SECTION = "ours: real text"
 TAKES = 65
@@ -185,7 +186,7 @@ def _pictures(fig: FigureBase, text: xr.Dataset, named: dict[int, list[int]]) ->
     share, labels = LogNorm(density.min() / 1.01, density.max()), fonts.labels(words)
     axes = np.ravel(fig.subplots(1, len(named), width_ratios=[{2: 4.4, 3: 5.8}[m] for m in named]))
     for ax, (m, shown) in zip(axes, named.items(), strict=True):
-        draw, kind = {2: (plot.named_plane, ""), 3: (plot.named_sphere, " as a map of the sphere")}[m]
+        draw, kind = {2: (named_plane, ""), 3: (named_sphere, " as a map of the sphere")}[m]
         one, names = text.sel(n_hidden=m), {i: labels[i] for i in shown}
         draw(ax, one.W.values[:m], names, plot.importance_colors(share(density)))
         numbers = not all(fonts.drawable(words[i]) for i in shown)
