@@ -7,6 +7,7 @@ share a dimension.
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -20,8 +21,10 @@ SECTION = "The Geometry of Superposition"
 TAKES = 6
 QUICK = {"points": 30}
 
-TABLE = ("digon", "triangle", "square", "pentagon", "tetrahedron", "triangular bipyramid", "octahedron")
-TABLE += ("pentagonal bipyramid", "square antiprism")
+TABLE = (
+    *("digon", "triangle", "square", "pentagon", "tetrahedron", "triangular bipyramid", "octahedron"),
+    *("pentagonal bipyramid", "square antiprism"),
+)
 GIVEN_UP = {
     "triangle": [[1, 1, 1]],
     "square": [[1, 0, 1, 0], [0, 1, 0, 1]],
@@ -126,7 +129,7 @@ def figure(best: xr.Dataset) -> Figure:
     labels = "corners:\ncolumns of $W$", "$W^TW$\nas a graph", "$W^TW$", "given up:\n$v$ with $Wv=0$"
     for ax, label in zip(axes[:, 0], labels, strict=True):
         ax.set_ylabel(label, rotation=0, ha="right", va="center", labelpad=12)
-    colors = {"low": -1, "high": 1, "ticks": [-1, 0, 1]}
+    colors: dict[str, Any] = {"low": -1, "high": 1, "ticks": [-1, 0, 1]}
     plot.colorbar(table, axes, plot.weight_colors, "cosine", **colors, shrink=0.4, pad=0.01)
     wins, form = below.subplots(1, 2, width_ratios=[1.9, 1])
     _wins(wins, best)
@@ -155,10 +158,10 @@ def _column(column, name: str, one: xr.Dataset) -> None:
         if abs(gram[i, j]) > 1e-6:
             line = plot.weight_colors((1 + gram[i, j]) / 2)
             graph.plot(*circle[:, [i, j]], color=line, lw=3 * abs(gram[i, j]), zorder=0)
-    for i in range(k):
-        corners.plot([0, view[0, i]], [0, view[1, i]], color=color[i], lw=1.4)
-        corners.plot(*view[:, i], "o", color=color[i], ms=4.5, mec="white", mew=0.5)
-        graph.plot(*circle[:, i], "o", color=color[i], ms=5.5, mec="white", mew=0.5)
+    for corner in range(k):
+        corners.plot([0, view[0, corner]], [0, view[1, corner]], color=color[corner], lw=1.4)
+        corners.plot(*view[:, corner], "o", color=color[corner], ms=4.5, mec="white", mew=0.5)
+        graph.plot(*circle[:, corner], "o", color=color[corner], ms=5.5, mec="white", mew=0.5)
     for ax in (corners, graph):
         ax.set(xlim=(-1.25, 1.25), ylim=(-1.25, 1.25), aspect="equal", xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
@@ -187,7 +190,7 @@ def _wins(ax: Axes, best: xr.Dataset) -> None:
         color = _line(str(name))["color"]
         ax.axvspan(begin, end, ymin=0.96, color=color, lw=0)
         if end / begin > 1.2 or name == "pentagon":
-            look = {"ha": "center", "va": "top", "fontsize": 8, "color": color}
+            look: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": 8, "color": color}
             ax.text(np.sqrt(begin * end), 0.945, name, transform=ax.get_xaxis_transform(), **look)
     plot.log_axis(ax.xaxis, [1, 1.5, 2, 3, 4.5, 6, 8, 12])
     ax.set(xlim=(1, 12), xlabel="1 / (1 − S)", ylim=(0.95, 2.5))
@@ -206,7 +209,7 @@ def _form(ax: Axes, best: xr.Dataset) -> None:
     ax.set_title("The best length and bias, dense to sparse")
 
 
-def _line(name: str) -> dict[str, str]:
+def _line(name: str) -> dict[str, Any]:
     """The color of a polytope; those without their own are dashed."""
     if name in plot.POLYTOPE_COLORS:
         return {"color": plot.POLYTOPE_COLORS[name], "ls": "-"}
