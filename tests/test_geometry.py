@@ -7,7 +7,7 @@ from drawn import drawn
 
 from superpose import theory
 from superpose.papers.elhage2022 import nonuniform, polytopes, uniform_geometry
-from superpose.polytopes import corners, polygon, simplex, tegum
+from superpose.polytopes import corners, simplex, tegum
 
 
 def _status(module, data):
@@ -266,4 +266,9 @@ def test_squares_are_two_pairs_and_pentagons_have_room():
     W[2, :, :3] = simplex(2)
     W[3] = np.array([[1, 1, -1, 0, 0], [0.1, -0.1, 0, 1, -1]])
     assert [nonuniform.kind_of(each) for each in W] == ["pentagon", "square", "triangle", "other"]
-    assert np.isclose(nonuniform.gaps(polygon(5)), 72).all()
+
+
+def test_angles_of_nonuniform_are_counted_from_the_one_feature():
+    best = nonuniform.measured(_nonuniform(angles=(60,) * 5)).sel(kind="pentagon")
+    assert np.allclose(best.gap, [60, 80, 80, 80, 60])
+    assert np.allclose(best.angle, 60)

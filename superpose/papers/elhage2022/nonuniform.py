@@ -6,6 +6,7 @@ model suddenly drops it, and stores the other four as two antipodal pairs.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax.numpy as jnp
 import matplotlib
@@ -15,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from superpose import costs, draws, grid, measures, plot, polytopes, settings, theory
+from superpose import costs, grid, measures, plot, polytopes, settings, theory
 from superpose.claims import Claim, about, as_claims, at_least, at_most, between, exactly, from_section
 from superpose.features import Independent
 from superpose.losses import Population
@@ -60,20 +61,15 @@ class Config:
 
 
 def run(config: Config) -> xr.Dataset:
-    axes = {
-        "baseline": np.array(config.baselines),
-        "ratio": np.geomspace(0.1, 10, config.ratios),
-        "member": range(config.members),
-    }
+    ratios = np.geomspace(0.1, 10, config.ratios)
+    axes = {"baseline": config.baselines, "ratio": ratios, "member": range(config.members)}
     baseline, ratio, member = grid.points(*axes.values())
 
     def loss(baseline, ratio):
         density = jnp.full(5, baseline).at[0].multiply(ratio)
         return Population(Independent(density), method="characteristic", harmonics=64)  # right to 1e-6
 
-    key = draws.key_of(config.seed)
-    models = ensemble(lambda key: ReluOutput.init(5, 2, key=key), members=member, key=key)
-    W = np.array(models.W)
+    W = np.array(ensemble(lambda key: ReluOutput.init(5, 2, key=key), members=member, key=config.seed).W)
     for at, shape in enumerate(STARTS):
         W[member == at] = 0.01 * W[member == at] + shape
     # The best bias of a feature that is not represented: from 0 it can fall, and then stays below 0.
@@ -89,27 +85,26 @@ def measured(data: xr.Dataset) -> xr.Dataset:
 
     Of its features the `norm`, in degrees the `gap` from one to the next around the circle, and of the four alike
     the cosine to their `partner`, the one most opposite; of a pentagon the `angle` between the one feature and its
-    neighbors. `crossing` is the relative density at which pentagon and square cost the same. `minima` are the losses
-    of all searches that converged, `starts` counts those that end in each kind, and `reach` is the share
-    that finds the best.
+    neighbors. `crossing` is the relative density at which pentagon and square cost the same, and `square_cost` what
+    two digons of unit vectors cost, with the one feature dropped. `minima` are the losses of all searches that
+    converged, `starts` counts those that end in each kind, and `reach` is the share that finds the best.
     """
-    kind = xr.apply_ufunc(
-        kind_of, data.W, input_core_dims=[["hidden", "feature"]], vectorize=True, output_dtypes=[object]
-    )
+    each_model: dict[str, Any] = {"input_core_dims": [["hidden", "feature"]], "vectorize": True}
+    kind = xr.apply_ufunc(kind_of, data.W, output_dtypes=[object], **each_model)
     is_kind = kind == xr.DataArray(list(KINDS), {"kind": list(KINDS)}, "kind")
     loss = data.loss.where(is_kind)
     least = loss.min("member")
-    best = data[["W", "b"]].isel(member=loss.fillna(np.inf).argmin("member")).where(least.notnull())
-    gap = xr.apply_ufunc(gaps, best.W, input_core_dims=[["hidden", "feature"]], output_core_dims=[["corner"]])
-    alike = best.W.isel(feature=slice(1, None))
-    lead = least.sel(kind="square") - least.sel(kind="pentagon")
+    best = data[["W", "b"]].isel(member=loss.fillna(np.inf).argmin("member"))
+    gap = xr.apply_ufunc(_gaps, best.W, output_core_dims=[["corner"]], **each_model)
+    best = best.assign(gap=gap).where(least.notnull())
+    dropped = xr.apply_ufunc(theory.dropped_cost, data.baseline * data.ratio)
     return best.assign(
         loss=least,
         norm=grid.over_models(measures.norms, best.W, "feature"),
-        gap=gap,
-        partner=grid.over_models(measures.cosines, alike, "alike", "other").min("other"),
-        angle=gap.sel(kind="pentagon").isel(corner=[0, -1]).mean("corner"),
-        crossing=("baseline", [_crossing(each) for each in lead]),
+        partner=grid.over_models(measures.cosines, best.W[..., 1:], "alike", "other").min("other"),
+        angle=best.gap.sel(kind="pentagon").isel(corner=[0, -1]).mean("corner"),
+        crossing=_crossing(least.sel(kind="square", drop=True) - least.sel(kind="pentagon", drop=True)),
+        square_cost=2 * xr.apply_ufunc(theory.antipodal_cost, data.baseline) + dropped,
         minima=loss.where(data.converged),
         starts=is_kind.sum("member"),
         reach=(data.loss <= data.loss.min("member") * 1.001).mean("member"),
@@ -127,53 +122,47 @@ def kind_of(W: np.ndarray) -> str:
     if n < 3 or (n == 4 and measures.polytopes(represented, link=0.3)[0].name != "digon"):
         return "other"
     name, room = {3: ("triangle", 90), 4: ("square", 70), 5: ("pentagon", 35)}[n]
-    return name if gaps(represented).min() > room else "other"
+    return name if measures.gaps(represented).min() > room else "other"
 
 
-def gaps(W: np.ndarray) -> np.ndarray:
-    """The angles from one feature to the next around the circle, in degrees; the first is to the left of feature 0.
-
-    `W` has the shape (..., 2, feature), the angles (..., feature).
-    """
-    turn = np.degrees(np.arctan2(W[..., 1, :], W[..., 0, :]))
-    return np.diff(np.sort((turn - turn[..., :1]) % 360), append=360)
+def _gaps(W: np.ndarray) -> np.ndarray:
+    """The angles from one feature to the next around the circle, in degrees; the first is to the left of feature 0."""
+    turn = np.arctan2(W[1], W[0])
+    return np.roll(measures.gaps(W), -(turn < turn[0]).sum())
 
 
-def _crossing(lead: xr.DataArray) -> float:
+def _crossing(lead: xr.DataArray) -> xr.DataArray:
     """The relative density, at most 1, at which a lead turns from negative to positive; NaN if none does, or two."""
-    lead = lead[lead.ratio <= 1 + 1e-9]
-    gain, log = lead.values, np.log(lead.ratio.values)
-    at = np.flatnonzero((gain[:-1] < 0) & (gain[1:] >= 0))
-    if len(at) != 1:
-        return np.nan
-    i = int(at[0])
-    return float(np.exp(log[i] - gain[i] * (log[i + 1] - log[i]) / (gain[i + 1] - gain[i])))
+    lead, log = lead.where(lead.ratio <= 1 + 1e-9), np.log(lead.ratio)
+    before, start = lead.shift(ratio=1), log.shift(ratio=1)
+    turns = (before < 0) & (lead >= 0)
+    crossing = np.exp(start - before * (log - start) / (lead - before))
+    return crossing.where(turns).max("ratio").where(turns.sum("ratio") == 1)
 
 
 @plot.style()
 def figure(best: xr.Dataset) -> Figure:
     fig = plot.figure(12, 7.4)
-    axes = fig.subplot_mosaic(
-        [["square", "pentagon", "loss"], ["angle", "gain", "loss"]],
-        width_ratios=[1, 1, 1.35],
-        height_ratios=[1.25, 1],
-    )
+    panels = [["square", "pentagon", "loss"], ["angle", "gain", "loss"]]
+    axes = fig.subplot_mosaic(panels, width_ratios=[1, 1, 1.35], height_ratios=[1.25, 1])
     first = best.isel(baseline=0)
     scale = matplotlib.cm.ScalarMappable(LogNorm(0.1, 10), matplotlib.colormaps["viridis"])
     for kind, title in (("square", "Squares: two digons"), ("pentagon", "Pentagons")):
         _overlay(axes[kind], first.sel(kind=kind), scale)
         axes[kind].set_title(f"{title}, best at each density")
-    where = {"ax": [axes["square"], axes["pentagon"]], "shrink": 0.8}
-    label = "relative density of the one feature"
-    bar = fig.colorbar(scale, **where, label=label, ticks=[0.1, 1, 10], format="%g×")
+    across, ticks = "relative density of the one feature", [0.1, 1, 10]
+    both = [axes["square"], axes["pentagon"]]
+    bar = fig.colorbar(scale, ax=both, shrink=0.8, label=across, ticks=ticks, format="%g×")
     bar.outline.set_visible(False)
     _losses(axes["loss"], first)
     _angles(axes["angle"], first)
     _gains(axes["gain"], best)
-    fig.suptitle(
-        f"5 features in 2 dimensions, four of density {float(first.baseline):g}, "
-        f"{int(best.members)} starts at each density of the fifth"
-    )
+    for name, shown in (("loss", ticks), ("angle", ticks), ("gain", [0.1, 0.2, 0.4, 1])):
+        axes[name].set(xscale="log", xlabel=across)
+        axes[name].set_xticks(shown, [f"{tick:g}×" for tick in shown])
+    axes["gain"].minorticks_off()
+    starts = f"{int(best.members)} starts at each density of the fifth"
+    fig.suptitle(f"5 features in 2 dimensions, four of density {float(first.baseline):g}, {starts}")
     return fig
 
 
@@ -194,25 +183,21 @@ def _overlay(ax: Axes, best: xr.Dataset, scale: matplotlib.cm.ScalarMappable) ->
 
 
 def _losses(ax: Axes, best: xr.Dataset) -> None:
-    look = {"ms": 3.5, "mec": "white", "mew": 0.3, "alpha": 0.9, "rasterized": True}
-    for kind in reversed(KINDS):
+    look: dict[str, Any] = {"ms": 3.5, "mec": "white", "mew": 0.3, "alpha": 0.9, "rasterized": True}
+    for at, kind in enumerate(KINDS):  # the first on top
         points = best.minima.sel(kind=kind).stack(point=("ratio", "member"))
-        ax.plot(points.ratio, points, "o", color=COLORS[kind], label=kind, **look)
-    sparser, label = best.ratio[best.ratio <= 1], "square of unit vectors, in theory"
-    ax.plot(sparser, _square_cost(best.baseline, sparser), color=plot.INK, lw=0.8, ls="--", label=label)
+        ax.plot(points.ratio, points, "o", color=COLORS[kind], label=kind, zorder=1.9 - at / 10, **look)
+    cost, label = best.square_cost.sel(ratio=slice(1 + 1e-9)), "square of unit vectors, in theory"
+    ax.plot(cost.ratio, cost, color=plot.INK, lw=0.8, ls="--", label=label)
     exact = float(best.crossing)
-    beside = {"transform": ax.get_xaxis_transform(), "va": "top", "fontsize": 8}
+    beside: dict[str, Any] = {"transform": ax.get_xaxis_transform(), "va": "top", "fontsize": 8}
     ax.axvline(PAPERS, color=plot.INK, lw=0.9, ls=":", zorder=0)
-    ax.text(1.06 * PAPERS, 0.985, "paper:\nabout 0.4", ha="left", **beside)
     ax.axvline(exact, color=plot.INK, lw=0.9, ls="-", zorder=0)
+    ax.text(1.06 * PAPERS, 0.985, "paper:\nabout 0.4", ha="left", **beside)
     ax.text(0.94 * exact, 0.985, f"exact:\n{exact:.2f}", ha="right", **beside)
-    _log_ratio(ax, [0.1, 1, 10])
-    ax.set(yscale="log", ylabel="loss", title="Every minimum found")
-    ax.set_yticks([0.003, 0.01, 0.03], ["0.003", "0.01", "0.03"])
-    ax.set_yticks([], minor=True)
-    handles, labels = ax.get_legend_handles_labels()
-    order = [labels.index(name) for name in (*KINDS, label)]
-    ax.legend([handles[at] for at in order], [labels[at] for at in order], loc="lower right")
+    plot.log_axis(ax.yaxis, [0.003, 0.01, 0.03])
+    ax.set(ylabel="loss", title="Every minimum found")
+    ax.legend(loc="lower right")
 
 
 def _angles(ax: Axes, best: xr.Dataset) -> None:
@@ -220,7 +205,6 @@ def _angles(ax: Axes, best: xr.Dataset) -> None:
     ax.axhline(72, color=plot.FAINT, lw=0.8, ls="--", zorder=0)
     ax.axvline(1, color=plot.FAINT, lw=0.8, ls="--", zorder=0)
     ax.axvspan(0.1, float(best.crossing), color=plot.GRAY, alpha=0.5, lw=0, zorder=0)
-    _log_ratio(ax, [0.1, 1, 10])
     ax.set(xlim=(0.1, 10), ylabel="degrees")
     ax.set_title("From the one feature to its neighbors\n(gray: the square is better)")
 
@@ -233,21 +217,9 @@ def _gains(ax: Axes, best: xr.Dataset) -> None:
         ax.plot(line.ratio, line, "-", color=color, lw=1.3, label=label)
     ax.axhline(0, color=plot.INK, lw=0.7)
     ax.axvline(PAPERS, color=plot.INK, lw=0.9, ls=":")
-    _log_ratio(ax, [0.1, 0.2, 0.4, 1])
-    ax.minorticks_off()
     ax.set(xlim=(0.1, 1), ylim=(-25, 105), ylabel="%")
     ax.set_title("How much more the square costs\nthan the pentagon")
     ax.legend(title="others' density: crossing", title_fontsize=8, loc="upper left")
-
-
-def _log_ratio(ax: Axes, ticks: list[float]) -> None:
-    ax.set(xscale="log", xlabel="relative density of the one feature")
-    ax.set_xticks(ticks, [f"{tick:g}×" for tick in ticks])
-
-
-def _square_cost(baseline, ratio):
-    """The loss of two digons of unit vectors, with the one feature dropped."""
-    return 2 * theory.antipodal_cost(baseline) + theory.dropped_cost(baseline * ratio)
 
 
 @as_claims
@@ -256,15 +228,13 @@ def claims(best: xr.Dataset) -> list[Claim]:
     p, critical = float(first.baseline), first.crossing
     below, above = first.ratio < critical, first.ratio > critical
     near = np.append(np.flatnonzero(below)[-1:], np.flatnonzero(above)[:1])
-    winner = first.loss.fillna(np.inf).argmin("kind")
-    wins = {kind: winner == at for at, kind in enumerate(KINDS)}
-    norm = first.norm.isel(kind=winner, feature=0)  # of the one feature in the best model
+    winner = first.kind[first.loss.fillna(np.inf).argmin("kind")]
+    norm = first.norm.sel(kind=winner).isel(feature=0)  # of the one feature in the best model
     square, pentagon = first.sel(kind="square"), first.sel(kind="pentagon")
     rises = first.angle[(first.ratio >= critical) & (first.ratio < 6)].diff("ratio")
-    cost = square.loss / _square_cost(p, first.ratio.values)
+    cost = square.loss / first.square_cost
     regular = pentagon.sel(ratio=1, method="nearest")
-    size = abs(regular.b)
-    low, high = 1 + size, 1 / (1 - size)
+    low, high = 1 + abs(regular.b), 1 / (1 - abs(regular.b))
     at_ratios = np.interp(np.log([0.5, 1, 2]), np.log(first.ratio), first.angle)
     says = from_section(SECTION, "the exact optimum, best of many starts")
     ours = from_section("ours", "the exact optimum, best of many starts")
@@ -275,9 +245,9 @@ def claims(best: xr.Dataset) -> list[Claim]:
         says("critical-paper", "Two digons are better once the one feature is about 2.5 times less dense",
              "relative density", critical, about(PAPERS, 0.05), source="the paper", instead="critical" if p == 0.05 else ""),
         says("digons", "Below the crossover the model drops the one feature and stores the others as two digons",
-             "each one's cosine to its partner", square.partner.where(wins["square"])[below].values.ravel(), at_most(-0.98), number="{:.4f}"),
+             "each one's cosine to its partner", square.partner.where(winner == "square")[below].values.ravel(), at_most(-0.98), number="{:.4f}"),
         says("pentagon-above", "At all densities above the crossover the best is the pentagon",
-             "densities at which it is not", (1 - wins["pentagon"]).where(above).sum(min_count=1), exactly(0), number="{:.0f}"),
+             "densities at which it is not", (1 - (winner == "pentagon")).where(above).sum(min_count=1), exactly(0), number="{:.0f}"),
         says("first-order", "Pentagon and square are local minima on both sides of the crossover",
              "starts that end in each", first.starts[near].sel(kind=["square", "pentagon"]).values.ravel(), at_least(1),
              source="what a first-order change is", number="{:.0f}"),
@@ -308,18 +278,15 @@ def claims(best: xr.Dataset) -> list[Claim]:
                  "", at_ratios, about([68.7, 72, 74.3], 0.4, " degrees"), number="{:.1f}"),
         ]
     if 0.1 in best.baseline:
-        rows += [
-            ours("critical-denser", "Where the others' density is 0.1 the crossover is where the paper has it",
-                 "relative density", best.crossing.sel(baseline=0.1), about(0.42, 0.02)),
-        ]
+        rows += [ours("critical-denser", "Where the others' density is 0.1 the crossover is where the paper has it",
+                      "relative density", best.crossing.sel(baseline=0.1), about(0.42, 0.02))]
     # fmt: on
     return rows
 
 
 def notes(best: xr.Dataset) -> list[str]:
     crossings = ", ".join(
-        f"{float(crossing):.2f}× where the others' density is {float(crossing.baseline):g}"
-        for crossing in best.crossing
+        f"{float(each):.2f}× where the others' density is {float(each.baseline):g}" for each in best.crossing
     )
     reach = best.reach.isel(baseline=0).values
     return [

@@ -6,7 +6,6 @@ one of the other set. In between the loss stands still, and what it stands at ca
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import numpy as np
@@ -56,7 +55,6 @@ class Config:
 
 
 FIRST, SECOND = slice(3), slice(3, 6)
-COLOR = [plot.SETS[0]] * 3 + [plot.SETS[1]] * 3
 LINE, STRAIGHT = 0.9, -0.9
 """At B the two sets are on a line where `line` is above; a model is straight where `partner` at C is below."""
 STAGES = {"A": "nothing", "B": "a line", "C": "two triangles", "D": "an octahedron"}
@@ -83,11 +81,8 @@ def levels(density: float) -> dict[str, float]:
     While all features of a set share one direction it keeps their sum, and costs what they vary about it:
     in 2 of its 3 directions, `p/12` each.
     """
-    return {
-        "nothing": 2 * density,
-        "two points": 4 * (density / 12),
-        "octahedron": float(3 * theory.antipodal_cost(density)),
-    }
+    octahedron = float(3 * theory.antipodal_cost(density))
+    return {"nothing": 2 * density, "two points": 4 * (density / 12), "octahedron": octahedron}
 
 
 def measured(data: xr.Dataset) -> xr.Dataset:
@@ -102,71 +97,53 @@ def measured(data: xr.Dataset) -> xr.Dataset:
     training and `view` at the stages, turned so that the line at B is upright; `norm` and `cosine` are of its end;
     `stands` has, for each of the `levels`, the nearest plateau of its loss, as a share of it.
     """
-    W, loss, step, shapes = data.W.values, data.loss.values, data.step.values, _shapes(data.W)
-    goals = levels(float(data.density))
-    flat = [
-        [(a, b, each[a : b + 1].mean()) for a, b in curves.plateaus(each, step, ratio=1.15, factor=1.3)]
-        for each in loss.T
-    ]
-    each = [_stages(step, flat[k], shapes.open.values[:, k], goals["two points"]) for k in range(len(flat))]
-    stage = xr.DataArray(each, dims=("member", "stage"))
+    W, step, shapes, goals = data.W.values, data.step.values, _shapes(data.W), levels(float(data.density))
+    flat, goal = [_plateaus(each, step) for each in data.loss.values.T], goals["two points"]
+    # The places of the stages among the steps; -1 for a stage that there is not.
+    line = [next((at for at, high in each if 1 / 1.15 < high / goal < 1.15), -1) for each in flat]
+    wide = shapes.open > 0.9
+    triangles = wide.argmax("step").where(wide.any("step"), -1)
+    stage = xr.Dataset().assign(A=0, B=("member", line), C=triangles, D=len(step) - 1).to_array("stage")
     at = shapes.assign(when=("step", step.astype(float))).isel(step=stage).where(stage >= 0)
-    on_line, to_turn = at.line[:, 1].fillna(0), at.partner[:, 2].fillna(-1)
+    on_line, to_turn = at.line.sel(stage="B").fillna(0), at.partner.sel(stage="C").fillna(-1)
     shown = int(to_turn.where(on_line >= LINE, to_turn + on_line - 10).argmax("member"))
 
-    turned = _upright(W[:, shown], W[stage[shown, 1], shown])
-    path = xr.DataArray(turned, dims=("step", "axis", "feature"))
-    end, solved = turned[-1].astype(float), (shapes.partner[-1] < -0.97) & (shapes.open[-1] > 0.9)
-    shares = [[high / goal for _, _, high in flat[shown]] for goal in goals.values()]
-    stands = [min(each, key=lambda share: abs(np.log(share)), default=np.nan) for each in shares]
-    return at.assign_coords(stage=list(STAGES), level=list(goals)).assign(
-        loss=data.loss,
-        density=data.density,
-        solved=solved,
+    place, heights = stage.isel(member=shown), np.array([high for _, high in flat[shown]])
+    path = xr.DataArray(_upright(W[:, shown], W[int(place[1]), shown]), dims=("step", "axis", "feature"))
+    stands = [min(heights / goal, key=lambda x: abs(np.log(x)), default=np.nan) for goal in goals.values()]
+    return at.merge(data[["loss", "density"]]).assign(
+        solved=(shapes.partner[-1] < -0.97) & (shapes.open[-1] > 0.9),
         shown=shown,
         path=path,
-        view=path.isel(step=stage[shown]).where(stage[shown] >= 0),
-        norm=("feature", np.asarray(measures.norms(end))),
-        cosine=(("feature", "other"), np.asarray(measures.cosines(end))),
-        stands=("level", stands),
+        view=path.isel(step=place).where(place >= 0),
+        norm=("feature", np.asarray(measures.norms(path[-1]))),
+        cosine=(("feature", "other"), np.asarray(measures.cosines(path[-1]))),
+        stands=xr.DataArray(stands, {"level": list(goals)}, "level"),
     )
 
 
 def _shapes(W: xr.DataArray) -> xr.Dataset:
-    """What each model looks like, at each step.
-
-    `open` is the smaller side of the flatter of the two sets, by singular values about its middle: 1 for right angles.
-    """
-    dims, sets = W.dims[:-2], [W.values[..., FIRST], W.values[..., SECOND]]
-    squares = np.linalg.svd(W.values, compute_uv=False) ** 2
-    middle = [each.mean(axis=-1, keepdims=True) for each in sets]
-    sides = [np.linalg.svd(sets[k] - middle[k], compute_uv=False)[..., 1] for k in (0, 1)]
-    unit = _unit(W.values)
-    across = (np.swapaxes(unit, -1, -2) @ unit)[..., FIRST, SECOND]
-    cosine = (_unit(middle[0]) * _unit(middle[1])).sum(axis=(-2, -1))
-    return xr.Dataset(
-        {
-            "line": (dims, squares[..., 0] / np.maximum(squares.sum(axis=-1), 1e-30)),
-            "open": (dims, np.min(sides, axis=0)),
-            "partner": (dims, np.maximum(across.min(axis=-1).max(axis=-1), across.min(axis=-2).max(axis=-1))),
-            "angle": (dims, np.degrees(np.arccos(np.clip(cosine, -1, 1)))),
-        }
-    )
+    """What each model looks like, at each step; `open` is the narrowest side of the two sets, 1 for right angles."""
+    sets = np.stack([W.values[..., FIRST], W.values[..., SECOND]])
+    middle, squares = sets.mean(axis=-1, keepdims=True), np.linalg.svd(W.values, compute_uv=False) ** 2
+    unit = np.concatenate([sets, middle], axis=-1)
+    unit /= np.maximum(np.linalg.norm(unit, axis=-2, keepdims=True), 1e-9)
+    cosine = np.swapaxes(unit[0], -1, -2) @ unit[1]
+    across, between = cosine[..., :3, :3], cosine[..., 3, 3]
+    shapes = {
+        "line": squares[..., 0] / np.maximum(squares.sum(axis=-1), 1e-30),
+        "open": np.linalg.svd(sets - middle, compute_uv=False)[..., 1].min(axis=0),
+        "partner": np.maximum(across.min(axis=-1).max(axis=-1), across.min(axis=-2).max(axis=-1)),
+        "angle": np.degrees(np.arccos(np.clip(between, -1, 1))),
+    }
+    return xr.Dataset({name: (W.dims[:-2], values) for name, values in shapes.items()})
 
 
-def _unit(W: np.ndarray) -> np.ndarray:
-    return W / np.maximum(np.linalg.norm(W, axis=-2, keepdims=True), 1e-9)
-
-
-def _stages(step: np.ndarray, plateaus, opened: np.ndarray, goal: float) -> list[int]:
-    """The places of the four stages in one training, -1 for a stage that there is not.
-
-    `plateaus` are those of its loss: the places of their ends, and their height. B is on the first near `goal`.
-    """
-    flat = [np.sqrt(step[a] * step[b]) for a, b, high in plateaus if abs(np.log(high / goal)) < np.log(1.15)]
-    wide = np.flatnonzero(opened > 0.9)
-    middle = int(np.searchsorted(step, flat[0])) if flat else -1
-    return [0, middle, int(wide[0]) if len(wide) else -1, len(step) - 1]
+def _plateaus(loss: np.ndarray, step: np.ndarray) -> list[tuple[int, float]]:
+    """The place of the middle of each plateau of one training, on a log scale of steps, and the loss there."""
+    spans = curves.plateaus(loss, step, ratio=1.15, factor=1.3)
+    middles = np.searchsorted(step, np.sqrt(step[spans].prod(axis=1)))
+    return [(int(at), loss[a : b + 1].mean()) for at, (a, b) in zip(middles, spans, strict=True)]
 
 
 def _upright(W: np.ndarray, at_line: np.ndarray) -> np.ndarray:
@@ -188,19 +165,16 @@ def figure(models: xr.Dataset) -> Figure:
     _loss(loss, models, model)
     _branches(branch, models)
     axes = bottom.subplots(2, 4)
-    since = model.step[0]
-    for pair, (name, title) in zip(axes.T, STAGES.items(), strict=True):
-        when, view = model.when.sel(stage=name), model.view.sel(stage=name).values
-        if np.isnan(when):
-            continue
-        pair[0].set_title(f"{name}: {title}\nstep {int(when):,}", fontsize=9)
-        path = model.path.sel(step=slice(since, when)).values
-        for ax, sides in zip(pair, ([0, 1], [0, 2]), strict=True):
-            for i, color in enumerate(COLOR):
-                ax.plot(*path[:, sides, i].T, color=color, lw=0.8, alpha=0.5)
-            for of, color in ((FIRST, COLOR[0]), (SECOND, COLOR[3])):
+    since, columns = model.step[0], dict(zip(STAGES, axes.T, strict=True))
+    for when in model.when.dropna("stage"):
+        name = when.stage.item()
+        path, view = model.path.sel(step=slice(since, when)).values, model.view.sel(stage=name).values
+        columns[name][0].set_title(f"{name}: {STAGES[name]}\nstep {int(when):,}", fontsize=9)
+        for ax, sides in zip(columns[name], ([0, 1], [0, 2]), strict=True):
+            for of, color in zip((FIRST, SECOND), plot.SETS, strict=False):
+                ax.plot(*path[:, sides, of].swapaxes(0, 1), color=color, lw=0.8, alpha=0.5)
                 ax.fill(*view[sides, of], fc=color, ec=color, alpha=0.25, lw=1)
-            ax.scatter(*view[sides], c=COLOR, s=26, ec="white", lw=0.6, zorder=3)
+                ax.scatter(*view[sides, of], c=[color] * 3, s=26, ec="white", lw=0.6, zorder=3)
         since = max(since, when)
     for ax in axes.flat:
         ax.axhline(0, color=plot.FAINT, lw=0.6, zorder=0)
@@ -216,27 +190,24 @@ def _loss(ax: Axes, models: xr.Dataset, model: xr.Dataset) -> None:
     """The losses in training, with what they stand still at, and the stages of the model shown."""
     ax.plot(models.step, models.loss, color=plot.FAINT, lw=0.6, zorder=1)
     ax.plot(model.step, model.loss, color=plot.INK, lw=1.5)
-    outside: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": 8}
-    formulas = {"nothing": "$2p$", "two points": "$p/3$", "octahedron": "$p^2$"}
-    for name, y in levels(float(models.density)).items():
+    outside, formulas = ax.get_yaxis_transform(), ("$2p$", "$p/3$", "$p^2$")
+    for (name, y), formula in zip(levels(float(models.density)).items(), formulas, strict=True):
         ax.axhline(y, color=plot.RED, lw=0.8, ls="--", zorder=0)
-        ax.text(1.01, y, f"{name}: {formulas[name]}", color=plot.RED, **outside)
-    name_style: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "weight": "bold"}
+        ax.text(1.01, y, f"{name}: {formula}", color=plot.RED, va="center", fontsize=8, transform=outside)
     for when in model.when.dropna("stage"):
         at = (float(when), float(model.loss.sel(step=when)))
         ax.plot(*at, "o", color=plot.INK, ms=5)
-        ax.annotate(when.stage.item(), at, (0, 6), **name_style)
-    ax.set(xscale="log", yscale="log", xlabel="training steps", ylabel="exact loss")
-    ax.set(ylim=(7e-3 * float(model.loss[0]) / 2, None))
+        ax.annotate(when.stage.item(), at, (0, 6), textcoords="offset points", ha="center", weight="bold")
+    ax.set(xscale="log", yscale="log", ylim=(7e-3 * float(model.loss[0]) / 2, None))
+    ax.set(xlabel="training steps", ylabel="exact loss")
     ax.set_title(f"training; gray: the other {models.sizes['member'] - 1} models")
 
 
 def _branches(ax: Axes, models: xr.Dataset) -> None:
     """How far models still have to turn at C, by the angle between their sets at B."""
     angle, partner = models.angle.sel(stage="B"), models.partner.sel(stage="C")
-    shown = models.member == models.member[int(models.shown)]
-    ax.plot(angle[~shown], partner[~shown], "o", color=plot.BLUE, ms=4, mew=0, alpha=0.6)
-    ax.plot(angle[shown], partner[shown], "o", color=plot.RED, ms=6, mew=0)
+    ax.plot(angle, partner, "o", color=plot.BLUE, ms=4, mew=0, alpha=0.6)
+    ax.plot(angle[int(models.shown)], partner[int(models.shown)], "o", color=plot.RED, ms=6, mew=0)
     ax.axhline(-1, color=plot.FAINT, lw=0.8, ls="--", zorder=0)
     ax.text(88, -0.985, "octahedron already", fontsize=8, va="bottom", color="#666666")
     ax.set(xlim=(85, 185), xticks=[90, 120, 150, 180], ylim=(-1.02, -0.35))
@@ -253,8 +224,8 @@ def animation(models: xr.Dataset) -> plot.Animation:
     space = upper.add_subplot(projection="3d")
     space.set(xlim=(-0.8, 0.8), ylim=(-0.8, 0.8), zlim=(-0.8, 0.8), xticks=[], yticks=[], zticks=[])
     space.set_box_aspect((1, 1, 1), zoom=1.25)
-    trails = [space.plot([], [], [], color=color, lw=0.8, alpha=0.5)[0] for color in COLOR]
-    sides = [space.plot([], [], [], color=COLOR[i], lw=2, marker="o", ms=6)[0] for i in (0, 3)]
+    trails = [space.plot([], [], [], color=plot.SETS[i // 3], lw=0.8, alpha=0.5)[0] for i in range(6)]
+    sides = [space.plot([], [], [], color=color, lw=2, marker="o", ms=6)[0] for color in plot.SETS[:2]]
     curve = lower.subplots()
     curve.plot(step, loss, color=plot.INK, lw=1)
     (now,) = curve.plot([], [], "o", color=plot.RED, ms=5)
@@ -280,9 +251,9 @@ def claims(models: xr.Dataset) -> list[Claim]:
     model = models.isel(member=int(models.shown))
     when, partner, turning = model.when.values, model.partner.values, models.partner.sel(stage="C")
     at_line, triangles = model.view.values[1], model.view.values[2]
-    corners = triangles[:, [[0, 1], [1, 2], [2, 0], [3, 4], [4, 5], [5, 3]]]
+    sides = np.linalg.norm(triangles - triangles[:, [1, 2, 0, 4, 5, 3]], axis=0)
     cosine = model.cosine.where((model.norm > 0.5).all()).values
-    within = [cosine[i, j] for i, j in ((0, 1), (0, 2), (1, 2), (3, 4), (3, 5), (4, 5))]
+    within = cosine[[0, 0, 1, 3, 3, 4], [1, 2, 2, 4, 5, 5]]
     across = model.cosine.values[FIRST, SECOND]
     says = from_section(SECTION, "the paper's figure")
     ours = from_section("ours", "the exact optimum")
@@ -299,8 +270,7 @@ def claims(models: xr.Dataset) -> list[Claim]:
              "distance of each feature from the middle", [*at_line[2, FIRST], *-at_line[2, SECOND]], at_least(0.3),
              source="1/sqrt(3) = 0.58 if only the sum of a set is stored", number="{:.2f}"),
         says("triangles", "At stage C each set has opened into a triangle of equal sides",
-             "sides of both", np.linalg.norm(corners[..., 0] - corners[..., 1], axis=0), about(2**0.5, 0.2),
-             source="features at right angles, length 1", number="{:.2f}"),
+             "sides of both", sides, about(2**0.5, 0.2), source="features at right angles, length 1", number="{:.2f}"),
         says("turn", "At stage D the triangles have turned against each other",
              "how far the cosine to the opposite has fallen since C", partner[2] - partner[3], at_least(0.05)),
         says("opposites", "At stage D each feature is the opposite of one of the other set",
