@@ -55,7 +55,7 @@ class Energy(eqx.Module):
 
     def unit(self, V):
         V = V * self.open[:, None]
-        return V / jnp.sqrt((V**2).sum(axis=0)) * self.there
+        return V / jnp.sqrt((V**2).sum(axis=0, keepdims=True)) * self.there[None]
 
     def __call__(self, V: Float[Array, "hidden feature"]) -> Float[Array, ""]:
         return theory.thomson_energy(self.unit(V))
@@ -167,14 +167,13 @@ def claims(data: xr.Dataset) -> list[Claim]:
 
 def notes(data: xr.Dataset) -> list[str]:
     plane = data.sel(dimensions=2)
-    crowded = plane.points.values[plane.places.values < plane.points.values]
+    crowded = plane.points[(plane.places < plane.points) & (plane.energy < plane.polygon)].values
     told = [
         "The sphere has 1, 2 or 3 dimensions and up to 9 points; the best of many starts is shown. "
         "The paper gives the theory only, without a figure.",
     ]
     if crowded.size:
         told.append(
-            f"In the plane, of {', '.join(map(str, crowded))} points some are at the same place: a regular polygon, "
-            "in which each has two neighbors close by, has more energy."
+            f"Of {', '.join(map(str, crowded))} points in the plane some share a place: regular polygons have more energy."
         )
     return told
