@@ -168,12 +168,12 @@ def claims(data: xr.Dataset) -> list[Claim]:
 def notes(data: xr.Dataset) -> list[str]:
     plane = data.sel(dimensions=2)
     crowded = plane.points[(plane.places < plane.points) & (plane.energy < plane.polygon)].values
-    told = [
+    chosen = [
         "The sphere has 1, 2 or 3 dimensions and up to 9 points; the best of many starts is shown. "
         "The paper gives the theory only, without a figure.",
     ]
     if crowded.size:
-        told.append(
+        chosen.append(
             f"Of {', '.join(map(str, crowded))} points in the plane some share a place: regular polygons have more energy."
         )
-    return told
+    return chosen
