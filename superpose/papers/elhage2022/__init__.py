@@ -21,7 +21,7 @@ BIBTEX = """\
 }
 """
 ORDER = (
-    "definitions", "intro", "basic-results", "loss-theory", "phase-diagram", "phase-surface",
+    "definitions", "intro", "basic-results", "loss-theory", "thomson", "phase-diagram", "phase-surface",
     "uniform-geometry", "polytopes", "nonuniform", "correlated", "anticorrelated", "local-bases",
     "collapse", "energy-levels", "transformations", "adversarial", "privileged-basis", "hidden-bias",
     "absolute-value", "asymmetric-motif", "penalty", "mixture-of-experts", "sparse-autoencoder",

@@ -3,18 +3,17 @@
 The loss of a linear model is what it misses of each feature plus the interference between features, and
 the second always costs at least what the first gains. With a ReLU the loss is a sum over how many features
 are active at once: the sparser they are, the more the terms with one feature alone decide, and in these
-all negative interference is free. So features push each other apart, like charges on a sphere.
+all negative interference is free.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import matplotlib
 import numpy as np
 import xarray as xr
-from jaxtyping import Array, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -23,15 +22,15 @@ from superpose.claims import Claim, about, as_claims, at_least, at_most, between
 from superpose.features import Independent
 from superpose.losses import Active, Population
 from superpose.models import Linear, ReluOutput
-from superpose.train import ensemble, member, minimize
+from superpose.train import ensemble, minimize
 
 SECTION = "Mathematical Understanding"
-TAKES = 30
-QUICK = {"densities": 7, "members": 8, "starts": 12}
+TAKES = 24
+QUICK = {"densities": 7, "members": 8}
 
 N, M = 5, 2
 FIXED = 0.1
-MOST = 9
+TICKS = (1, 0.1, 0.01, 0.001)
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,6 @@ class Config:
     """How many densities, from 1 to 1/1000, models are trained at."""
     members: int = 30
     """Models at each density, from different initial weights; the best is shown."""
-    starts: int = 40
-    """Starts for each arrangement of points on a sphere; that of least energy is shown."""
     decay: float = 0.9
     """Feature i has importance decay^i."""
     samples: int = 1_000_000
@@ -49,32 +46,17 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        settings.at_least(self, densities=4, members=1, starts=1, samples=1000)
+        settings.at_least(self, densities=4, members=1, samples=1000)
         settings.shares(self, "decay")
 
     @property
     def cost(self) -> costs.Cost:
         sampled = costs.evaluating(10 * self.densities, self.samples * N)
-        models = self.members * (1 + self.densities) + 3 * MOST * self.starts
-        return costs.minimizing(models, weights=3 * MOST) + sampled
+        return costs.minimizing(self.members * (1 + self.densities), weights=(M + 1) * N) + sampled
 
     @property
     def importance(self) -> np.ndarray:
         return self.decay ** np.arange(N)
-
-
-class Energy(eqx.Module):
-    """The energy of the points on a sphere that are `there`, in those of 3 dimensions that are `open`."""
-
-    open: Float[Array, " hidden"]
-    there: Float[Array, " feature"]
-
-    def unit(self, V):
-        V = V * self.open[:, None]
-        return V / jnp.sqrt((V**2).sum(axis=0)) * self.there
-
-    def __call__(self, V: Float[Array, "hidden feature"]) -> Float[Array, ""]:
-        return theory.thomson_energy(self.unit(V))
 
 
 def run(config: Config) -> xr.Dataset:
@@ -116,7 +98,6 @@ def run(config: Config) -> xr.Dataset:
         error=("density", error),
         importance=("feature", config.importance),
         active=range(N + 1),
-        **_thomson(config),
     )
 
 
@@ -152,105 +133,75 @@ def _sampled(relu: xr.Dataset, config: Config) -> np.ndarray:
     return np.array(means).T
 
 
-def _thomson(config: Config) -> dict:
-    """The least energy of so many points in so many dimensions, and where they are."""
-    dimensions, points, start = grid.points([1, 2, 3], range(1, MOST + 1), range(config.starts))
-    open_ = (np.arange(3) < dimensions[:, None]).astype(float)
-    there = (np.arange(MOST) < points[:, None]).astype(float)
-    V = np.random.default_rng(config.seed).normal(size=(config.starts, 3, MOST))[start]
-    energy = grid.each(Energy, open_, there)
-    solved = minimize(V, energy, own_loss=True)
-    least = solved.loss.reshape(-1, config.starts).argmin(axis=1) + np.arange(0, len(V), config.starts)
-    V = jnp.asarray(solved.models[least], jnp.float64)
-    unit = np.asarray(jax.vmap(Energy.unit)(member(energy, least), V))
-    # Points that are not there have no length, and so no importance.
-    one_active = [theory.one_active_loss(W, np.zeros(MOST), (W**2).sum(0)).sum() for W in unit]
-    dims = "dimensions", "points"
-    return {
-        "energy": (dims, solved.loss[least].reshape(3, MOST)),
-        "energy_W": ((*dims, "axis", "point"), unit.reshape(3, MOST, 3, MOST)),
-        "energy_loss": (dims, np.reshape(one_active, (3, MOST))),
-        "dimensions": [1, 2, 3],
-        "points": range(1, MOST + 1),
-    }
-
-
 def measured(data: xr.Dataset) -> xr.Dataset:
     """Also what is compared with the terms, and `at_most_one`, the share of the loss without two active features.
 
     That is of the model trained at each density, and of the `fixed` one. Along `model`, with the linear model first,
     are `squared_norm`, of features, and `missed`, the squared length of `diag(sqrt(I)) (Id - W^T W)`. `least` is
-    the least loss of a linear model, `silent` that of ReLU models without any input, `polygon` the energy of
-    regular polygons.
+    the least loss of a linear model, `silent` that of ReLU models without any input.
     """
     W = np.concatenate([data.linear_W.values[None], data.W.values])
     gram = xr.DataArray(np.swapaxes(W, 1, 2) @ W, dims=("model", "feature", "other"))
     terms = xr.concat([data.terms, data.fixed_terms], "of").assign_coords(of=["trained", "fixed"])
-    turns = 2 * np.pi * np.arange(MOST) / data.points.values[:, None]
-    circles = np.array([np.cos(turns), np.sin(turns)])
-    polygon = [float(theory.thomson_energy(circles[:, n - 1, :n])) for n in data.points.values]
     return data.assign(
         squared_norm=(("model", "feature"), np.diagonal(gram, axis1=1, axis2=2)),
         missed=(data.importance * (np.eye(N) - gram) ** 2).sum(("feature", "other")),
         least=data.importance[M:].sum(),
         silent=(data.importance * np.maximum(data.b, 0) ** 2).sum("feature"),
         at_most_one=terms.sel(active=[0, 1]).sum("active") / terms.sum("active"),
-        polygon=("points", polygon),
     )
 
 
 @plot.style()
 def figure(data: xr.Dataset) -> Figure:
-    fig = plot.figure(11, 8)
-    (linear, shares), (ratio, energy) = fig.subplots(2, 2)
     p = data.density.values
-    every = -(-len(p) // 8)  # so many densities a label, as more than 8 would overlap
-    names = ["linear", *("" if at % every else f"{density:.2g}" for at, density in enumerate(p))]
-    across = np.array([0, *(1.5 + np.arange(len(p)))])
-    missed, interference = data.benefit.sum("feature"), data.interference.sum("feature")
-    linear.bar(across, missed, color=plot.BLUE, label="feature benefit missed")
-    linear.bar(across, interference, bottom=missed, color=plot.RED, label="interference")
+    fig = plot.figure(12.5, 4.4)
+    linear, shares, ratio = fig.subplots(1, 3)
+    across = np.array([p[0] * (p[0] / p[1]) ** 2, *p])  # the linear model stands beside the others
+    parts = {
+        "feature benefit missed": (plot.BLUE, data.benefit.sum("feature")),
+        "interference": (plot.RED, data.interference.sum("feature")),
+    }
+    _stack(linear, across, parts)
+    linear.set_xticks([across[0], *TICKS], ["linear", *(f"{tick:g}" for tick in TICKS)])
     least = float(data.least)
     linear.axhline(least, color=plot.INK, lw=0.8, ls=(0, (3, 3)), label=f"theory: the least is {least:.2f}")
-    linear.set_xticks(across, names, fontsize=7)
     linear.set_xlabel("linear model, then the ReLU models by density")
     linear.set_ylabel("loss that a linear output would have")
-    linear.set_title("what superposition would cost a linear model")
+    linear.set_title("what superposition would cost\na linear model")
     linear.legend(loc="upper left")
 
-    share = (data.terms / data.terms.sum("active")).values.T
     colors = matplotlib.colormaps["viridis"](np.linspace(0, 0.95, N + 1))
-    for k, color in enumerate(colors):
-        shares.bar(across[1:], share[k], bottom=share[:k].sum(axis=0), color=color, label=f"{k} active")
-    shares.set_xticks(across[1:], names[1:], fontsize=7)
+    share = (data.terms / data.terms.sum("active")).transpose("active", ...)
+    _stack(shares, p, {f"{k} active": each for k, each in enumerate(zip(colors, share, strict=True))})
     shares.set(xlabel="density", ylabel="share of the loss", ylim=(0, 1))
-    shares.set_title("which samples the loss comes from, ReLU models")
-    under = {"loc": "lower center", "bbox_to_anchor": (0.5, -0.3)}
-    shares.legend(ncols=N + 1, handlelength=1, columnspacing=1, **under)
+    shares.set_title("which samples the loss comes from,\nReLU models")
+    shares.legend(loc="center left", bbox_to_anchor=(1, 0.5), reverse=True)
 
     trained, fixed = 1 - data.at_most_one.values
     one_model = f"one model, trained at density {p[_fixed(p)]:.2g}"
     ratio.plot(p, trained, "o-", ms=4, color=plot.BLUE, label="a model trained at each density")
     ratio.plot(p, fixed, "s--", ms=4, color=plot.RED, label=one_model)
     ratio.plot(p, np.minimum(1, p / p[-1] * fixed[-1]), ":", color=plot.INK, label="in proportion to density")
-    ratio.set(xscale="log", yscale="log", xlabel="density", ylim=(0.01, 1.5))
+    plot.log_axis(ratio.xaxis, TICKS)
+    plot.log_axis(ratio.yaxis, [0.01, 0.1, 1])
+    ratio.set(xlim=shares.get_xlim(), ylim=(0.01, 1.5), xlabel="density")
     ratio.set_ylabel("share of the loss with two or more active")
-    ratio.set_title("sparse: what is left are the samples with one feature")
-    ratio.legend(loc="lower right")
-    _energies(energy, data)
+    ratio.set_title("sparse: what is left are\nthe samples with one feature")
+    ratio.legend(loc="lower left")
     return fig
 
 
-def _energies(ax: Axes, data: xr.Dataset) -> None:
-    for color, m in zip(plot.SETS, data.dimensions.values, strict=False):
-        label = f"{m} dimension{'s' * int(m > 1)}"
-        ax.plot(data.points, data.energy.sel(dimensions=m), "o-", ms=4, color=color, label=label)
-        if m == 2:
-            ax.plot(data.points[2:], data.polygon[2:], "x", ms=7, color=plot.INK, label="regular polygons")
-        ax.axvline(2 * m + 0.03 * (m - 2), color=color, lw=0.8, ls=(0, (3, 3)), zorder=0)
-    ax.set(xlabel="features of length 1 (dashed: twice the dimensions)", ylabel="energy", ylim=(-0.3, 12))
-    ax.set_title("least interference that a ReLU does not remove")
-    ax.legend(loc="upper left", frameon=True, framealpha=1, edgecolor="none")
+def _stack(ax: Axes, density: np.ndarray, parts: dict[str, tuple]) -> None:
+    """A bar for each density, the sparser the further right: a stack of parts by label, each with its color."""
+    half, base = np.sqrt(density[-2] / density[-1]), np.zeros(len(density))
+    left, right = density * half, density / half
+    for label, (color, high) in parts.items():
+        look: dict[str, Any] = {"color": color, "ec": "white", "lw": 0.4, "label": label}
+        ax.bar(left, high, right - left, bottom=base, align="edge", **look)
+        base = base + high.values
+    plot.log_axis(ax.xaxis, TICKS)
+    ax.set_xlim(left[0], right[-1])
 
 
 @as_claims
@@ -264,8 +215,6 @@ def claims(data: xr.Dataset) -> list[Claim]:
     exponent = (np.log(1 - data.at_most_one).diff("density") / np.log(p).diff("density"))[:, -1]
     silent = (1 - p) ** N * data.silent
     lone = data.one_active.mean("feature")[p < 1] / data.one_active_exact[p < 1]
-    room = 2 * data.dimensions
-    unit = abs((data.energy_W**2).sum(("axis", "point")) - data.points) < 1e-4
     says, ours = from_section(SECTION, "theory"), from_section("ours", "theory")
     # fmt: off
     return [
@@ -302,18 +251,6 @@ def claims(data: xr.Dataset) -> list[Claim]:
              source="theory: two active among one active"),
         ours("dense-all", "Where features are dense, all are active at once, and samples with at most one add nothing",
              "", trained[0], at_most(1e-9)),
-        says("energy", "Without bias, at equal importance and length 1, the term of one active feature is Thomson's energy",
-             "difference from a third of it", abs(data.energy_loss.where(unit) - data.energy / 3), at_most(1e-12),
-             number="{:.0e}"),
-        ours("energy-free", "Two features a dimension, antipodal, have no energy",
-             "", data.energy.values[data.points.values <= room.values[:, None]], at_most(1e-6),
-             source="theory: negative interference is free", number="{:.0e}"),
-        ours("energy-more", "One feature more than two a dimension has energy: it costs positive interference",
-             "energy in 1, 2, 3 dimensions", data.energy.sel(points=room + 1), at_least(0.5),
-             source="theory: no more directions have angles of 90° or more"),
-        ours("energy-pentagon", "Five features in two dimensions repel each other to a regular pentagon",
-             "", data.energy.sel(dimensions=2, points=5), about(data.polygon.sel(points=5), 1e-3),
-             source="the energy of a pentagon"),
     ]
     # fmt: on
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import matplotlib
 import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
@@ -68,16 +67,13 @@ class Surface(eqx.Module):
 
 
 def run(config: Config) -> xr.Dataset:
-    density, importance = np.array(list(SETTINGS.values())).T
-
-    def loss_of(w1, w2):
-        return np.asarray(theory.pair_loss(w1, w2, density[:, None, None], importance[:, None, None]))
-
+    density, importance = np.array(list(SETTINGS.values())).T[:, :, None, None]
     w = np.linspace(-SIDE, SIDE, config.cells)
-    first, second = np.meshgrid(w, w, indexing="ij")
+    first, second = np.array(np.meshgrid(w, w, indexing="ij"))[:, None]
+    surface = theory.pair_loss(first, second, density, importance)
     angle = np.radians(np.linspace(-90, 90, 181))
-    length = np.linspace(0.3, 1.6, 400)[:, None]
-    around = loss_of(length * np.cos(angle), length * np.sin(angle))
+    length = np.linspace(0.3, 1.6, 400)[None, :, None]
+    around = theory.pair_loss(length * np.cos(angle), length * np.sin(angle), density, importance)
 
     # The minima are followed along densities at two importances, and along importances at four densities.
     fall, rise = np.linspace(0.2, 1, config.points), np.linspace(0.1, 1, config.points)
@@ -88,18 +84,17 @@ def run(config: Config) -> xr.Dataset:
     coords = {"setting": list(SETTINGS), "w1": w, "w2": w, "angle": np.degrees(angle), "kind": list(VALLEYS)}
     coords |= {"density": fall, "r": list(UNEQUAL), "swept": list(SWEPT), "extra": rise}
     variables = {
-        "surface": (("setting", "w1", "w2"), loss_of(first, second)),
-        "ends": (("setting", "w1", "w2"), _ends(first, second, density, importance)),
-        "valley": (("setting", "angle"), around.min(axis=1)),
-        "setting_density": ("setting", density),
-        "setting_importance": ("setting", importance),
+        "surface": (("setting", "w1", "w2"), np.asarray(surface)),
+        "ends": (("setting", "w1", "w2"), _ends(w)),
+        "valley": (("setting", "angle"), np.asarray(around).min(axis=1)),
+        "setting_density": ("setting", density.ravel()),
+        "setting_importance": ("setting", importance.ravel()),
         "weights": (("density", "r", "kind", "weight"), weights[:cut].reshape(*falling, 2)),
         "loss": (("density", "r", "kind"), loss[:cut].reshape(falling)),
         "swept_weights": (("swept", "extra", "kind", "weight"), weights[cut:].reshape(*rising, 2)),
         "swept_loss": (("swept", "extra", "kind"), loss[cut:].reshape(rising)),
     }
-    checks = {name: ("check", numbers) for name, numbers in _checks(config).items()}
-    return xr.Dataset(variables | checks, coords)
+    return xr.Dataset(variables, coords).assign(_checks(config))
 
 
 def _minima(density: np.ndarray, importance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -116,23 +111,18 @@ def _minima(density: np.ndarray, importance: np.ndarray) -> tuple[np.ndarray, np
 
 @jax.jit
 def _descend(surface, w):
-    def step(_, w):
-        return w - 0.3 * jax.vmap(jax.grad(surface))(w)
-
-    return jax.lax.fori_loop(0, 1000, step, w)
+    slopes = jax.vmap(jax.grad(surface))
+    return jax.lax.fori_loop(0, 1000, lambda _, w: w - 0.3 * slopes(w), w)
 
 
-def _ends(first, second, density, importance) -> np.ndarray:
+def _ends(w: np.ndarray) -> np.ndarray:
     """From each point of the maps, downhill: +1 where it ends at weights of the same sign, -1 of opposite."""
-    starts = jnp.stack([first.ravel(), second.ravel()], axis=1)
-    ends = [
-        _descend(Surface(*map(jnp.float32, setting)), starts)
-        for setting in zip(density, importance, strict=True)
-    ]
-    return np.array([np.sign(w[:, 0] * w[:, 1]).reshape(first.shape) for w in ends], dtype=float)
+    starts = jnp.stack(grid.points(w, w), axis=1)
+    ends = [_descend(Surface(*map(jnp.float32, pair)), starts).prod(axis=1) for pair in SETTINGS.values()]
+    return np.sign(np.reshape(ends, (-1, len(w), len(w)))).astype(float)
 
 
-def _checks(config: Config) -> dict[str, np.ndarray]:
+def _checks(config: Config) -> xr.Dataset:
     """The loss of 20 random models in three ways: exact, sampled with its standard error, and by the formula."""
     rng = np.random.default_rng(config.seed)
     w, p, r = rng.normal(size=(20, 2)), rng.uniform(0.05, 1, 20), rng.uniform(0.1, 3, 20)
@@ -145,8 +135,9 @@ def _checks(config: Config) -> dict[str, np.ndarray]:
         error = np.array([1, importance]) @ (x - np.maximum(np.outer(weights, weights @ x), 0)) ** 2
         means.append((error.mean(), error.std() / np.sqrt(config.samples)))
     sampled, error = np.array(means).T
-    formula = np.asarray(theory.pair_loss(w[:, 0], w[:, 1], p, r))
-    return {"exact": np.asarray(exact), "sampled": sampled, "error": error, "formula": formula}
+    formula = theory.pair_loss(w[:, 0], w[:, 1], p, r)
+    ways = {"exact": exact, "sampled": sampled, "error": error, "formula": formula}
+    return xr.Dataset({name: ("check", np.asarray(loss)) for name, loss in ways.items()})
 
 
 def measured(data: xr.Dataset) -> xr.Dataset:
@@ -170,7 +161,7 @@ def _best(weights: xr.DataArray, loss: xr.DataArray) -> xr.DataArray:
 
 
 def _direction(weights: xr.DataArray) -> xr.DataArray:
-    x, y = (weights.isel(weight=at) for at in (0, 1))
+    x, y = weights.transpose("weight", ...)
     return xr.apply_ufunc(lambda x, y: np.degrees(np.arctan2(y, x)), x, y)
 
 
@@ -197,35 +188,32 @@ def figure(data: xr.Dataset) -> Figure:
         valley.plot(data.angle, setting.valley / setting.valley.min(), color=color, label=label)
     maps[0].set_ylabel("weight of the second feature")
     maps[1].legend(loc="upper right", framealpha=0.85, frameon=True, edgecolor="none")
-    scale = matplotlib.cm.ScalarMappable(LogNorm(1, 8), "viridis_r")
-    bar = above.colorbar(scale, ax=maps, label="loss, as multiple of the least", shrink=0.8, pad=0.01)
-    bar.set_ticks([1, 2, 4, 8], labels=["1", "2", "4", "≥8"])
-    bar.minorticks_off()
-    bar.outline.set_visible(False)
+    above_least = "loss, as multiple of the least"
+    bar = plot.colorbar(above, maps, "viridis_r", above_least, high=3, ticks=range(4), shrink=0.8, pad=0.01)
+    bar.set_ticklabels(["1", "2", "4", "≥8"])
 
     plot.log_axis(valley.yaxis, [1, 2, 4, 8])
-    valley.set(xlim=(-90, 90), ylim=(0.9, 8), ylabel="loss, as multiple of the least")
+    valley.set(xlim=(-90, 90), ylim=(0.9, 8), xlabel="direction of the weights", ylabel=above_least)
+    valley.set_title("around the maps, at the best length")
     ends = ["second\nalone", "opposite", "first\nalone", "equal", "second\nalone"]
     valley.set_xticks([-90, -45, 0, 45, 90], ends)
-    valley.set(xlabel="direction of the weights", title="around the maps, at the best length")
     valley.legend(loc="upper left")
 
     p = data.density.values
     for color, kind in zip((plot.BLUE, plot.RED), VALLEYS, strict=True):
         branches.plot(p, data.loss.sel(kind=kind, r=1.0), color=color, label=f"minimum of the {kind}")
-    theories = {"1 and −1": theory.antipodal_cost(p), "one dropped, with a bias": theory.dropped_cost(p)}
-    for style, (name, loss) in zip((":", "--"), theories.items(), strict=True):
-        branches.plot(p, loss, style, color=plot.INK, lw=1, label=f"theory: {name}")
+    branches.plot(p, theory.antipodal_cost(p), ":", label="theory: 1 and −1", color=plot.INK, lw=1)
+    dropped = "theory: one dropped, with a bias"
+    branches.plot(p, theory.dropped_cost(p), "--", label=dropped, color=plot.INK, lw=1)
     branches.set(xlabel="density", ylabel="loss", xlim=(0.2, 1), ylim=(0, 0.21))
-    switch = float(data.switch.sel(r=1.0))
-    branches.set_title(f"equal importance: the minima\ncross at density {switch:.3f}")
+    branches.set_title(f"equal importance: the minima\ncross at density {float(data.switch.sel(r=1.0)):.3f}")
     branches.legend(loc="lower right")
 
     jumps = abs(data.swept_direction.shift(extra=-1) - data.swept_direction) > 30
     for color, angle in zip(plot.SETS, data.swept_direction.where(~jumps), strict=False):
         turning.plot(data.extra, angle, color=color, label=f"density {float(angle.swept):g}")
     turning.set(xlabel="importance of the second feature", ylim=(-55, 82))
-    turning.set_yticks([-45, 0, 45], ["opposite", "first\nalone", "equal"])
+    turning.set_yticks([-45, 0, 45], ends[1:4])
     turning.set_title("direction of the best weights")
     turning.legend(loc="upper center", ncols=2)
     return fig
@@ -247,11 +235,9 @@ def _map(ax: Axes, setting: xr.Dataset) -> None:
 
 @as_claims
 def claims(data: xr.Dataset) -> list[Claim]:
-    confused = data.loss.sel(kind="same sign", r=1.0)
     switch, lower_switch = float(data.switch.sel(r=1.0)), float(data.switch.sel(r=0.5))
     turn = np.abs(np.diff(data.direction.sel(r=1.0))).max()
     steps = np.abs(np.diff(data.swept_direction)).max(axis=1)
-    dense = data.swept_direction[:2]
     valley = data.valley.sel(setting="two minima")
     minima = valley.where((valley < valley.shift(angle=1)) & (valley < valley.shift(angle=-1)))
     barrier = valley[[0, 90]].min() / np.sort(minima)[1] - 1  # 0 and 90: one feature alone
@@ -269,7 +255,7 @@ def claims(data: xr.Dataset) -> list[Claim]:
              "best weights at density 0.6", data.best.sel(asked=0.6, r=1.0), about([0.7071, 0.7071], 0.002),
              source="the paper's comment: 1/√2"),
         ours("confused-loss", "To confuse two features costs what to drop one of them does",
-             "relative difference", abs(confused / theory.dropped_cost(data.density.values) - 1), at_most(1e-6),
+             "relative difference", abs(data.loss.sel(kind="same sign", r=1.0) / theory.dropped_cost(data.density.values) - 1), at_most(1e-6),
              source="p/3 - p²/4", number="{:.0e}"),
         ours("switch", "Below a density the best weights of equally important features are opposite",
              "density", switch, about(0.582, 0.001), number="{:.4f}"),
@@ -287,7 +273,7 @@ def claims(data: xr.Dataset) -> list[Claim]:
              "largest step, at densities 0.9 and 0.6", steps[:2], at_most(10, " degrees"),
              source="the steps of a smooth curve"),
         says("moves-far", "Where features are dense, the minimum moves far as importance grows",
-             "from importance 0.1 to 1", np.ptp(dense.values, axis=1), at_least(30, " degrees"),
+             "from importance 0.1 to 1", np.ptp(data.swept_direction[:2].values, axis=1), at_least(30, " degrees"),
              source="a feature of no importance is dropped"),
         says("hops", "Where features are sparse, the minimum jumps as importance grows",
              "largest step, at densities 0.5 and 0.3", steps[2:], at_least(30, " degrees"), source="theory"),
@@ -304,10 +290,8 @@ def claims(data: xr.Dataset) -> list[Claim]:
 
 def notes(data: xr.Dataset) -> list[str]:
     opposite, short = data.ends < 0, np.hypot(data.w1, data.w2) < 0.4
-    everywhere, inside = (
-        ", ".join(f"{share:.0%}" for share in starts.mean(("w1", "w2")).values)
-        for starts in (opposite, opposite.where(short))
-    )
+    shares = [starts.mean(("w1", "w2")).values for starts in (opposite, opposite.where(short))]
+    everywhere, inside = (", ".join(f"{share:.0%}" for share in each) for each in shares)
     return [
         "The settings are ours: one on either side of the switch, and one of unequal importance. "
         "Nothing is drawn at random but the models and samples that check the formula.",
