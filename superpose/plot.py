@@ -409,11 +409,11 @@ def stacked_bars(ax: Axes, shares: xr.DataArray, colors: Mapping[str, str], othe
     edges, base = log_edges(shares[across].values), np.zeros(shares.sizes[across])
     for name, high in zip(shares[names].values, shares.values.T, strict=True):
         if high.any():
+            color = colors.get(name, other)
             ax.bar(
-                edges[:-1], high, np.diff(edges), bottom=base, align="edge", ec="white", lw=0.4,
-                color=colors.get(name, other),
+                edges[:-1], high, np.diff(edges), bottom=base, align="edge", ec="white", lw=0.4, color=color,
+                label=name,
             )  # fmt: skip
-            ax.bar([], [], color=colors.get(name, other), label=name)
         base = base + high
     ax.set(xlim=(edges[0], edges[-1]), ylim=(0, 1))
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))

@@ -173,7 +173,8 @@ def pair_loss(w1: Numbers, w2: Numbers, density: Numbers, importance: Numbers = 
     >>> round(float(pair_loss(0.0, 0.0, 0.3)), 6)  # both dropped, without a bias: E[x^2] of each
     0.2
     """
-    return _pair_loss(*map(double, numbers(w1=w1, w2=w2, density=density, importance=importance)))
+    given = map(double, numbers(w1=w1, w2=w2, density=density, importance=importance))
+    return _pair_loss(*jnp.broadcast_arrays(*given))
 
 
 @jax.jit  # for precision too: outside of jit, JAX rounds 1 / 3 to float32

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.colors import to_hex
 
 from superpose import measures, plot
 
@@ -96,7 +97,10 @@ def test_stacked_bars_add_up_and_name_what_occurs(ax):
     plot.stacked_bars(ax, shares, plot.POLYTOPE_COLORS)
     tops = [bar.get_y() + bar.get_height() for bar in ax.patches if bar.get_height()]
     assert tops == [0.25, 0.5, 1, 1]
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["pentagon", "other"]
+    legend = ax.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["pentagon", "other"]
+    colors = [to_hex(handle.get_facecolor()) for handle in legend.legend_handles]
+    assert colors == [plot.POLYTOPE_COLORS["pentagon"], "#8c564b"]
 
 
 def test_a_colorbar_goes_from_low_to_high(ax):

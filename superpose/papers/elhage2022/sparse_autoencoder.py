@@ -112,7 +112,7 @@ def _dictionaries(model, world, latents, config, key) -> xr.Dataset:
 
 
 def _shown(sae, h):
-    error = ((h - jax.vmap(sae)(h)) ** 2).sum() / ((h - h.mean(axis=0)) ** 2).sum()
+    error = ((h - jax.vmap(sae)(h)) ** 2).sum() / ((h - h.mean(axis=0, keepdims=True)) ** 2).sum()
     return sae.directions, dictionaries.firing(sae, h), error
 
 
