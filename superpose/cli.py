@@ -132,14 +132,16 @@ def _warned(message, *_, **__) -> None:
     _said(message)
 
 
-def _meant(word: str, known: Iterable[str]) -> str:
-    return meant(word.lower().replace("_", "-"), known)
+def _meant(word: str, known: Iterable[str], between: str = "-") -> str:
+    return meant(word.lower().replace("_", between), known)
 
 
 def _experiment(name: str) -> Experiment:
     known = experiments()
+    if name in papers():
+        raise InputError(f"{name} is a paper: superpose reproduce {name}, with its name before --only")
     if name not in known:
-        raise InputError(f"there is no experiment {name!r}; {_meant(name, known)}")
+        raise InputError(f"there is no experiment {name!r}; {_meant(name.rpartition('/')[2], known)}")
     return known[name]
 
 
@@ -189,11 +191,13 @@ def _run(name: str, settings: Sequence[str]) -> int:
 
 
 def _reproduce(settings: Sequence[str]) -> int:
+    from typing import Annotated
+
     import tyro
 
     @dataclass
     class Reproduce:
-        papers: tyro.conf.Positional[tuple[str, ...]] = ()
+        papers: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="[PAPER ...]")] = ()
         """The papers whose experiments are run; all, unless given. `superpose list` has them."""
         only: tuple[str, ...] = ()
         """Run these experiments only; the pages show them and what was run before."""
@@ -214,8 +218,10 @@ def _reproduce(settings: Sequence[str]) -> int:
     if "--only" in settings and not asked.only:
         raise InputError(f"--only needs names of experiments; there are {', '.join(known)}")
     for name in asked.papers:
+        if name in known:
+            raise InputError(f"{name} is an experiment: superpose reproduce --only {name}")
         if name not in papers():
-            raise InputError(f"there is no paper {name!r}; {meant(name, papers())}")
+            raise InputError(f"there is no paper {name!r}; {_meant(name, papers(), '_')}")
     for name in asked.only:
         if _experiment(name).paper.name not in (asked.papers or papers()):
             raise InputError(f"{name} is an experiment of {known[name].paper.name}; name that paper, or none")
@@ -238,7 +244,14 @@ def _reproduce(settings: Sequence[str]) -> int:
         raise InputError(_told(error)) from error
     except store.DamagedError as error:
         raise InputError(str(error)) from error
-    print(f"{made.score.text}, {made.score.differs} of the papers' differ, {made.score.fails} fail")
+    print(
+        f"{made.score.text}, {made.score.differs} of the papers' differ, {made.score.fails} fail"
+        + (
+            f"; {len(made.failed)} experiment{'s' * (len(made.failed) > 1)} did not end"
+            if made.failed
+            else ""
+        )
+    )
     for result in made.failed:
         print(f"{result.experiment.name} failed: {result.error}; run it alone: {result.command}")
     print(f"{duration(made.seconds)} of work; the pages are at {folder / 'index.html'}")
@@ -329,6 +342,10 @@ def _options(settings) -> list[str]:
 
 
 def _known_options(known: Sequence[str], command: str, args: Sequence[str]) -> None:
+    given = [word.partition("=")[0].replace("_", "-") for word in args if word.startswith("--")]
+    for option in given:
+        if given.count(option) > 1 and option in known:
+            raise InputError(f"{option} is given twice; give it once, with all its values")
     for word in args:
         option = word.partition("=")[0].replace("_", "-")
         if option.startswith("--") and option not in known:

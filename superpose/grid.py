@@ -198,7 +198,7 @@ def best(data: xr.Dataset) -> xr.Dataset:
 
 
 def stacked(datasets: Mapping[Any, xr.Dataset], dim: str) -> xr.Dataset:
-    """Datasets of models of different sizes in one, along `dim`, padded with NaN; `one` takes them apart again."""
+    """Datasets of models of different sizes in one, along `dim`, padded with NaN; `unstacked` takes them apart again."""
     sized = [
         data.assign_coords({axis: np.arange(n) for axis, n in data.sizes.items() if axis not in data.coords})
         for data in datasets.values()
@@ -210,7 +210,7 @@ def stacked(datasets: Mapping[Any, xr.Dataset], dim: str) -> xr.Dataset:
     return together.assign_coords({dim: list(datasets)})
 
 
-def one(data: xr.Dataset, dim: str, label) -> xr.Dataset:
+def unstacked(data: xr.Dataset, dim: str, label) -> xr.Dataset:
     """The dataset that `stacked` put at `label`, without the padding."""
     part = data.sel({dim: label}, drop=True)
     for axis in part.dims:

@@ -42,7 +42,7 @@ class Result:
         """How to run it alone with the same settings."""
         changed = {
             name: value
-            for name, value in self.config.items()
+            for name, value in (self.config if "seed" in self.config else {}).items()
             if value != store.plain(getattr(self.experiment.module().Config(), name))
         }
         words = ["superpose", "run", self.experiment.name]
@@ -98,9 +98,10 @@ class Report:
     def papers(self) -> list[tuple[Paper, "Report"]]:
         """The papers that have results, each with what its page shows."""
         names = {each.experiment.paper.name: each.experiment.paper for each in self.results}
-        return [(paper, self._of(name)) for name, paper in names.items()]
+        return [(paper, self.about(name)) for name, paper in names.items()]
 
-    def _of(self, name: str) -> "Report":
+    def about(self, name: str) -> "Report":
+        """What the page of one paper shows."""
         results = [each for each in self.results if each.experiment.paper.name == name]
         left_out = [each for each in self.left_out if each.paper.name == name]
         return replace(self, results=results, left_out=left_out, of=name)
@@ -146,7 +147,7 @@ _RENAMED = {"place": "section", "basis": "source"}
 
 def failed(experiment: Experiment, config, error: str) -> Result:
     """The result of an experiment that ended with an error."""
-    return Result(experiment, store.plain(asdict(config)), error=error)
+    return Result(experiment, {} if config is None else store.plain(asdict(config)), error=error)
 
 
 def check_writable(folder: Path, papers: Iterable[str]) -> None:
@@ -184,9 +185,13 @@ def write(report: Report, folder: Path) -> None:
         lstrip_blocks=True,
     )  # fmt: skip
     environment.filters |= {"duration": duration, "setting": _setting, "prose": _prose, "linked": _linked}
-    versions = report.results[0].versions if report.results else {}
+    versions = next((each.versions for each in report.results if each.versions), {})
     pages = {"report.json": store.as_json(as_dict(report))}
-    for paper, part in report.papers:
+    old = [
+        each.paper for each in report.left_out if f"{each.paper.name}.html" in (store.listed(folder) or {})
+    ]
+    empty = {paper.name: (paper, report.about(paper.name)) for paper in old}  # nothing of them is left
+    for paper, part in {**empty, **{paper.name: (paper, part) for paper, part in report.papers}}.values():
         page = environment.get_template("paper.html")
         pages[f"{paper.name}.html"] = page.render(report=part, paper=paper, versions=versions)
     pages["index.html"] = environment.get_template("index.html").render(report=report, versions=versions)

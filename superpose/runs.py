@@ -74,20 +74,39 @@ def reproduce(
         if name in (only or known) and (not papers or each.paper.name in papers)
     ]  # fmt: skip
     folders = {name: folder / "results" / name for name in known}
-    for each in (folder, folder / "results"):
-        store.recover(each)
-    report.check_writable(folder, {each.paper.name for each in known.values()})
-    configs = {name: _config(each, quick, seed) for name, each in known.items()}
-    states = {name: _state(each, configs[name], folders[name]) for name, each in known.items()}
+    for place in (folder, folder / "results"):
+        store.recover(place)
+    report.check_writable(
+        folder, {each.paper.name for name, each in known.items() if name in chosen or folders[name].exists()}
+    )
+    configs, results = {}, {}
+    for name, each in known.items():
+        try:
+            configs[name] = _config(each, quick, seed)
+        except Exception as error:
+            if name in chosen:
+                results[name] = report.failed(each, None, _why(error))
+                say(f"{name}: {results[name].line}")
+    chosen = [name for name in chosen if name in configs]
+    states = {name: _state(known[name], configs[name], folders[name]) for name in configs}
+    others = [
+        name
+        for name, state in states.items()
+        if state == "to run" and name not in chosen and folders[name].exists()
+    ]
+    if others:
+        say(
+            f"{', '.join(others)}: of other settings, code or versions; kept in {folder / 'results'}, but not on the pages"
+        )
     if force:
         states |= dict.fromkeys(chosen, "to run")
-    todo = [name for name in known if states[name] == "to draw again"]
+    todo = [name for name in states if states[name] == "to draw again"]
     todo += [name for name in chosen if states[name] == "to run"]
     for name in todo:
         store.check_replaceable(folders[name])
     report.start(folder)
     keep_compiled()
-    results = {name: report.read(known[name], folders[name]) for name in known if states[name] == "kept"}
+    results |= {name: report.read(known[name], folders[name]) for name in states if states[name] == "kept"}
     counts = [(sum(states[name] == state for name in chosen), state) for state in _STATES]
     plan = [f"{n} {state}" for n, state in counts if n or state != "to draw again"]
     times = {name: known[name].expected(configs[name]) if states[name] == "to run" else 1.0 for name in todo}
@@ -125,7 +144,9 @@ def made(experiment: Experiment, config) -> dict[str, Any]:
             "jax": jax.__version__,
             "python": platform.python_version(),
         },
-        "code": _hash(experiment.path, *_modules(drawing=False)),
+        "code": _hash(
+            experiment.path, *sorted(experiment.path.parent.glob("_[!_]*.py")), *_modules(drawing=False)
+        ),
     }
 
 
@@ -244,11 +265,16 @@ def _attempt(make, experiment, config, folder) -> report.Result:
     except OSError:
         raise
     except Exception as error:
-        import traceback
+        return report.failed(experiment, config, _why(error))
 
-        said = f"{type(error).__name__}: {error}".splitlines()[0]
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        return report.failed(experiment, config, f"{said} ({Path(where.filename).name}, line {where.lineno})")
+
+def _why(error: Exception) -> str:
+    """An error in one line, with the place in the code."""
+    import traceback
+
+    said = f"{type(error).__name__}: {error}".splitlines()[0]
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{said} ({Path(where.filename).name}, line {where.lineno})"
 
 
 def keep_compiled() -> None:

@@ -39,6 +39,7 @@ def test_a_run_writes_its_result_and_nothing_else(ran):
         "data.zarr",
         "figure.png",
         "figure.svg",
+        "measured.zarr",
         "notes.json",
         "provenance.json",
         "superpose.json",

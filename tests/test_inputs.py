@@ -431,7 +431,7 @@ ELSEWHERE = {
     "inputs.number",  # by what models are scaled with
     "corpus.topics",  # takes nothing
     "draws.bits", "draws.uniform", "draws.normal", "draws.choice",  # take what `key_of` gives: test_draws
-    "models.activation_name", "solutions.Family", "solutions.assignments", "grid.fitted", "grid.solved", "grid.described", "grid.evaluated", "grid.points", "grid.stacked", "grid.one", "settings.at_least",
+    "models.activation_name", "solutions.Family", "solutions.assignments", "grid.fitted", "grid.solved", "grid.described", "grid.evaluated", "grid.points", "grid.stacked", "grid.unstacked", "settings.at_least",
     "settings.shares", "settings.option", "costs.check_room", "costs.Cost", "costs.training", "costs.minimizing", "costs.evaluating", "notebook.MeanSquare", "notebook.optimize",
 }  # fmt: skip
 RESULTS = {

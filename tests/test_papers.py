@@ -4,13 +4,16 @@ The data are those of a run that is too short to learn much. That a claim is rig
 (tests/test_report.py); here it must not hold whatever the data are.
 """
 
-from contextlib import suppress
+import re
+from contextlib import nullcontext, suppress
 from dataclasses import fields
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import superpose
 from superpose.papers import experiments, papers
 
 SHORT = {
@@ -117,8 +120,64 @@ def test_claims_are_sentences(name):
 
 def test_every_paper_says_what_its_page_needs():
     for name, paper in papers().items():
-        assert all(
-            [paper.title, paper.explanation, paper.authors, paper.link, paper.citation, paper.bibtex]
-        ), name
+        assert all([paper.title, paper.explanation, paper.authors, paper.link, paper.citation]), name
         mine = {each.name for each in experiments().values() if each.paper.name == name}
         assert {*paper.order, *paper.shown} <= mine
+
+
+_OK = {
+    "ok2020/__init__.py": (
+        '"""Ok.\n\nIt is."""\nAUTHORS: str = "A."\nYEAR = 2020\nLINK = "l"\nCITATION = "c"\n'
+    )
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "said"),
+    [
+        ("bad2021/__init__.py", "", "lacks AUTHORS, which must be a plain text"),
+        (
+            "bad2021/__init__.py",
+            '"""T."""\nAUTHORS = "A"\nYEAR = "2021"',
+            "lacks YEAR, which must be a plain whole number",
+        ),
+        ("bad2021/__init__.py", "x = (", "is not Python: '(' was never closed in line 1"),
+        ("Bad2021/__init__.py", "", "is in a folder with a name that no paper can have"),
+        ("index/__init__.py", "", "is in a folder with a name that no paper can have"),
+        ("ok2020/broken.py", "def", "is not Python: invalid syntax in line 1"),
+        ("ok2020/empty.py", "", "lacks SECTION, which must be a plain text"),
+        ("ok2020/two words.py", "", "has a name that no experiment can have"),
+        (
+            "ok2020/sums.py",
+            'SECTION = "s"\nTAKES = 5 * 2\nQUICK = {}',
+            "lacks TAKES, which must be a plain whole number",
+        ),
+        ("ok2020/bare.py", 'SECTION = "s"\nTAKES = 5\nQUICK = {}', "lacks a docstring"),
+    ],
+)
+def test_what_cannot_be_a_paper_or_an_experiment_is_said_and_left_out(
+    tmp_path, monkeypatch, path, text, said
+):
+    whole = '"""Whole."""\nSECTION: str = "s"\nTAKES = 5\nQUICK = {}'
+    for name, content in {**_OK, "ok2020/fine.py": whole, "ok2020/_shared.py": "def", path: text}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    monkeypatch.setattr(superpose.papers, "__file__", str(tmp_path / "__init__.py"))
+    with pytest.warns(UserWarning, match=rf"{Path(path).name} {re.escape(said)}.*; it is left out") as warned:
+        assert list(experiments()) == ["fine"]
+    assert "\n" not in str(warned[0].message)
+    with pytest.warns(UserWarning, match="left out") if not path.startswith("ok2020") else nullcontext():
+        assert list(papers()) == ["ok2020"]
+
+
+def test_the_second_of_two_experiments_with_one_name_is_left_out(tmp_path, monkeypatch):
+    whole = '"""Whole."""\nSECTION = "s"\nTAKES = 5\nQUICK = {}'
+    for paper in ("ok2020", "other2021"):
+        (tmp_path / paper).mkdir()
+        (tmp_path / paper / "__init__.py").write_text(_OK["ok2020/__init__.py"], encoding="utf-8")
+        (tmp_path / paper / "same.py").write_text(whole, encoding="utf-8")
+    monkeypatch.setattr(superpose.papers, "__file__", str(tmp_path / "__init__.py"))
+    with pytest.warns(
+        UserWarning, match=r"other2021.*has the name of .*ok2020.*; rename one; it is left out"
+    ):
+        assert [each.paper.name for each in experiments().values()] == ["ok2020"]

@@ -99,6 +99,28 @@ def test_one_that_fails_does_not_stop_the_others(three, tmp_path):
     assert "superpose run broken_made" in page
 
 
+def test_one_that_cannot_be_configured_stops_only_itself(three, tmp_path, capsys):
+    path = runs.experiments()["broken_made"].path
+    path.write_text("import numpyy", encoding="utf-8")
+    made = runs.reproduce(tmp_path / "report", only=["first_made", "broken_made"])
+    assert three() == ["first_made"]
+    (broken,) = made.failed
+    assert broken.error.startswith("ModuleNotFoundError: No module named 'numpyy' (broken_made.py, line 1)")
+    assert "broken_made: failed: ModuleNotFoundError" in capsys.readouterr().err
+    assert not runs.reproduce(tmp_path / "other", only=["last_made"]).failed
+    assert three() == ["first_made", "last_made"]
+
+
+def test_results_of_other_settings_are_named(three, tmp_path, capsys):
+    runs.reproduce(tmp_path / "report", only=["first_made", "last_made"])
+    capsys.readouterr()
+    made = runs.reproduce(tmp_path / "report", only=["first_made"], seed=1)
+    assert [each.experiment.name for each in made.results] == ["first_made"]
+    assert "last_made: of other settings, code or versions; kept in" in capsys.readouterr().err
+    page = (tmp_path / "report" / "made2026.html").read_text(encoding="utf-8")
+    assert "Not run here: broken_made, last_made." in page
+
+
 def test_what_was_done_is_kept_and_the_page_is_the_same(three, tmp_path):
     runs.reproduce(tmp_path / "report", only=["first_made"])
     runs.reproduce(tmp_path / "report", only=["first_made", "last_made"])

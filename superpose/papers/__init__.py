@@ -1,5 +1,9 @@
 """A folder a paper, one file an experiment. The folders are the list: there is nothing to register.
 
+Names are of small letters, digits and `_`; an experiment's is no other's, of any paper. What both say of themselves is
+read without running them: it is plain text and numbers. Other files of a paper, such as pieces that its experiments share,
+begin with `_`.
+
 A paper's `__init__.py` has a docstring, whose first line is the title and whose rest says what its page shows; `AUTHORS`
 (in short), `YEAR` and `LINK`; `CITATION`, as its page gives it. It may have `BIBTEX`; `ORDER`, its experiments in the
 order in which it tells them (those not named there come last); `SHOWN`, those of the gallery's front row.
@@ -22,7 +26,10 @@ An experiment's file asks one question. It has
 
 import ast
 import difflib
+import re
+import warnings
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -96,24 +103,26 @@ def check_seed(seed: int) -> None:
 
 
 def papers() -> dict[str, Paper]:
-    """The papers by name, the oldest first."""
-    files = Path(__file__).parent.glob("[a-z]*/__init__.py")
-    each = [_read_paper(path, path.stat().st_mtime_ns) for path in files]
+    """The papers by name, the oldest first. What cannot be one is left out, and a warning says why."""
+    files = sorted(Path(__file__).parent.glob("*/__init__.py"))
+    each = [paper for path in files if (paper := _known(_read_paper, path)) is not None]
     return {paper.name: paper for paper in sorted(each, key=lambda paper: (paper.year, paper.name))}
 
 
 def experiments() -> dict[str, Experiment]:
     """The experiments by name, paper by paper, in the order in which it tells them.
 
-    Raises ValueError where two have the same name.
+    What cannot be one is left out, and a warning says why; so is the second of two with the same name.
     """
     there: dict[str, Experiment] = {}
     for paper in papers().values():
-        files = (Path(__file__).parent / paper.name).glob("[a-z]*.py")
-        for each in sorted((_read(path, path.stat().st_mtime_ns, paper) for path in files), key=_place):
+        files = sorted((Path(__file__).parent / paper.name).glob("[!_]*.py"))
+        known = [each for path in files if (each := _known(_read, path, paper)) is not None]
+        for each in sorted(known, key=_place):
             if each.name in there:
-                raise ValueError(f"{each.path} and {there[each.name].path} have the same name; rename one")
-            there[each.name] = each
+                _left_out(each.path, f"has the name of {there[each.name].path}; rename one")
+            else:
+                there[each.name] = each
     return there
 
 
@@ -122,33 +131,69 @@ def _place(each: Experiment) -> tuple[int, str]:
     return (order.index(each.name) if each.name in order else len(order)), each.name
 
 
+def _known(read: Callable, path: Path, *more: Any) -> Any:
+    """What `read` makes of a file, or None, with a warning, where it cannot be a paper or an experiment."""
+    try:
+        return read(path, path.stat().st_mtime_ns, *more)
+    except (OSError, SyntaxError, ValueError) as error:
+        _left_out(path, str(error))
+        return None
+
+
+def _left_out(path: Path, why: str) -> None:
+    warnings.warn(f"{path} {why}; it is left out", stacklevel=3)
+
+
 @cache
 def _read_paper(path: Path, changed: int) -> Paper:
     """What a paper's folder says, read again once it has changed."""
-    title, explanation, said = _said(path)
+    name = path.parent.name
+    if not re.fullmatch("[a-z][a-z0-9_]*", name) or name == "index":
+        raise ValueError(
+            "is in a folder with a name that no paper can have: small letters, digits and _, but not index"
+        )
+    title, explanation, said = _said(path, AUTHORS=str, YEAR=int, LINK=str, CITATION=str)
     return Paper(
-        path.parent.name, title.rstrip("."), explanation, said["AUTHORS"], said["YEAR"], said["LINK"],
-        said["CITATION"], said.get("BIBTEX", ""), said.get("ORDER", ()), said.get("SHOWN", ()),
+        name, title.rstrip("."), explanation, said["AUTHORS"], said["YEAR"], said["LINK"], said["CITATION"],
+        said.get("BIBTEX", ""), tuple(said.get("ORDER", ())), tuple(said.get("SHOWN", ())),
     )  # fmt: skip
 
 
 @cache
 def _read(path: Path, changed: int, paper: Paper) -> Experiment:
     """What an experiment's file says, read again once it has changed."""
-    summary, explanation, said = _said(path)
+    if not re.fullmatch("[a-z][a-z0-9_]*", path.stem):
+        raise ValueError("has a name that no experiment can have: small letters, digits and _")
+    summary, explanation, said = _said(path, SECTION=str, TAKES=int, QUICK=dict)
     name = path.stem.replace("_", "-")
     return Experiment(name, path, paper, summary, explanation, said["SECTION"], said["TAKES"], said["QUICK"])
 
 
-def _said(path: Path) -> tuple[str, str, dict[str, Any]]:
-    """The first line of a file's docstring, the rest of it, and the file's plain constants."""
-    tree = ast.parse(path.read_bytes())
+def _said(path: Path, **needed: type) -> tuple[str, str, dict[str, Any]]:
+    """The first line of a file's docstring, the rest of it, and the file's plain constants.
+
+    Raises ValueError where one that is `needed` is missing, or of another type.
+    """
+    try:
+        tree = ast.parse(path.read_bytes())
+    except SyntaxError as error:
+        raise ValueError(f"is not Python: {error.msg} in line {error.lineno}") from None
     said = {}
     for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            try:
-                said[node.targets[0].id] = ast.literal_eval(node.value)
-            except ValueError:  # it is computed
-                continue
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(target, ast.Name) and node.value:
+            with suppress(ValueError):  # it is computed
+                said[target.id] = ast.literal_eval(node.value)
+    for name, kind in needed.items():
+        if not isinstance(said.get(name), kind):
+            raise ValueError(
+                f"lacks {name}, which must be a plain {_KINDS[kind]}, such as {name} = {_SUCH[kind]}"
+            )
     first, _, rest = (ast.get_docstring(tree) or "").partition("\n")
+    if not first:
+        raise ValueError("lacks a docstring, whose first line says what it is about")
     return first, rest.strip(), said
+
+
+_KINDS = {str: "text", int: "whole number", dict: "dictionary"}
+_SUCH = {str: '"..."', int: "10", dict: '{"steps": 100}'}

@@ -92,7 +92,9 @@ def measured(data: xr.Dataset) -> xr.Dataset:
     `n_dedicated` count features; `first_shared` is the most important one in superposition.
     """
     networks = data.network.values
-    return grid.stacked({name: _described(grid.one(data, "network", name)) for name in networks}, "network")
+    return grid.stacked(
+        {name: _described(grid.unstacked(data, "network", name)) for name in networks}, "network"
+    )
 
 
 def _described(data: xr.Dataset) -> xr.Dataset:
@@ -145,7 +147,7 @@ def figure(best: xr.Dataset) -> Figure:
 
 def _networks(best: xr.Dataset, size: str) -> tuple[xr.Dataset, xr.Dataset]:
     """The linear and the ReLU models of one size."""
-    linear, relu = (grid.one(best, "network", f"{kind}, {size}") for kind in ("linear", "relu"))
+    linear, relu = (grid.unstacked(best, "network", f"{kind}, {size}") for kind in ("linear", "relu"))
     return linear, relu
 
 

@@ -101,7 +101,9 @@ def measured(data: xr.Dataset) -> xr.Dataset:
     next to each other there; both are missing in solutions that do not represent every feature.
     """
     worlds = data.world.values
-    return grid.stacked({world: _described(grid.one(data, "world", world)) for world in worlds}, "world")
+    return grid.stacked(
+        {world: _described(grid.unstacked(data, "world", world)) for world in worlds}, "world"
+    )
 
 
 def _described(data: xr.Dataset) -> xr.Dataset:
@@ -128,7 +130,7 @@ def figure(best: xr.Dataset) -> Figure:
     fig = plot.figure(1.75 * (n + 1), 2.25 * len(worlds) + 0.4)
     axes = fig.subplots(len(worlds), n + 1, squeeze=False)
     for (paper, *row), world in zip(axes, worlds, strict=True):
-        shown = grid.one(best, "world", world)
+        shown = grid.unstacked(best, "world", world)
         control = world == "independent"
         sets = np.full(6, 7) if control else np.arange(shown.sizes["feature"]) // 2
         plot.points(paper, _paper(0 if control else len(sets)), sets)
@@ -158,7 +160,7 @@ def _paper(n: int) -> np.ndarray:
 
 @as_claims
 def claims(best: xr.Dataset) -> list[Claim]:
-    two, three = (grid.one(best, "world", world) for world in ("2 pairs", "3 pairs"))
+    two, three = (grid.unstacked(best, "world", world) for world in ("2 pairs", "3 pairs"))
     stored = two.where(two.represented.all("feature"))
     opposite = [stored.opposite[:, :2], stored.opposite[:, 2:]]
     sparse = three.isel(solution=three.density <= HEXAGON)
@@ -193,7 +195,7 @@ def claims(best: xr.Dataset) -> list[Claim]:
                  "pairs with a cosine above 0.95", collapsed, exactly(1)),
         ]
     if "independent" in best.world:
-        control = grid.one(best, "world", "independent")
+        control = grid.unstacked(best, "world", "independent")
         control = control.isel(solution=control.density <= HEXAGON)
         rows += [
             says("independent-no-hexagon", "Six independent features would not form a hexagon",

@@ -120,7 +120,7 @@ def measured(data: xr.Dataset) -> xr.Dataset:
     the best model's loss lies above its own.
     """
     sizes = map(str, data["size"].values)
-    return grid.stacked({size: _cells(grid.one(data, "size", size)) for size in sizes}, "size")
+    return grid.stacked({size: _cells(grid.unstacked(data, "size", size)) for size in sizes}, "size")
 
 
 def _cells(data: xr.Dataset) -> xr.Dataset:

@@ -84,7 +84,7 @@ def measured(data: xr.Dataset) -> xr.Dataset:
     Of what is left where directions are given up, `cosine` and `gram` have the products of corners. `winner`,
     `begins` and `ends` are the polytopes of most benefit, in the order of sparseness.
     """
-    shapes = [grid.one(data, "shape", name).W.values for name in data["shape"].values]
+    shapes = [grid.unstacked(data, "shape", name).W.values for name in data["shape"].values]
     projected = data.projected.fillna(0)  # what is padded is like a feature that is ignored
     return data.assign(
         share=(("shape", "feature"), _stacked([np.asarray(measures.dimensionality(W)) for W in shapes])),
@@ -125,7 +125,7 @@ def figure(best: xr.Dataset) -> Figure:
     table, below = fig.subfigures(2, 1, height_ratios=[5.6, 4])
     axes = table.subplots(4, len(best["shape"]), height_ratios=[1.2, 1, 1, 0.8])
     for column, name in zip(axes.T, best["shape"].values, strict=True):
-        _column(column, str(name), grid.one(best, "shape", name))
+        _column(column, str(name), grid.unstacked(best, "shape", name))
     labels = "corners:\ncolumns of $W$", "$W^TW$\nas a graph", "$W^TW$", "given up:\n$v$ with $Wv=0$"
     for ax, label in zip(axes[:, 0], labels, strict=True):
         ax.set_ylabel(label, rotation=0, ha="right", va="center", labelpad=12)

@@ -121,7 +121,7 @@ def measured(data: xr.Dataset) -> xr.Dataset:
     """
     sizes = {}
     for m in data.n_hidden.values.tolist():
-        best = grid.described(grid.one(data, "n_hidden", m))
+        best = grid.described(grid.unstacked(data, "n_hidden", m))
         related = [_related(best.isel(world=world)) for world in range(best.sizes["world"])]
         models = best[["W", "loss", "norm", "represented", "dimensionality"]]
         sizes[m] = models.assign(xr.concat(related, best.world))
