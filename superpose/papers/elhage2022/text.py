@@ -7,6 +7,7 @@ windows are shuffled by themselves.
 
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -91,12 +92,12 @@ class Config:
 
 
 def run(config: Config) -> xr.Dataset:
+    often: dict[str, Any] = {"members": config.members, "steps": config.steps, "key": config.seed}
+
     def trained(law, m):
-        return grid.fitted(
-            lambda key: ReluOutput.init(config.n_words, m, key=key), lambda: Sampled(law, config.batch), {},
-            members=config.members, key=config.seed, steps=config.steps, rate=config.learning_rate,
-            judged=lambda: Population(law),
-        )  # fmt: skip
+        models, loss = partial(ReluOutput.init, config.n_words, m), partial(Sampled, law, config.batch)
+        exact, rate = partial(Population, law), config.learning_rate
+        return grid.fitted(lambda key: models(key=key), loss, {}, judged=exact, rate=rate, **often)
 
     words, bags = np.array(config.words, object), corpus.bags(config.windows, config.words)
     # Words shuffled, not fresh draws: models also learn by heart what happens to be in the windows. With 40

@@ -71,8 +71,10 @@ def run(config: Config) -> xr.Dataset:
         lambda key: ReluOutput.init(n, m, key=key, scale=0.1),
         lambda sparseness: Sampled(Independent(1 / sparseness, n_features=n), config.batch),
         {"sparseness": np.geomspace(1, 10, config.densities)},
-        members=config.members, key=config.seed, steps=config.steps,
-    )  # fmt: skip
+        members=config.members,
+        key=config.seed,
+        steps=config.steps,
+    )
     finer = np.geomspace(1, 10, 40)
     benefit = solutions.regular(RIVALS, 1 / finer).benefit
     return data.assign(benefit=(("rival", "at"), benefit)).assign_coords(rival=list(RIVALS), at=finer)
