@@ -11,14 +11,13 @@ from typing import Any
 
 import jax
 import numpy as np
-import optax
 import xarray as xr
 
 from superpose import measures
 from superpose.draws import AnyKey, stream
 from superpose.inputs import array
 from superpose.models import Network
-from superpose.train import ensemble, fit, minimize
+from superpose.train import cosine_adam, ensemble, fit, minimize
 from superpose.values import double
 
 Axes = Mapping[str, Any]
@@ -58,7 +57,7 @@ def fitted(
     (('density', 'member', 'hidden', 'feature'), (2, 2))
     """
     axes, values, models = _starts(init, axes, members, key)
-    settings = {"optimizer": optax.adam(optax.cosine_decay_schedule(rate, steps))} | settings
+    settings = {"optimizer": cosine_adam(rate, steps)} | settings
     if judged is not None:  # nothing is made of the history
         settings = {"window": steps} | settings
     trained = fit(models, steps=steps, key=key, **_losses(loss, values), **settings)

@@ -427,6 +427,7 @@ def test_what_is_wrong_is_said_in_one_line(call, error, said):
 # Tested elsewhere: with other tests of keys, or taking nothing that could be wrong but what others check.
 ELSEWHERE = {
     "inputs.check_each", "features.weighs", "features.check_law", "features.check_sampled", "models.check_features",  # by what is checked with them
+    "train.cosine_adam",  # what optax says
     "losses.SameSamples",  # takes any loss: test_losses
     "inputs.number",  # by what models are scaled with
     "corpus.topics",  # takes nothing

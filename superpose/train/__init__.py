@@ -6,7 +6,7 @@ key only. So a model trained alone is the same model in any ensemble. The two ar
 
 from superpose.train._basins import Basins, basins
 from superpose.train._ensemble import ensemble, member, member_keys, stack
-from superpose.train._fit import Fit, fit
+from superpose.train._fit import Fit, cosine_adam, fit
 from superpose.train._minimize import OUTCOMES, Minimum, minimize
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Fit",
     "Minimum",
     "basins",
+    "cosine_adam",
     "ensemble",
     "fit",
     "member",

@@ -56,6 +56,11 @@ class Fit(NamedTuple):
         return f"Fit({in_words(self.models, self.history[..., -1])}, {jnp.max(self.steps)} steps)"
 
 
+def cosine_adam(rate: float, steps: int) -> optax.GradientTransformation:
+    """Adam with a learning rate that falls from `rate` to 0 along a cosine, in so many steps."""
+    return optax.adam(optax.cosine_decay_schedule(rate, steps))
+
+
 def fit(
     models: Tree,
     loss: Callable[..., Float[Array, ""]],
@@ -74,8 +79,8 @@ def fit(
     one member: `loss(model, key)`, or `loss(model)` where nothing is drawn. It is any callable. One
     that is a pytree, as those of `superpose.losses` are, is compiled once for all its arrays, and a
     function once for each function.
-    `optimizer` is `optax.adam(1e-3)` unless given; give it a schedule for a learning rate that
-    changes. It may need the loss itself, as L-BFGS does. With `own_loss`, the leaves of `loss` have a
+    `optimizer` is `optax.adam(1e-3)` unless given; for a learning rate that changes give it a schedule, as `cosine_adam`
+    does. It may need the loss itself, as L-BFGS does. With `own_loss`, the leaves of `loss` have a
     leading `member` axis, one loss for each member; otherwise all share one. `key` is one key, from
     which member `i` gets `fold_in(key, i)`, or an array of the members' own keys. At step `t` a member
     draws with `fold_in(draws.stream(own_key, "draws of training"), t)` and nothing else; so it may be

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
-import optax
 import xarray as xr
 from matplotlib.figure import Figure
 
@@ -18,7 +17,7 @@ from superpose.claims import Claim, about, as_claims, at_least, at_most, from_se
 from superpose.features import Independent
 from superpose.losses import Sampled
 from superpose.models import ReluOutput
-from superpose.train import ensemble, fit
+from superpose.train import cosine_adam, ensemble, fit
 
 SECTION = "Superposition, Compressed Sensing and Non-Linear Compression"
 TAKES = 15
@@ -72,7 +71,7 @@ def _learned(m, config) -> tuple[np.ndarray, np.ndarray]:
     p, key = np.array(config.densities), draws.key_of(config.seed)
     models = ensemble(lambda key: ReluOutput.init(config.features, m, key=key), members=len(p), key=key)
     losses = grid.each(lambda p: Sampled(Independent(p, n_features=config.features), 256), p)
-    optimizer = optax.adam(optax.cosine_decay_schedule(0.01, config.steps))
+    optimizer = cosine_adam(0.01, config.steps)
     W = fit(models, losses, own_loss=True, steps=config.steps, key=key, optimizer=optimizer).models.W
     return np.asarray(jax.vmap(measures.n_represented)(W)), np.asarray((W**2).sum(axis=(1, 2)), float)
 

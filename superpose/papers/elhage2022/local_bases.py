@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
-import optax
 import xarray as xr
 from matplotlib.figure import Figure
 
@@ -18,7 +17,7 @@ from superpose.claims import Claim, about, as_claims, at_least, at_most, from_se
 from superpose.features import Correlated
 from superpose.losses import Sampled
 from superpose.models import ReluOutput
-from superpose.train import ensemble, fit
+from superpose.train import cosine_adam, ensemble, fit
 
 SECTION = "Local Almost-Orthogonal Bases"
 TAKES = 6
@@ -64,7 +63,7 @@ def run(config: Config) -> xr.Dataset:
         Sampled(Correlated(config.density, sizes), config.batch, stratified=True),
         steps=config.steps,
         key=key,
-        optimizer=optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.steps)),
+        optimizer=cosine_adam(config.learning_rate, config.steps),
         snapshots=(config.early, config.steps),
     )
 

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import optax
 import xarray as xr
 from matplotlib.figure import Figure
 
@@ -19,7 +18,7 @@ from superpose.claims import Claim, about, as_claims, at_least, at_most, from_se
 from superpose.features import Independent
 from superpose.losses import Sampled
 from superpose.models import Mixture, ReluOutput
-from superpose.train import ensemble, fit
+from superpose.train import cosine_adam, ensemble, fit
 
 SECTION = "The Strategic Picture of Superposition"
 TAKES = 20
@@ -71,7 +70,7 @@ def _trained(init, config) -> xr.Dataset:
         steps=config.steps,
         key=key,
         own_loss=True,
-        optimizer=optax.adam(optax.cosine_decay_schedule(0.01, config.steps)),
+        optimizer=cosine_adam(0.01, config.steps),
     )
     # The last two windows together have less noise than the last alone.
     best = grid.best(grid.dataset(trained.models, trained.history[:, -2:].mean(axis=1), axes=axes))

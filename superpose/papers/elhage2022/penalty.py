@@ -12,7 +12,6 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
-import optax
 import xarray as xr
 from matplotlib.figure import Figure
 
@@ -21,7 +20,7 @@ from superpose.claims import Claim, about, as_claims, at_least, at_most, between
 from superpose.features import Independent
 from superpose.losses import Population, Sampled, mean_activation
 from superpose.models import ReluOutput
-from superpose.train import ensemble, fit, member
+from superpose.train import cosine_adam, ensemble, fit, member
 
 SECTION = "The Strategic Picture of Superposition"
 TAKES = 42
@@ -81,7 +80,7 @@ def run(config: Config) -> xr.Dataset:
     """
     key, members = draws.key_of(config.seed), config.members
     world = Independent(DENSITY, IMPORTANCE)
-    optimizer = optax.adam(optax.cosine_decay_schedule(0.01, config.steps))
+    optimizer = cosine_adam(0.01, config.steps)
     train = partial(fit, steps=config.steps, own_loss=True, optimizer=optimizer)
 
     def losses(penalties):

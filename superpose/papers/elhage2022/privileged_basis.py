@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import optax
 import xarray as xr
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
@@ -19,7 +18,7 @@ from superpose.claims import Claim, about, as_claims, at_least, at_most, between
 from superpose.features import Independent
 from superpose.losses import SameSamples, Sampled
 from superpose.models import Network, ReluHidden
-from superpose.train import ensemble, fit, member, minimize
+from superpose.train import cosine_adam, ensemble, fit, member, minimize
 
 SECTION = "Superposition in a Privileged Basis"
 TAKES = 235
@@ -99,7 +98,7 @@ def _trained(models, steps, batch, rate, key) -> tuple[Network, np.ndarray]:
     """Models, equally many at each density, after some steps, and their losses (density, model) on common samples."""
     density = np.repeat(DENSITIES, len(models.b) // len(DENSITIES))
     losses = grid.each(lambda p: _loss(p, batch), density)
-    adam = optax.adam(optax.cosine_decay_schedule(rate, steps))
+    adam = cosine_adam(rate, steps)
     models = fit(models, losses, own_loss=True, steps=steps, key=key, optimizer=adam, window=steps).models
     loss = grid.evaluated(models, lambda p: _loss(p, 2**13), [density], key)
     return models, loss.reshape(len(DENSITIES), -1)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import xarray as xr
 from matplotlib.figure import Figure
 
@@ -20,7 +19,7 @@ from superpose.dictionaries import Reconstruction, SparseAutoencoder
 from superpose.features import Independent
 from superpose.losses import Sampled
 from superpose.models import ReluOutput
-from superpose.train import ensemble, fit, member
+from superpose.train import cosine_adam, ensemble, fit, member
 
 SECTION = "The Strategic Picture of Superposition"
 TAKES = 33
@@ -91,7 +90,7 @@ def _dictionaries(model, world, latents, config, key) -> xr.Dataset:
         steps=config.dictionary_steps,
         key=inside,
         own_loss=True,
-        optimizer=optax.adam(optax.cosine_decay_schedule(0.005, config.dictionary_steps)),
+        optimizer=cosine_adam(0.005, config.dictionary_steps),
     )
     least = np.asarray(trained.history)[:, -1].reshape(len(penalties), config.members).argmin(axis=1)
     best = member(trained.models, np.arange(len(penalties)) * config.members + least)
