@@ -144,7 +144,7 @@ def claims(best: xr.Dataset) -> list[Claim]:
     ]
     low, high = np.transpose(SWITCHES)
     ranges = Bounds(low, high, ", ".join(f"{start:g} to {end:g}" for start, end in SWITCHES))
-    told = {
+    statements = {
         3: "Where features are dense, all three pairs collapse",
         2: "Where features are sparser, two pairs collapse",
         1: "Where features are sparser still, one pair collapses",
@@ -154,7 +154,7 @@ def claims(best: xr.Dataset) -> list[Claim]:
     ours = from_section("ours", "the exact optimum, best of many starts")
     # fmt: off
     return [
-        *(says(f"paper-{n}", told[n],
+        *(says(f"paper-{n}", statements[n],
                f"collapsed pairs at densities {start:g} to {end:g}", np.unique(n_collapsed[(start <= density) & (density <= end)]),
                exactly(n), source="the paper's text", instead="switches")
           for n, start, end in STAGES),

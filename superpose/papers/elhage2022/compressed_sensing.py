@@ -137,9 +137,9 @@ def figure(learned: xr.Dataset) -> Figure:
 @as_claims
 def claims(learned: xr.Dataset) -> list[Claim]:
     telling, constant = learned.telling, learned.constant
-    told = learned.per_dimension.where(telling)
-    rises = told.sortby("density", ascending=False).diff("density").values
-    most = told.max("density") / told.min("density")
+    clear = learned.per_dimension.where(telling)
+    rises = clear.sortby("density", ascending=False).diff("density").values
+    most = clear.max("density") / clear.min("density")
     says = from_section(SECTION)
     ours = from_section("ours")
     # fmt: off
@@ -167,9 +167,9 @@ def claims(learned: xr.Dataset) -> list[Claim]:
 
 def notes(learned: xr.Dataset) -> list[str]:
     known = learned.constant.values[learned.telling]
-    told = f"{known.min():.2f} to {known.max():.2f}" if known.size else "none that can be told"
+    constant = f"{known.min():.2f} to {known.max():.2f}" if known.size else "none that can be told"
     return [
-        f"The bound leaves a constant open; measured it is {told}. Features are counted as |W|², the number that "
+        f"The bound leaves a constant open; measured it is {constant}. Features are counted as |W|², the number that "
         f"D* goes by; where they are more than {FULL:.0%} of all features, those that are left are too few to tell.",
         "Each point is one model from one start, trained on samples. Three times as many steps add up to 4%. With twice as "
         "many features at density 0.3, in 8 dimensions, training stores none in full in as many steps.",

@@ -107,8 +107,8 @@ def run(config: Config) -> xr.Dataset:
     data = data.assign(won=("member", kind), importance=("feature", IMPORTANCE))
     total = data.loss + data.penalty * data.activation
     best = data.isel(member=total.argmin("member"))
-    found = data.isel(member=total.where(data.won < 2).argmin("member"))
-    return best.drop_vars("member").assign(W_found=found.W.drop_vars("member"))
+    unaided = data.isel(member=total.where(data.won < 2).argmin("member"))
+    return best.drop_vars("member").assign(W_found=unaided.W.drop_vars("member"))
 
 
 def measured(data: xr.Dataset) -> xr.Dataset:
@@ -122,7 +122,7 @@ def measured(data: xr.Dataset) -> xr.Dataset:
     excess = grid.over_models(measures.excess_features, data.W)
     apart = grid.over_models(measures.gram, data.W, "feature", "other").values * (1 - np.eye(FEATURES))
     aligned = grid.over_models(measures.basis_alignment, data.W_found, "feature")
-    found = grid.over_models(measures.norms, data.W_found, "feature") > 0.5
+    kept = grid.over_models(measures.norms, data.W_found, "feature") > 0.5
     dropped = (~represented).rename(feature="other")
     swapped = represented & dropped & (data.importance < data.importance.rename(feature="other"))
     return data.assign(
@@ -133,7 +133,7 @@ def measured(data: xr.Dataset) -> xr.Dataset:
         shared=grid.over_models(measures.superposition, data.W, "feature").mean("feature"),
         interference=("penalty", np.abs(apart).max(axis=(1, 2))),
         shortest=norm.where(represented).min("feature"),
-        along=aligned.where(found).min("feature"),
+        along=aligned.where(kept).min("feature"),
         worth=(data.importance > data.penalty / LIMIT).sum("feature"),
         swaps=swapped.sum(["feature", "other"]),
     )

@@ -76,8 +76,8 @@ def run(config: Config) -> xr.Dataset:
     best = grid.best(models)
     model = ReluOutput(jnp.asarray(best.W.values), jnp.asarray(best.b.values))
     sizes = {latents: _dictionaries(model, world, latents, config, key) for latents in (n, 2 * n)}
-    found = grid.stacked(sizes, "latents").drop_vars(["hidden", "latent"])
-    return found.assign(dictionary_W=(("hidden", "dictionary_feature"), best.W.values))
+    dictionaries = grid.stacked(sizes, "latents").drop_vars(["hidden", "latent"])
+    return dictionaries.assign(dictionary_W=(("hidden", "dictionary_feature"), best.W.values))
 
 
 def _dictionaries(model, world, latents, config, key) -> xr.Dataset:
@@ -150,57 +150,59 @@ def _recovered(W, directions, column, latent="latent") -> xr.DataArray:
 
 
 @plot.style()
-def figure(found: xr.Dataset) -> Figure:
+def figure(dictionaries: xr.Dataset) -> Figure:
     fig = plot.figure(12.5, 4.4)
     fig.suptitle(
-        f"{found.sizes['dictionary_feature']} features found in {found.sizes['hidden']} hidden units"
+        f"{dictionaries.sizes['dictionary_feature']} features found in {dictionaries.sizes['hidden']} hidden units"
     )
     ax, *maps = fig.subplots(1, 3, width_ratios=[1.1, 1, 1])
-    at = plot.log_axis_from_zero(ax, found.dictionary_penalty.values)
-    for color, marker, latents in zip(plot.SETS, "os", found.latents.values, strict=False):
-        cosines = found.recovered.sel(latents=latents)
+    at = plot.log_axis_from_zero(ax, dictionaries.dictionary_penalty.values)
+    for color, marker, latents in zip(plot.SETS, "os", dictionaries.latents.values, strict=False):
+        cosines = dictionaries.recovered.sel(latents=latents)
         look = {"marker": marker, "color": color, "ms": 4, "label": f"{latents} latents"}
         ax.plot(at, cosines.mean("dictionary_feature"), **look)
         ax.plot(at, cosines.min("dictionary_feature"), color=color, lw=0.9, ls=":")
     ax.plot([], [], color=plot.FAINT, lw=0.9, ls=":", label="the feature recovered least")
-    ax.plot(at, found.agreement, color=plot.INK, lw=1, ls="--", label="agreement of the two")
+    ax.plot(at, dictionaries.agreement, color=plot.INK, lw=1, ls="--", label="agreement of the two")
     ax.set(
         xlabel="penalty of the autoencoder",
         ylabel="largest cosine of a latent to a feature, mean",
         ylim=(0, 1.05),
     )
     ax.legend(loc="lower left")
-    for ax, place in zip(maps, (0, int(found.chosen)), strict=True):
-        _map(ax, found.isel(latents=-1, dictionary_penalty=place))
+    for ax, place in zip(maps, (0, int(dictionaries.chosen)), strict=True):
+        _map(ax, dictionaries.isel(latents=-1, dictionary_penalty=place))
     plot.colorbar(fig, maps, plot.weight_colors, "cosine", low=-1, ticks=[-1, 0, 1], aspect=25, pad=0.02)
     return fig
 
 
-def _map(ax, found) -> None:
+def _map(ax, dictionaries) -> None:
     """The cosine of each feature to each live latent: first the closest latent of each feature, then the others."""
-    W = found.dictionary_W.where(found.represented, 0).values
-    directions = found.directions.where(found.live, 0).values
+    W = dictionaries.dictionary_W.where(dictionaries.represented, 0).values
+    directions = dictionaries.directions.where(dictionaries.live, 0).values
     cosines = (W / (np.linalg.norm(W, axis=0) + 1e-12)).T @ directions
-    order = list(dict.fromkeys([*cosines.argmax(axis=1), *np.argsort(~found.live.values, kind="stable")]))
+    order = list(
+        dict.fromkeys([*cosines.argmax(axis=1), *np.argsort(~dictionaries.live.values, kind="stable")])
+    )
     ax.imshow(
         cosines[:, order], cmap=plot.weight_colors, vmin=-1, vmax=1, aspect="auto", interpolation="nearest"
     )
     ax.set(xlabel="latents, each feature's closest first", ylabel="features", xticks=[], yticks=[])
-    active = f"{int(found.live.sum())} of {len(order)} latents active"
-    ax.set_title(f"penalty {found.dictionary_penalty:g}: {active}")
+    active = f"{int(dictionaries.live.sum())} of {len(order)} latents active"
+    ax.set_title(f"penalty {dictionaries.dictionary_penalty:g}: {active}")
 
 
 @as_claims
-def claims(found: xr.Dataset) -> list[Claim]:
-    mean = found.recovered[-1].mean("dictionary_feature")
-    chosen = found.recovered[-1, int(found.chosen)][found.represented]
+def claims(dictionaries: xr.Dataset) -> list[Claim]:
+    mean = dictionaries.recovered[-1].mean("dictionary_feature")
+    chosen = dictionaries.recovered[-1, int(dictionaries.chosen)][dictionaries.represented]
     says = from_section("A comment of L. Sharkey and others", "1 is perfect")
     paper = from_section(SECTION, "0 without superposition")
     ours = from_section("ours", "1 is perfect")
     # fmt: off
     return [
         paper("dictionary-superposition", "The model that is looked into is in superposition",
-              "features beyond the dimensions that they span", found.excess, at_least(5)),
+              "features beyond the dimensions that they span", dictionaries.excess, at_least(5)),
         says("dictionary-recovers", "A sparse autoencoder on the hidden layer recovers the features",
              "mean largest cosine, at the penalty at which two dictionaries agree best", chosen.mean(), at_least(0.95)),
         ours("dictionary-each", "A sparse autoencoder recovers each of the features",
@@ -209,13 +211,13 @@ def claims(found: xr.Dataset) -> list[Claim]:
              "recovered at the best penalty, less at that one", mean.max() - chosen.mean(), between(-1e-9, 0.02), source="ours: little is lost"),
         *(ours("dictionary-penalty", "Without a penalty the features are not recovered", "mean largest cosine", mean[0],
                between(0.3, 0.85), source="ours: more than chance of 2 random directions, less than recovery")
-          for penalty in found.dictionary_penalty.values[:1] if penalty == 0),
+          for penalty in dictionaries.dictionary_penalty.values[:1] if penalty == 0),
     ]
     # fmt: on
 
 
-def notes(found: xr.Dataset) -> list[str]:
-    size = found.sizes["dictionary_feature"]
+def notes(dictionaries: xr.Dataset) -> list[str]:
+    size = dictionaries.sizes["dictionary_feature"]
     return [
         "The paper gives no settings; they are ours.",
         f"The autoencoders' model has {size} features, of which 0.8 are active on average; samples without any are left out.",

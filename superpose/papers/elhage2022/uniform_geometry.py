@@ -202,7 +202,7 @@ def claims(best: xr.Dataset) -> list[Claim]:
 def notes(best: xr.Dataset) -> list[str]:
     paired = best.dimensionality.where(best.polytope == "digon").sel(sparseness=slice(4.2, 5.3))
     crowded = paired.mean("feature")[paired.count("feature") > best.sizes["hidden"]]
-    told = [
+    lines = [
         f"{int(best.members)} model(s) at each density; the paper gives no optimizer, batch or number of steps. "
         "Noisy gradients delay the fall from 1 to 1/2: in a trial with batches of 256, D* was still 0.75 at "
         "1 / (1 − S) = 1.96.",
@@ -212,9 +212,9 @@ def notes(best: xr.Dataset) -> list[str]:
         "tetrahedra and triangles over no superposition is less than 5%, and training hardly finds them.",
     ]
     if crowded.size:
-        told.append(
+        lines.append(
             "Between pairs and pentagons there are more pairs than dimensions, which interfere weakly: their shares "
             f"are {', '.join(f'{mean:.2f}' for mean in crowded.values)}, near 4/9, a cluster that others have seen in "
             "the original figure."
         )
-    return told
+    return lines
