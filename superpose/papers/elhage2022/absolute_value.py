@@ -85,13 +85,13 @@ def _trained(importance, n_hidden, densities, members, steps, seed) -> xr.Datase
     n = len(importance)
 
     def init(key):
-        # Each neuron writes to the outputs of what it reads. With output weights of random signs, those of
-        # many important features start below 0 for all inputs, and then no gradient ever reaches them.
+        # Each neuron writes to the outputs of the features it reads. With output weights of random signs, the
+        # outputs of many important features start below 0 for all inputs, and then no gradient ever reaches them.
         model = Untied.init(n, n_hidden, key=key, hidden_activation="relu", scale=0.3)
         return eqx.tree_at(lambda model: model.W_out, model, jnp.abs(model.W).T)
 
     def loss(density, batch=512):
-        # Importances are divided by the density, or gradients at low density are as small as Adam's epsilon.
+        # Importances are divided by the density; otherwise gradients at low density are as small as Adam's epsilon.
         world = Independent(density, importance / density, Uniform(-1, 1))
         return Sampled(world, batch=batch, target="abs", stratified=True)
 
@@ -113,9 +113,9 @@ def _trained(importance, n_hidden, densities, members, steps, seed) -> xr.Datase
 def measured(data: xr.Dataset) -> xr.Dataset:
     """The best model at each density, rescaled so that each neuron's largest input weight is 1 in size.
 
-    Neurons that do nothing have `rescaled` weights of 0, and a `participation` that is missing; `median` is that of
-    the others. `trained` and `apart` are the losses of the models, and of two neurons for each of the most important
-    features by theory, both relative to an output that is always 0.
+    Neurons that do nothing have `rescaled` weights of 0, and no `participation`; `median` is that of the others.
+    `trained` is the loss of the models and `apart`, by theory, that of two neurons for each of the most important
+    features, both relative to an output that is always 0.
     """
     best, importance = grid.best(data), data.importance
     models = [_rescaled(W, W_out)[0] for W, W_out in zip(best.W.values, best.W_out.values, strict=True)]
@@ -141,7 +141,7 @@ def measured(data: xr.Dataset) -> xr.Dataset:
 def _rescaled(W, W_out) -> tuple[np.ndarray, np.ndarray]:
     """The model with each neuron's largest input weight 1 in size, and weights of 0 for neurons that do nothing.
 
-    Those do next to nothing whose weights, from any feature to any output, multiply to less than 0.05.
+    A neuron does nothing if its weights, from any feature to any output, multiply to less than 0.05.
     """
     W, W_out = map(np.asarray, measures.rescaled(W, W_out))
     works = np.abs(W_out).max(axis=0) > 0.05

@@ -78,7 +78,7 @@ def run(config: Config) -> xr.Dataset:
     )
     W, b = _weights(models)
     hardened_W, hardened_b = _weights(hardened)
-    # Without superposition: a dimension for each of as many features, and the mean for the others.
+    # Without superposition: as many features as there are dimensions have one each, the others their mean.
     plain = np.broadcast_to(np.eye(M, N), W.shape), np.where(np.arange(N) < M, 0.0, density[:, None] / 2)
     harm = {name: _harm(*model, density, config) for name, model in {"": (W, b), "plain_": plain}.items()}
     return xr.Dataset(
@@ -100,16 +100,16 @@ def _weights(models: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _for_each(measure, W: np.ndarray, b: np.ndarray, density: np.ndarray):
-    """`measure(model, density)` of each model, one after the other: all at once would not fit into memory."""
+    """`measure(model, density)` for each model, one after the other: all at once, they would not fit into memory."""
     models = ReluOutput(jnp.asarray(W, jnp.float32), jnp.asarray(b, jnp.float32))
     mapped = jax.jit(lambda each: jax.lax.map(lambda pair: measure(*pair), each))
     return jax.tree.map(lambda leaf: np.asarray(leaf, float), mapped((models, jnp.asarray(density))))
 
 
 def _harm(W, b, density, config) -> dict:
-    """The loss of each model on samples and what an attack adds, worst for the model or for each sample.
+    """The loss of each model on samples, and what an attack adds that is the worst for the model or for each sample.
 
-    Also the mean length of the attack, whose square is what it adds where one output is moved by it.
+    Also the mean length of the attack, whose square is what it adds where it moves one output.
     """
     key = draws.stream(config.seed, "harm")
 
@@ -125,7 +125,7 @@ def _harm(W, b, density, config) -> dict:
 
 
 def _clean(W, b, config) -> np.ndarray:
-    """The loss without an attack of the models that were trained under attacks."""
+    """The loss, without an attack, of the models that were trained under attacks."""
     key = draws.stream(config.seed, "loss without an attack")
 
     def loss(model, p):
@@ -138,8 +138,9 @@ def _clean(W, b, config) -> np.ndarray:
 def measured(data: xr.Dataset) -> xr.Dataset:
     """With `per_dimension`, the features per dimension 1/D*, and `vulnerability`.
 
-    That is what an attack adds to the loss, relative to the model without superposition; NaN where W is 0. Of models
-    trained under attacks `hardened_per_dimension` is 1/D*, and `removed` the attack that leaves one feature per dimension.
+    `vulnerability` is what an attack adds to the loss, relative to the model without superposition; NaN where W is 0.
+    For models trained under attacks, `hardened_per_dimension` is 1/D*, and `removed` the attack that leaves one feature
+    per dimension.
     """
     stores = abs(data.W).max(("hidden", "feature")) > 0
     left = (data.hardened_W**2).sum(("hardened_hidden", "hardened_feature")) / HARDENED_M
@@ -160,7 +161,7 @@ def _removed(budget: np.ndarray, left: np.ndarray) -> float:
 
 
 def _first(left: np.ndarray) -> int:
-    """The place of the first attack that leaves one feature per dimension or fewer; how many there are if none."""
+    """The index of the first attack that leaves at most one feature per dimension; how many attacks there are if none does."""
     return int(np.append(left <= 1, True).argmax())
 
 
@@ -207,7 +208,7 @@ def claims(data: xr.Dataset) -> list[Claim]:
     few, pairs, many = features <= 2.3, (features > 1.8) & (features < 2.2), features >= 4
     theory = data.plain_added.sel(choice="model") / data.plain_length**2
     kept = (left.interp(budget=0.1) / left[:, 0]).where(left[:, 0] > 0)
-    # Where there is no superposition left, what is left of features goes up and down by chance.
+    # Once no superposition is left, the features that remain go up and down in number by chance.
     ranks = [_rank(data.budget[: _first(row) + 1], row[: _first(row) + 1]) for row in left.values]
     price = data.hardened_loss.interp(budget=0.8) / data.hardened_loss[:, 0]
     says = from_section(SECTION, "the paper")

@@ -56,7 +56,7 @@ def run(config: Config) -> xr.Dataset:
 def measured(data: xr.Dataset) -> xr.Dataset:
     """The best solution at each density, with the share of starts whose loss is `perfect`.
 
-    `independent` is what the weights would cost if the features were so.
+    `independent` is what the weights would cost if the features were independent.
     """
     return grid.described(data).assign(
         perfect=(data.loss < PERFECT).mean("member"),

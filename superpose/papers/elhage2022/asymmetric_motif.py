@@ -83,7 +83,7 @@ def run(config: Config) -> xr.Dataset:
 
 
 def _ablated(data, motifs, world, key) -> np.ndarray:
-    """The loss where A is active with the neuron's sign: as it is, and when the inhibitor does not write to B."""
+    """The loss where A excites the neuron: as the model is, and when the inhibitor does not write to B."""
     x = np.asarray(world.sample(key, 2**14), float)
     shares = jnp.linspace(0.5 / 2**14, 1 - 0.5 / 2**14, 2**14)
     size = np.abs(np.asarray(Uniform(0, 1).quantile(shares), float))
@@ -99,7 +99,7 @@ def _ablated(data, motifs, world, key) -> np.ndarray:
 
 
 def _weights(data, motif) -> tuple[np.ndarray, ...]:
-    """Of a motif's model: W, W_out, W_out when the inhibitor does not write to B, and b."""
+    """W, W_out, W_out when the inhibitor does not write to B, and b, for a motif's model."""
     member, _, inhibitor, _, B = motif
     W, W_out, b = (data[name].values[member].astype(float) for name in ("W", "W_out", "b"))
     without = W_out.copy()
@@ -113,13 +113,13 @@ def _outputs(W, W_out, b, x) -> np.ndarray:
 
 
 def _circuits(line) -> np.ndarray:
-    """What the circuits built by hand give for A alone and for B alone."""
+    """What the circuits built by hand put out for A alone and for B alone."""
     alone = np.array([[[x, 0] for x in line], [[0, x] for x in line]])
     return np.array([_outputs(np.array(W), np.array(W_out), 0, alone) for W, W_out in PAIR.values()])
 
 
 def measured(data: xr.Dataset) -> xr.Dataset:
-    """How many motifs each model has, and what those do that are `shown`: the best model's that has any.
+    """How many motifs each model has, and what the `shown` ones do: those of the best model that has any.
 
     They are numbered as along `found`, the strongest first. `response` has the outputs for A and B where A or B is
     `alone`, and `uninhibited` what they are when the inhibitor does not write to B.
@@ -197,8 +197,8 @@ def _network(ax, data, motif) -> None:
     features = {"A": A, "B": B, "C": int(others.argmax())}
     heights = {"neuron": 0.25, "inhibitor": 1.75}
     for unit, y, shift in ((neuron, heights["neuron"], -0.16), (inhibitor, heights["inhibitor"], 0.16)):
-        # Input weights are divided by what output weights are multiplied with, so that A's way in and B's
-        # way out have weights of one size, as in the paper's drawing.
+        # Input weights are divided by what output weights are multiplied by, so that the weights in from A
+        # and out to B are equal in size, as in the paper's drawing.
         scale = np.sqrt(abs(W[unit, A] / W_out[B, unit]))
         for row, i in enumerate(features.values()):
             into, out = W[unit, i] / scale, W_out[i, unit] * scale
@@ -219,7 +219,7 @@ def _network(ax, data, motif) -> None:
 
 
 def _losses(ax, data) -> None:
-    """A bar for each model, by loss, in the color of how many motifs it has."""
+    """A bar for each model, ordered by loss, colored by the number of its motifs."""
     order = data.loss.values.argsort()
     count, loss = data.n_motifs.values[order], data.loss.values[order]
     for n in range(count.max() + 1):

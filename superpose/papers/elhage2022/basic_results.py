@@ -98,7 +98,7 @@ def measured(data: xr.Dataset) -> xr.Dataset:
 
 
 def _described(data: xr.Dataset) -> xr.Dataset:
-    """The best model of one network at each density, with what `measured` says of it."""
+    """The best model of one network at each density, with what `measured` reports of it."""
     best = grid.described(data).drop_vars(["cosine", "dimensionality"])
     n, m = best.sizes["feature"], best.sizes["hidden"]
     W = best.W.values
@@ -194,7 +194,7 @@ def _claims(size: str, linear: xr.Dataset, relu: xr.Dataset) -> list[Claim]:
         full(f"relu-{name}-bias-last", f"ReLU, {size}: the sparsest models have negative biases against positive interference",
              "least bias, at densities ≤ 0.01", relu.b[sparse].min("feature"), at_most(-0.05)),
     ]
-    if size == "20 in 5":  # with 80 features and importances so alike, five of them form a pentagon at 0.1
+    if size == "20 in 5":  # with 80 features of such similar importances, five form a pentagon at 0.1
         rows += [
             full(f"relu-{name}-three", f"ReLU, {size}: at density 0.3 three features are dedicated",
                  "", relu.n_dedicated.sel(density=0.3), exactly(3)),

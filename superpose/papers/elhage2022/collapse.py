@@ -120,7 +120,7 @@ def _count(ax: Axes, best: xr.Dataset) -> None:
 
 
 def _length(ax: Axes, best: xr.Dataset) -> None:
-    """The features' norms, of those in collapsed pairs and of the others."""
+    """The norms of features in collapsed pairs, and of the others."""
     density = best.density.broadcast_like(best.norm).values
     for kind, color, label in ((1, plot.RED, "collapsed pairs"), (0, plot.BLUE, "other features")):
         of_kind = best.in_collapsed.values == kind
@@ -137,7 +137,7 @@ def claims(best: xr.Dataset) -> list[Claim]:
     density, n_collapsed = best.density, best.n_collapsed
     norm, in_collapsed = best.norm, best.in_collapsed
     picked = n_collapsed.reindex(density=[0.4, 0.2, 0.1, 0.03], method="nearest", tolerance=1e-6)
-    # Halfway between the last density at which fewer than n pairs are collapsed and the first at which not.
+    # Halfway between the last density at which fewer than n pairs are collapsed and the first with n or more.
     switches = [
         np.sqrt(density.where(n_collapsed < n).max() * density.where(n_collapsed >= n).min())
         for n in (1, 2, 3)

@@ -77,10 +77,10 @@ def _learned(m, config) -> tuple[np.ndarray, np.ndarray]:
 
 
 def measured(data: xr.Dataset) -> xr.Dataset:
-    """With `telling`, where features are left that could be learned, and what holds there.
+    """Also `telling`, true where some features, but not all, are learned, and what holds for those models.
 
-    There `constant` is the number of features learned, `|W|^2`, over `m / (-p log p)`, and `exponent` the power of
-    `m` by which they grow at each density; both are NaN where it cannot be told. `per_dimension` is everywhere.
+    For them, `constant` is the number of features learned, `|W|^2`, over `m / (-p log p)`, and `exponent` the power
+    of `m` with which it grows at each density; both are NaN elsewhere. `per_dimension` is for all models.
     """
     m, p = data.dimensions, data.density
     telling = (data.total < FULL * data.n_features) & (data.total > 0)

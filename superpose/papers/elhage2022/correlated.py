@@ -55,7 +55,7 @@ class Config:
 
 
 def run(config: Config) -> xr.Dataset:
-    # Two pairs are three of which the last is never active and costs nothing: one program solves both.
+    # Two pairs are treated as three, of which the last is never active and costs nothing: one program solves both.
     n_pairs = np.repeat([2, 3], [len(config.densities_2), len(config.densities_3)])
     densities = np.array([*config.densities_2, *config.densities_3])
 
@@ -80,7 +80,7 @@ def run(config: Config) -> xr.Dataset:
 def _solved(features, members, seed, densities, *more) -> xr.Dataset:
     """Six features in two dimensions, at each density, from `members` starts.
 
-    `features` makes them of a density and one number each of `more`.
+    `features` makes them from a density and one number from each of `more`.
     """
     numbers = double(np.array([densities, *more]))
     data = grid.solved(
@@ -96,9 +96,9 @@ def _solved(features, members, seed, densities, *more) -> xr.Dataset:
 def measured(data: xr.Dataset) -> xr.Dataset:
     """The best solutions of each world, and what becomes of the pairs: features 0 and 1, 2 and 3, 4 and 5.
 
-    `partner` is a feature's cosine to the other of its pair, and `opposite` the least to one of another pair.
-    `gap` has the angles from one feature to the next around the circle, and `neighbors` the number of pairs that are
-    next to each other there; both are missing in solutions that do not represent every feature.
+    `partner` is a feature's cosine to the other of its pair, and `opposite` its least cosine to one of another pair.
+    `gap` has the angles from one feature to the next around the circle, and `neighbors` the number of pairs whose
+    members are next to each other on it; both are missing in solutions that do not represent every feature.
     """
     worlds = data.world.values
     return grid.stacked(
@@ -107,7 +107,7 @@ def measured(data: xr.Dataset) -> xr.Dataset:
 
 
 def _described(data: xr.Dataset) -> xr.Dataset:
-    """The best solution at each density of one world, with what `measured` says of it."""
+    """The best solution at each density of one world, with what `measured` reports of it."""
     best = grid.described(data)
     pair = best.feature // 2
     same = xr.DataArray(pair.values, dims="other") == pair

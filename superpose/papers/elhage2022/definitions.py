@@ -60,7 +60,7 @@ def run(config: Config) -> xr.Dataset:
     importance, drawn = config.importance, draws.stream(draws.key_of(config.seed), "samples")
     worlds = {name: Independent(density, importance) for name, density in DENSITIES.items()}
     samples = {name: world.sample(drawn, config.rows) for name, world in worlds.items()}
-    # A linear hidden layer has an exact loss; one with a ReLU gets that of all rows of its samples.
+    # A linear hidden layer has an exact loss; one with a ReLU gets the mean loss of all rows of its samples.
     exact = {name: worlds[name] for name in ("dense", "sparse")}
     rows = {name: Empirical(np.asarray(samples[name]), importance) for name in ("neurons", "code")}
     data = xr.concat([_solved(ReluOutput, exact, config), _solved(ReluHidden, rows, config)], "model")
@@ -92,7 +92,7 @@ def run(config: Config) -> xr.Dataset:
 
 
 def _solved(kind: type[Network], laws: dict, config: Config) -> xr.Dataset:
-    """Models of one kind for each of the laws of features, which have names."""
+    """Models of one kind for each of the named laws of features."""
     together = stack(list(laws.values()))
     data = grid.solved(
         lambda key: kind.init(N, M, key=key),
@@ -117,7 +117,7 @@ def _aligned(W: xr.DataArray) -> xr.DataArray:
 
 
 def _defined(model: Network, x, angles: np.ndarray) -> dict[str, float]:
-    """The definitions as numbers, of one model on samples."""
+    """The definitions as numbers, for one model on samples."""
     W, out = np.asarray(model.W), jax.vmap(model)(x)
     represented = W[:, np.asarray(measures.norms(W)) > 0.5]
     eigenvalues = np.linalg.eigvalsh(represented.T @ represented)  # none where no feature is represented

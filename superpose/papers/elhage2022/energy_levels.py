@@ -80,7 +80,7 @@ def run(config: Config) -> xr.Dataset:
     kept = {"snapshots": at.tolist(), "window": config.steps}
     sampled, adam = Sampled(world, config.batch), optax.adam(rate)
     trained = fit(models, sampled, steps=config.steps, key=key, optimizer=adam, **kept)
-    # The same samples for all, so that they tell small changes of the loss.
+    # The same samples for all, so that small changes of the loss can be told apart from noise.
     test, evaluation = Sampled(world, 8192), draws.stream(key, "evaluation")
     loss = jax.lax.map(
         lambda models: jax.vmap(lambda model: test(model, evaluation))(models), trained.snapshots
@@ -99,9 +99,9 @@ def run(config: Config) -> xr.Dataset:
 def measured(data: xr.Dataset) -> xr.Dataset:
     """The jumps of all members once the loss has come nine tenths of its way down, and which member is `shown`.
 
-    `until` is, where a feature's jump begins, the place of the step at which it ends, and 0 elsewhere. `growth` is how
-    many times as much the loss drops at a member's last jump as at its first, 0 without two. Of all members the
-    one where it is largest is shown.
+    `until` is, where a feature's jump begins, the index of the step at which it ends, and 0 elsewhere. `growth` is how
+    many times as much the loss drops at a member's last jump as at its first, 0 without two jumps. The
+    member with the largest growth is shown.
     """
     D, step, loss = data.dimensionality, data.step.values, data.loss
     settled = (loss < loss[0] + 0.9 * (loss[-1] - loss[0])).argmax("step").values
@@ -119,7 +119,7 @@ def measured(data: xr.Dataset) -> xr.Dataset:
 
 
 def _jumps(model: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each jump of a model the feature, and the places of the steps before and after, in the order of training."""
+    """The feature of each jump of a model, and the indices of the steps before and after, in the order of training."""
     before, feature = np.nonzero(model.until.values)
     return feature, before, model.until.values[before, feature]
 
@@ -201,7 +201,7 @@ def claims(models: xr.Dataset) -> list[Claim]:
     feature, before, after = _jumps(model)
     passed = (D[before] > D[before, feature, None]) & (D[after] < D[after, feature, None])
     drops = _drops(model)
-    # How fast the loss falls at a jump, and in as long a time, on a log scale, before.
+    # How far the loss falls at a jump, and how far in the time before it that is as long on a log scale.
     earlier = np.interp(np.log(step[before] ** 2 / step[after]), np.log(step), loss) - loss[before]
     steeper = drops / np.maximum(earlier, 1e-3 * abs(drops) + 1e-30)
     fall = (model.loss[0] - model.loss[-1]).where(loss[0] > loss[-1])

@@ -66,7 +66,7 @@ def run(config: Config) -> xr.Dataset:
 
 
 def _best(kind, hidden_bias: bool, config) -> xr.Dataset:
-    """The best of some models of a kind at each density: at a minimum on common samples, judged on others."""
+    """The best of several models of one kind at each density: at a minimum on common samples, judged on others."""
 
     def loss(density, samples):
         return Sampled(Independent(density, IMPORTANCE), samples, stratified=True)

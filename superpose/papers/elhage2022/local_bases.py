@@ -67,7 +67,7 @@ def run(config: Config) -> xr.Dataset:
         snapshots=(config.early, config.steps),
     )
 
-    # Both sets are so seldom active that the loss is sampled for each case: neither, one, or both.
+    # The two sets are so rarely active that the loss is sampled for each case: neither, one, or both.
     active = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
     chance = np.where(active, config.density, 1 - config.density).prod(axis=1)
     cases = grid.each(lambda active: Sampled(Correlated(active, sizes), 2**14), active)
@@ -85,9 +85,9 @@ def run(config: Config) -> xr.Dataset:
 
 
 def measured(data: xr.Dataset) -> xr.Dataset:
-    """The best model, early and at the end of training, and how all members came there.
+    """The best model, early and at the end of training, and how all members got there.
 
-    Of each feature `norm`, and of each two `gram`, their product; of each feature of the first set `partners`, the
+    `norm` is for each feature, `gram` the product of each two; `partners` is, for each feature of the first set, the
     effective number of features of the other set that it interferes with. `lowest` is the loss of opposites.
     """
     size, best = data.sizes["hidden"], grid.best(data)

@@ -77,7 +77,7 @@ def run(config: Config) -> xr.Dataset:
     )
     relu = grid.best(solved).drop_vars("member")
     terms, lone = _expanded(relu, density, importance)
-    # One model at all densities: what is left of its loss as features get sparser.
+    # One model at all densities: where its loss still comes from as features get sparser.
     fixed, _ = _expanded(relu.isel(density=[_fixed(density)] * config.densities), density, importance)
     sampled, error = _sampled(relu, config)
     every = np.array([theory.linear_terms(W, importance) for W in (linear_W, *relu.W.values)])
@@ -102,12 +102,12 @@ def run(config: Config) -> xr.Dataset:
 
 
 def _fixed(density: np.ndarray) -> int:
-    """Which of the densities the one model is trained at whose loss is taken apart at all of them."""
+    """Which density is that of the one model whose loss is taken apart at all of them."""
     return int(np.abs(np.log(density / FIXED)).argmin())
 
 
 def _expanded(models: xr.Dataset, density: np.ndarray, importance) -> tuple[np.ndarray, np.ndarray]:
-    """Of models each at a density: what each number of active features adds to the loss, and L_1 by itself."""
+    """For models at one density each: what each number of active features adds to the loss, and L_1 by itself."""
     W, b = (jnp.asarray(leaf.values, jnp.float64) for leaf in (models.W, models.b))
     networks = ReluOutput(W, b)
     chance, given = _terms(grid.each(lambda p: Independent(p, importance), density), networks)
@@ -136,7 +136,7 @@ def _sampled(relu: xr.Dataset, config: Config) -> np.ndarray:
 def measured(data: xr.Dataset) -> xr.Dataset:
     """Also what is compared with the terms, and `at_most_one`, the share of the loss without two active features.
 
-    That is of the model trained at each density, and of the `fixed` one. Along `model`, with the linear model first,
+    That share is for the model trained at each density, and for the `fixed` one. Along `model`, the linear model first,
     are `squared_norm`, of features, and `missed`, the squared length of `diag(sqrt(I)) (Id - W^T W)`. `least` is
     the least loss of a linear model, `silent` that of ReLU models without any input.
     """

@@ -84,7 +84,7 @@ def _trained(init, config) -> xr.Dataset:
 
 
 def _per_activation() -> xr.Dataset:
-    """The loss that a hidden unit saves for each time that it is active: with one feature, and with a pair."""
+    """The loss that a hidden unit saves each time it is active: with one feature, and with a pair."""
     chance, w = np.geomspace(0.001, 0.5, 40), np.linspace(0.8, 1.2, 401)
     pair = theory.pair_loss(w, -w, chance[:, None]).min(axis=1)
     alone = theory.dropped_cost(chance)
@@ -96,9 +96,9 @@ def _per_activation() -> xr.Dataset:
 
 
 def measured(data: xr.Dataset) -> xr.Dataset:
-    """`relative`, the loss relative to storing nothing; `share`, the mean share of a dimension of a stored feature.
+    """`relative`, the loss relative to storing nothing; `share`, the mean share of a dimension that stored features have.
 
-    `ratio` is what a unit earns for each activation with one feature, relative to a pair.
+    `ratio` is what a unit with one feature saves for each activation, relative to one with a pair.
     """
     alone, pair = data.per_activation
     return data.assign(

@@ -72,7 +72,7 @@ def run(config: Config) -> xr.Dataset:
     W = np.array(ensemble(lambda key: ReluOutput.init(5, 2, key=key), members=member, key=config.seed).W)
     for at, shape in enumerate(STARTS):
         W[member == at] = 0.01 * W[member == at] + shape
-    # The best bias of a feature that is not represented: from 0 it can fall, and then stays below 0.
+    # The best bias of a feature that is not represented; started at 0, it could fall below 0 and stay there.
     b = np.repeat(baseline[:, None], 5, axis=1) / 2
     b[:, 0] *= ratio
     start = ReluOutput(jnp.asarray(W), jnp.asarray(b))
@@ -83,8 +83,8 @@ def run(config: Config) -> xr.Dataset:
 def measured(data: xr.Dataset) -> xr.Dataset:
     """The best model of each kind at each density; all its numbers are missing where there is none.
 
-    Of its features the `norm`, in degrees the `gap` from one to the next around the circle, and of the four alike
-    the cosine to their `partner`, the one most opposite; of a pentagon the `angle` between the one feature and its
+    `norm` is of its features, `gap` in degrees from one to the next around the circle, and `partner` the cosine of
+    each of the four alike to the one most opposite to it; of a pentagon the `angle` between the one feature and its
     neighbors. `crossing` is the relative density at which pentagon and square cost the same, and `square_cost` what
     two digons of unit vectors cost, with the one feature dropped. `minima` are the losses of all searches that
     converged, `starts` counts those that end in each kind, and `reach` is the share that finds the best.
@@ -132,7 +132,7 @@ def _gaps(W: np.ndarray) -> np.ndarray:
 
 
 def _crossing(lead: xr.DataArray) -> xr.DataArray:
-    """The relative density, at most 1, at which a lead turns from negative to positive; NaN if none does, or two."""
+    """The relative density, at most 1, at which a lead turns from negative to positive; NaN if never, or twice."""
     lead, log = lead.where(lead.ratio <= 1 + 1e-9), np.log(lead.ratio)
     before, start = lead.shift(ratio=1), log.shift(ratio=1)
     turns = (before < 0) & (lead >= 0)
@@ -167,14 +167,14 @@ def figure(best: xr.Dataset) -> Figure:
 
 
 def _overlay(ax: Axes, best: xr.Dataset, scale: matplotlib.cm.ScalarMappable) -> None:
-    """The models at all densities in one, turned so that the one feature is up."""
+    """The models at all densities in one picture, turned so that the one feature is up."""
     turn = np.linspace(0, 2 * np.pi, 200)
     ax.plot(np.cos(turn), np.sin(turn), color=plot.FAINT, lw=0.9, zorder=0)
     for at, (ratio, W) in enumerate(zip(best.ratio.values, best.W.values, strict=True)):
         varied = np.linalg.norm(W[:, 0]) > 0.5
         W = plot.upright(W) if varied else np.roll(plot.upright(np.roll(W, -1, axis=1)), 1, axis=1)
         color = scale.to_rgba(ratio)
-        size = 4 if varied else 9 - 5 * at / best.sizes["ratio"]  # rings, as they are in one spot
+        size = 4 if varied else 9 - 5 * at / best.sizes["ratio"]  # points on one spot show as rings
         ax.plot(*W[:, 1:], "o", color=color, ms=size, mec="white", mew=0.3)
         ax.plot(*W[:, 0], "D", color=color, ms=size + 1.5, mec=plot.INK, mew=0.4)
     ax.set(xlim=(-1.4, 1.4), ylim=(-1.4, 1.4), aspect="equal", xticks=[], yticks=[])

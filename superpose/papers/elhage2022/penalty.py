@@ -112,10 +112,10 @@ def run(config: Config) -> xr.Dataset:
 
 
 def measured(data: xr.Dataset) -> xr.Dataset:
-    """Of the model at each penalty: which features it has, and how they share dimensions.
+    """For the model at each penalty: which features it has, and how they share dimensions.
 
-    `free` says whether it has features and no superposition. `along` is of `W_found`, which had to find the
-    hidden units itself: the least share of a feature on one unit.
+    `free` says whether it has features and no superposition. `along` is for `W_found`, which had to find the
+    hidden units by itself: the least share of a feature that lies on one unit.
     """
     norm = np.sqrt((data.W**2).sum("hidden"))
     represented = norm > 0.5
@@ -171,7 +171,7 @@ def figure(best: xr.Dataset) -> Figure:
 
 
 def _maps(fig, axes, best) -> None:
-    """The weights without a penalty, with a small one, and with the least that leaves no superposition."""
+    """The weights without a penalty, with a small one, and with the smallest that leaves no superposition."""
     shown = [
         (0, best.W_found[0].values, "no penalty:\nalong no axis"),
         (
@@ -238,7 +238,7 @@ def claims(best: xr.Dataset) -> list[Claim]:
 
 
 def _power(x: xr.DataArray, y: xr.DataArray) -> Any:
-    """The exponent of the power law through the points; NaN where one is not above 0, or there is only one."""
+    """The exponent of the power law through the points; NaN where a value is not above 0, or there is only one point."""
     logs: list[Any] = [np.log(x), np.log(y.where(y > 0))]
     x, y = (log - log.mean() for log in logs)
     return (x * y).sum(skipna=False) / (x**2).sum()

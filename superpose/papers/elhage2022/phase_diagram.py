@@ -71,9 +71,9 @@ def run(config: Config) -> xr.Dataset:
 
 
 def _diagram(size: str, members: int, config: Config) -> xr.Dataset:
-    """Of each cell all models, what is known about their minima, and the best of the regular solutions.
+    """For each cell, all models, what is known about their minima, and the best of the regular solutions.
 
-    `family` says which of the `_candidates` that is; `family_W` and `family_loss` are its weights and loss.
+    `family` says which of the `_candidates` is best; `family_W` and `family_loss` are its weights and loss.
     """
     (n, m), side = SIZES[size], config.cells
     cells = {"density": np.logspace(-2, 0, side), "extra_importance": np.logspace(-1, 1, side)}
@@ -114,9 +114,9 @@ def _candidates(n_features: int, n_hidden: int) -> dict[str, solutions.Family]:
 def measured(data: xr.Dataset) -> xr.Dataset:
     """What becomes of the extra feature in each cell, in the best model and in two theories.
 
-    Along `of`: the best of the "models", of the paper's fixed "prototypes", and of the "families" with the lengths
-    and biases that are best. Each has the extra feature's `norm` and `superposition`, its `phase`, which is the
-    place in `theory.PHASES` of the prototype whose `W^T W` is nearest, and `excess`, the share by which
+    Along `of`: the best of the "models", of the paper's fixed "prototypes", and of the "families" with their best
+    lengths and biases. Each has the extra feature's `norm` and `superposition`, its `phase`, which is the
+    index in `theory.PHASES` of the prototype whose `W^T W` is nearest, and `excess`, the share by which
     the best model's loss lies above its own.
     """
     sizes = map(str, data["size"].values)
@@ -124,7 +124,7 @@ def measured(data: xr.Dataset) -> xr.Dataset:
 
 
 def _cells(data: xr.Dataset) -> xr.Dataset:
-    """What `measured` says, of one size's diagram."""
+    """What `measured` reports, for one size's diagram."""
     best, n = grid.best(data), data.sizes["feature"]
     losses = theory.phase_losses(n, data.density.values[:, None], data.extra_importance.values)
     prototypes = np.array(theory.PROTOTYPES[n], float)[losses.argmin(0)]
@@ -142,7 +142,7 @@ def _cells(data: xr.Dataset) -> xr.Dataset:
 
 
 def _nearest(W: np.ndarray) -> np.ndarray:
-    """The place of the prototype with the nearest `W^T W`; all features but the last may swap their parts."""
+    """The index of the prototype with the nearest `W^T W`; all features but the last may swap their parts."""
     ways = {2: [[0, 1]], 3: [[0, 1, 2], [1, 0, 2]]}[W.shape[-1]]
     prototypes = np.array(theory.PROTOTYPES[W.shape[-1]])[..., ways]
     targets = np.einsum("phwi,phwj->pwij", prototypes, prototypes)
@@ -161,7 +161,7 @@ def figure(cells: xr.Dataset) -> Figure:
 
 
 def _panels(fig: FigureBase, one: xr.Dataset, n: int, m: int) -> None:
-    """The diagram of one size: what becomes of the extra feature, and below how sure that is."""
+    """The diagram of one size: what becomes of the extra feature, and, below, how sure that is."""
     size = f"{n} features in {m} dimension{'s' * (m > 1)}"
     fig.suptitle(f"{size}, {int(one.members)} models in each cell", fontsize=11)
     axes = fig.subplots(2, 5, width_ratios=[0.55, 1, 1, 1, 1])
@@ -203,7 +203,7 @@ def _panels(fig: FigureBase, one: xr.Dataset, n: int, m: int) -> None:
 
 
 def _differ(ax: Axes, edges: tuple[np.ndarray, np.ndarray], phase: xr.DataArray, n: int) -> None:
-    """Where the best model is in another phase than in theory."""
+    """Where the phase of the best model is not the one that theory gives."""
     differs = phase.sel(of="models") != phase
     kind = xr.where(differs.sel(of="families"), 2, differs.sel(of="prototypes"))
     kinds = {"not as the prototypes": "#e69f00", "not as the families": "#222222"}
@@ -225,14 +225,14 @@ def _rows(one: xr.Dataset, size: str) -> list[Claim]:
     n, r = SIZES[size][0], one.extra_importance
     norm, superposition, phase = (one[name].sel(of="models") for name in ("norm", "superposition", "phase"))
     same = phase == one.phase
-    # At r = 1 which pair of three shares a dimension is arbitrary.
+    # At r = 1 it is arbitrary which two of three features share a dimension.
     away, where = (r > 0, "all cells") if n == 2 else (abs(np.log10(r)) > 0.04, "the cells away from r = 1")
     excess = 100 * one.excess.sel(of="prototypes").values
     differing = excess[~same.sel(of="prototypes").values]
     worst = differing.max() if differing.size else 0.0
     below = -one.excess.sel(of="families").values
     jump = np.median(abs(np.diff(superposition[:, r < 0.5], axis=0)).max(axis=0))
-    # In cells from the sparsest: the border is between the densest one with superposition and the next.
+    # Counted in cells from the sparsest, the border is between the densest with superposition and the next.
     shared, places = ((norm > 0.5) & (superposition > 0.4)).values, np.arange(norm.sizes["density"])
     border = np.where(shared, places[:, None], -1).max(axis=0) + 0.5
     theirs = np.interp(np.log(theory.phase_boundary(n, r.values)), np.log(one.density.values), places)

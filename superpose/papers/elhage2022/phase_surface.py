@@ -98,7 +98,7 @@ def run(config: Config) -> xr.Dataset:
 
 
 def _minima(density: np.ndarray, importance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The local minimum in each valley; NaN where there is none, and the search left the valley."""
+    """The local minimum in each valley; NaN where there is none and the search left the valley."""
     point, sign = grid.points(range(len(density)), [1.0, -1.0])
     starts = np.stack([0.9 * np.ones(len(sign)), 0.7 * sign], axis=1)
     losses = grid.each(Surface, density[point], importance[point])
@@ -116,7 +116,7 @@ def _descend(surface, w):
 
 
 def _ends(w: np.ndarray) -> np.ndarray:
-    """From each point of the maps, downhill: +1 where it ends at weights of the same sign, -1 of opposite."""
+    """Where descent from each point of the maps ends: +1 at weights of the same sign, -1 at weights of opposite signs."""
     starts = jnp.stack(grid.points(w, w), axis=1)
     ends = [_descend(Surface(*map(jnp.float32, pair)), starts).prod(axis=1) for pair in SETTINGS.values()]
     return np.sign(np.reshape(ends, (-1, len(w), len(w)))).astype(float)
@@ -143,8 +143,8 @@ def _checks(config: Config) -> xr.Dataset:
 def measured(data: xr.Dataset) -> xr.Dataset:
     """Also where the better of the two minima is, and the density at which they `switch`.
 
-    `direction` is that of its weights in degrees, 45 for equal ones and -45 for opposite ones, and
-    `swept_direction` that along importances; `best` has the weights themselves at two densities, `asked`.
+    `direction` is the angle of its weights in degrees, 45 for equal ones and -45 for opposite ones, and
+    `swept_direction` the same along importances; `best` has the weights themselves at two densities, `asked`.
     """
     asked = data[["weights", "loss"]].interp(density=[0.5, 0.6]).rename(density="asked")
     return data.assign(
@@ -156,7 +156,7 @@ def measured(data: xr.Dataset) -> xr.Dataset:
 
 
 def _best(weights: xr.DataArray, loss: xr.DataArray) -> xr.DataArray:
-    """The weights of the minimum of less loss; NaN where there is none."""
+    """The weights of the minimum with the lower loss; NaN where there is none."""
     return weights.isel(kind=loss.fillna(np.inf).argmin("kind")).drop_vars("kind")
 
 
@@ -166,7 +166,7 @@ def _direction(weights: xr.DataArray) -> xr.DataArray:
 
 
 def _switch(loss: xr.DataArray) -> xr.DataArray:
-    """The density at which the two minima are equal, on a line between the densities followed; NaN if nowhere."""
+    """The density at which the two minima are equal, interpolated between the densities followed; NaN if nowhere."""
     gap = loss.sel(kind="same sign") - loss.sel(kind="opposite sign")
     after, step = gap.shift(density=-1), loss.density.shift(density=-1) - loss.density
     crossed = (gap > 0) & (after <= 0)
@@ -220,7 +220,7 @@ def figure(data: xr.Dataset) -> Figure:
 
 
 def _map(ax: Axes, setting: xr.Dataset) -> None:
-    """The loss for all weights, and the line between the starts of one valley and of the other."""
+    """The loss for all weights, and the line between the starts that lead to one valley and to the other."""
     w = setting.w1.values
     height = setting.surface.values.T / float(setting.valley.min())
     levels = np.geomspace(1, 8, 28)

@@ -52,7 +52,7 @@ class Config:
 def run(config: Config) -> xr.Dataset:
     sparseness = np.geomspace(1, 12, config.points)
     regular = solutions.regular(RIVALS, 1 / sparseness)._asdict()
-    # The basis vectors, projected onto all directions but these: a W with W v = 0 for each of them.
+    # The basis vectors, projected onto all directions but those given up: a W with W v = 0 for each of these.
     projected = [np.linalg.svd(np.array(vectors, float))[2][len(vectors) :] for vectors in GIVEN_UP.values()]
     return xr.Dataset(
         {
@@ -79,13 +79,13 @@ def _stacked(shapes: list[np.ndarray]) -> np.ndarray:
 
 
 def measured(data: xr.Dataset) -> xr.Dataset:
-    """The `share` of a dimension that each corner has, the `digons` in each polytope, and who wins from where.
+    """The `share` of a dimension that each corner has, the `digons` in each polytope, and which wins from where.
 
-    Of what is left where directions are given up, `cosine` and `gram` have the products of corners. `winner`,
-    `begins` and `ends` are the polytopes of most benefit, in the order of sparseness.
+    For what is left when directions are given up, `cosine` and `gram` have the products of corners. `winner` has the
+    polytopes of most benefit, in the order of sparseness; `begins` and `ends` say where each of them starts and stops.
     """
     shapes = [grid.unstacked(data, "shape", name).W.values for name in data["shape"].values]
-    projected = data.projected.fillna(0)  # what is padded is like a feature that is ignored
+    projected = data.projected.fillna(0)  # padding is like features that are ignored
     return data.assign(
         share=(("shape", "feature"), _stacked([np.asarray(measures.dimensionality(W)) for W in shapes])),
         dimensions=("shape", [len(W) for W in shapes]),
@@ -210,7 +210,7 @@ def _form(ax: Axes, best: xr.Dataset) -> None:
 
 
 def _line(name: str) -> dict[str, Any]:
-    """The color of a polytope; those without their own are dashed."""
+    """The color of a polytope; those without one of their own are dashed."""
     if name in plot.POLYTOPE_COLORS:
         return {"color": plot.POLYTOPE_COLORS[name], "ls": "-"}
     return {"color": "#999999", "ls": "--"}
@@ -219,7 +219,7 @@ def _line(name: str) -> dict[str, Any]:
 @as_claims
 def claims(best: xr.Dataset) -> list[Claim]:
     def share(*names: str) -> np.ndarray:
-        """Those of the corners of these polytopes, one after the other."""
+        """The shares of the corners of these polytopes, one after the other."""
         shares = best.share.sel(shape=list(names)).values
         return shares[~np.isnan(shares)]
 
@@ -227,7 +227,7 @@ def claims(best: xr.Dataset) -> list[Claim]:
         return best.begins[best.winner == name]
 
     def between_corners(products: xr.DataArray) -> np.ndarray:
-        """Those of different corners, of the triangle and then of the tetrahedron."""
+        """The products of different corners, of the triangle and then of the tetrahedron."""
         simplices = (("triangle", 3), ("tetrahedron", 4))
         return np.concatenate(
             [products.sel(case=name).values[np.triu_indices(k, 1)] for name, k in simplices]

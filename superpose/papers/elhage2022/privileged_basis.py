@@ -105,13 +105,13 @@ def _trained(models, steps, batch, rate, key) -> tuple[Network, np.ndarray]:
 
 
 def _best(models, loss, count) -> Network:
-    """So many models of least loss at each density."""
+    """The `count` models of least loss at each density."""
     places = np.argsort(loss, axis=1)[:, :count] + loss.shape[1] * np.arange(len(loss))[:, None]
     return member(models, places.ravel())
 
 
 def _solved(models, config) -> xr.Dataset:
-    """Models, equally many at each density, at a minimum on common samples; their losses are on others."""
+    """Models, equally many at each density, at a minimum on common samples; their losses are measured on others."""
     members = range(len(models.b) // len(DENSITIES))
     density, _ = grid.points(DENSITIES, members)
     losses = grid.each(lambda p: SameSamples(_loss(p, config.samples), config.seed), density)
@@ -138,10 +138,10 @@ def one_per_neuron(density) -> np.ndarray:
 
 
 def measured(data: xr.Dataset) -> xr.Dataset:
-    """The best model at each density, its loss `relative` to one neuron a feature, and which neurons are `mono`.
+    """The best model at each density, its loss `relative` to one neuron per feature, and which neurons are `mono`.
 
-    Those hold one feature each; `n_mono` counts them, and is missing where nothing is stored, as is what a rotation
-    changes. `with_mono` has the least losses of models with 0, 1 and 2 of them, relative to the least of all,
+    Those hold one feature each; `n_mono` counts them. It is missing where nothing is stored, and so is `rotated`.
+    `with_mono` has the least losses of models with 0, 1 and 2 of them, relative to the least of all,
     `one_mono_W` the weights of the best with one at the density where they are close, and `near` the share of
     models within 1% of the best.
     """
@@ -199,7 +199,7 @@ def figure(best: xr.Dataset) -> Figure:
 
 
 def _arranged(model: xr.Dataset) -> xr.Dataset:
-    """The neurons in order: those of one feature first, by that feature, then by how many they respond to."""
+    """The neurons in order: first those of one feature, by that feature, then the others by how many they respond to."""
     size = np.abs(model.W.values)
     order = np.lexsort((size.argmax(axis=1), (size > 0.3).sum(axis=1), ~model.mono.values))
     return model.isel(hidden=order)
@@ -262,15 +262,15 @@ def _codes(W: np.ndarray) -> list[int]:
 
 
 def _excited(W: np.ndarray) -> np.ndarray:
-    """Which neurons each represented feature excites: positive weights, above 0.3 of its largest."""
+    """Which neurons each represented feature excites: those with positive weights above 0.3 of its largest."""
     represented = W[:, np.asarray(measures.norms(W)) > 0.5]
     return represented > 0.3 * represented.max(axis=0, initial=1e-9)
 
 
 def _shared(W: np.ndarray) -> np.ndarray:
-    """How many of three neurons of several features each of these excites, for the three nearest to `SHARED`.
+    """How many of three neurons, all of several features, each feature excites; of the choices, the nearest to `SHARED`.
 
-    The one left out is the one that three features excite and three inhibit.
+    The fourth such neuron, left out, is one that three features excite and three inhibit.
     """
     excited = _excited(W[~np.asarray(measures.monosemantic(W))])
     separating = np.flatnonzero((excited.sum(axis=1) == 3) & (len(excited) == 4))
@@ -280,7 +280,7 @@ def _shared(W: np.ndarray) -> np.ndarray:
 
 
 def _pairs(W: np.ndarray) -> int:
-    """How many different pairs of neurons are what a feature excites."""
+    """How many different pairs of neurons are exactly those that some feature excites."""
     return len({tuple(code) for code in _excited(W).T if code.sum() == 2})
 
 

@@ -81,7 +81,7 @@ def run(config: Config) -> xr.Dataset:
 
 
 def _dictionaries(model, world, latents, config, key) -> xr.Dataset:
-    """The best autoencoder of so many latents at each penalty: its directions, and how it does on other samples."""
+    """The best autoencoder with this many latents at each penalty: its directions, and how it does on other samples."""
     penalties, inside = config.dictionary_penalties, draws.stream(key, "dictionaries")
     penalty, place = grid.points(penalties, range(config.members))
     trained = fit(
@@ -116,10 +116,10 @@ def _shown(sae, h):
 
 
 def measured(data: xr.Dataset) -> xr.Dataset:
-    """How well each dictionary has each feature that the model has: `recovered`, its largest cosine to a live latent.
+    """How well each dictionary has each feature that the model stores: `recovered`, its largest cosine to a live latent.
 
-    `agreement` says at each penalty how far the larger dictionary has the columns of the smaller one, the mean of
-    their largest cosines; `chosen` is the place of the penalty at which it is largest.
+    `agreement` says at each penalty how well the larger dictionary has the columns of the smaller one, by the mean of
+    their largest cosines; `chosen` is the index of the penalty at which it is largest.
     """
     W, live = data.dictionary_W, data.fires > LIVE
     columns = data.directions.where(live, 0)

@@ -26,7 +26,7 @@ SECTION = "ours: real text"
 TAKES = 65
 QUICK = {"n_hidden": (2, 3, 10), "members": 2, "steps": 400}
 
-ROOM = {2: 22, 3: 26}  # how many words can be named in a picture of so many hidden dimensions
+ROOM = {2: 22, 3: 26}  # how many words can be named in the picture, by hidden dimensions
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,8 @@ def run(config: Config) -> xr.Dataset:
         return grid.fitted(lambda key: models(key=key), loss, {}, judged=exact, rate=rate, **often)
 
     words, bags = np.array(config.words, object), corpus.bags(config.windows, config.words)
-    # Words shuffled, not fresh draws: models also learn by heart what happens to be in the windows. With 40
-    # dimensions, fresh draws would leave 23% of the variance as loss, these leave 5%, and the text leaves 2%.
+    # Words are shuffled, not drawn afresh: models also memorize what happens to be in the windows. With 40
+    # dimensions, fresh draws would leave 23% of the variance as loss, shuffled words leave 5%, and the text 2%.
     laws = Empirical(bags), Empirical(corpus.shuffled(bags, config.seed))
     text, control = (grid.stacked({m: trained(law, m) for m in config.n_hidden}, "n_hidden") for law in laws)
     data = grid.stacked({"text": text, "independent": control}, "world").assign(n_windows=len(bags))
@@ -110,14 +110,14 @@ def run(config: Config) -> xr.Dataset:
 
 
 def measured(data: xr.Dataset) -> xr.Dataset:
-    """What the best model of each size has done with the words, in the text and in the control.
+    """What the best model of each size does with the words, in the text and in the control.
 
     `n_represented` counts the words with norm > 0.5; `oftener` is the chance that one of them is in more windows
-    than a word that is not represented. The others are of represented words: `by_density` is the rank correlation of
+    than a word that is not represented. The rest is for represented words: `by_density` is the rank correlation of
     dimensionality with density. Of `related`, `by_pmi` is that of the cosine of two words with their pointwise mutual
     information, and `beside` and `apart` are the mean cosines of the tenth of pairs with the most and with the least
-    of it; `error` is how much they vary when the words exchange their directions at random. `profile` has, of each
-    tenth of pairs by information, the mean of it, and of the cosine the mean and the quantiles 10% and 90%. NaN where
+    information; `error` is how much these vary when the words swap directions at random. `profile` has, for each tenth
+    of pairs by information, its mean, and the mean and the 10% and 90% quantiles of the cosine. NaN where
     there are fewer than 5 words to go by.
     """
     sizes = {}
@@ -145,7 +145,7 @@ def _related(best: xr.Dataset) -> xr.Dataset:
         cosine_rank[pairs] = _ranked(cosine[pairs])
         cosine_rank += cosine_rank.T
         pmi_rank, least, most = _ranked(pmi), pmi <= np.quantile(pmi, 0.1), pmi >= np.quantile(pmi, 0.9)
-        # Pairs that share a word are not independent of each other: words change places, not pairs.
+        # Pairs that share a word are not independent of each other, so words are permuted, not pairs.
         random, tries = np.random.default_rng(0), []
         for order in [np.arange(n), *(random.permutation(n) for _ in range(300))]:
             at = order[pairs[0]], order[pairs[1]]
@@ -176,7 +176,7 @@ def figure(best: xr.Dataset) -> Figure:
 
 
 def _named(best: xr.Dataset) -> dict[int, list[int]]:
-    """The words named in the picture of each size, the longest first: so many as there is room for."""
+    """The words named in the picture of each size, the longest first: as many as there is room for."""
     drawn = [m for m in best.n_hidden.values.tolist() if m in ROOM]
     longest = np.argsort(-best.norm.sel(world="text", n_hidden=drawn).values)
     return {m: order[: ROOM[m]].tolist() for m, order in zip(drawn, longest, strict=True)}
@@ -253,11 +253,11 @@ def claims(best: xr.Dataset) -> list[Claim]:
     ours = partial(from_section("ours", "three standard errors"), number="{:.2f}")
 
     def says(id, statement, what, values, bounds, combined=np.asarray, **kinds):
-        """A claim about the sizes that the values are of: about each of them, or what is `combined` of all."""
+        """A claim about the sizes that have values: about each of them, or about the `combined` value of all."""
         m = ", ".join(map(str, values.n_hidden.values))
         return ours(id, statement, f"{what}, m = {m}", combined(values.values), bounds, **kinds)
 
-    def stouffer(errors):  # differences in standard errors, each of another size, as one
+    def stouffer(errors):  # combines differences in standard errors, one for each size
         return errors.sum() / np.sqrt(len(errors)) if len(errors) else errors
 
     # fmt: off

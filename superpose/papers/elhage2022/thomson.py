@@ -80,7 +80,7 @@ def run(config: Config) -> xr.Dataset:
         axes,
     )
     best = grid.best(every).drop_vars("member").rename(loss="energy")
-    # Points that are not there have no length, and so no importance.
+    # Points that are absent have no length, and so no importance.
     alone = [
         theory.one_active_loss(W, np.zeros(MOST), (W**2).sum(axis=0)).sum()
         for W in best.energy_W.values.reshape(-1, 3, MOST)
@@ -89,12 +89,12 @@ def run(config: Config) -> xr.Dataset:
 
 
 def measured(data: xr.Dataset) -> xr.Dataset:
-    """Also `polygon`, the energy of regular polygons, and `places`, at how many different places the points are."""
+    """Also `polygon`, the energy of regular polygons, and `places`, the number of different places of the points."""
     turns = 2 * np.pi * np.arange(MOST) / data.points.values[:, None]
     circles = np.array([np.cos(turns), np.sin(turns)])
     polygon = [float(theory.thomson_energy(circles[:, n - 1, :n])) for n in data.points.values]
     cosine = (data.energy_W * data.energy_W.rename(point="other")).sum("axis")
-    together = (cosine > 0.999).sum("other")  # so many are where this one is, with itself
+    together = (cosine > 0.999).sum("other")  # how many points are where this one is, itself included
     return data.assign(
         polygon=("points", polygon), places=(1 / together.where(together > 0)).sum("point").round()
     )
@@ -129,7 +129,7 @@ def _energies(ax: Axes, data: xr.Dataset) -> None:
 
 
 def _arrangement(ax: Axes, W: np.ndarray, color: int) -> None:
-    """Points on a circle, or on a sphere as seen from where none hides another or the middle, and who repels whom."""
+    """Points on a circle, or on a sphere seen from where none hides another or the center, and which of them repel."""
     cosine, place = W.T @ W, plot.upright(W[:2])
     if len(W) == 3:
         views = Rotation.random(1000, 0).as_matrix()[:, :2] @ np.column_stack([W, np.zeros(3)])

@@ -86,20 +86,20 @@ def levels(density: float) -> dict[str, float]:
 
 
 def measured(data: xr.Dataset) -> xr.Dataset:
-    """What each model looks like at the four stages of its training, and the way of the one that is `shown`.
+    """What each model looks like at the four stages of its training, and the path of the one that is `shown`.
 
     `when` is the step of a stage: the start (A), the middle of the plateau of two points (B), when both sets are
     open (C), and the end (D); NaN if there is none. `line` is then the share of the weights in their first direction,
-    `partner` the largest of the features' cosines to their opposites, -1 in an octahedron, and `angle` the
-    one between the two sets. `solved` tells whether a model ends as an octahedron.
+    `partner` the largest of the features' cosines to their opposites, -1 in an octahedron, and `angle`
+    that between the two sets. `solved` tells whether a model ends as an octahedron.
 
-    Of the models on a line at B the one is shown that has furthest to turn from C on: `path` has its features in
+    Of the models on a line at B, the one with the furthest to turn from C on is shown: `path` has its features in
     training and `view` at the stages, turned so that the line at B is upright; `norm` and `cosine` are of its end;
-    `stands` has, for each of the `levels`, the nearest plateau of its loss, as a share of it.
+    `stands` has, for each of the `levels`, the nearest plateau of its loss, relative to that level.
     """
     W, step, shapes, goals = data.W.values, data.step.values, _shapes(data.W), levels(float(data.density))
     flat, goal = [_plateaus(each, step) for each in data.loss.values.T], goals["two points"]
-    # The places of the stages among the steps; -1 for a stage that there is not.
+    # The indices of the stages among the steps; -1 for a stage that does not occur.
     line = [next((at for at, high in each if 1 / 1.15 < high / goal < 1.15), -1) for each in flat]
     wide = shapes.open > 0.9
     triangles = wide.argmax("step").where(wide.any("step"), -1)
@@ -140,7 +140,7 @@ def _shapes(W: xr.DataArray) -> xr.Dataset:
 
 
 def _plateaus(loss: np.ndarray, step: np.ndarray) -> list[tuple[int, float]]:
-    """The place of the middle of each plateau of one training, on a log scale of steps, and the loss there."""
+    """The index of the middle of each plateau of one training run, on a log scale of steps, and the loss there."""
     spans = curves.plateaus(loss, step, ratio=1.15, factor=1.3)
     middles = np.searchsorted(step, np.sqrt(step[spans].prod(axis=1)))
     return [(int(at), loss[a : b + 1].mean()) for at, (a, b) in zip(middles, spans, strict=True)]
@@ -187,7 +187,7 @@ def figure(models: xr.Dataset) -> Figure:
 
 
 def _loss(ax: Axes, models: xr.Dataset, model: xr.Dataset) -> None:
-    """The losses in training, with what they stand still at, and the stages of the model shown."""
+    """The losses in training, with the levels at which they stand still, and the stages of the model shown."""
     ax.plot(models.step, models.loss, color=plot.FAINT, lw=0.6, zorder=1)
     ax.plot(model.step, model.loss, color=plot.INK, lw=1.5)
     outside, formulas = ax.get_yaxis_transform(), ("$2p$", "$p/3$", "$p^2$")

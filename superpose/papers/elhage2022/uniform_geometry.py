@@ -84,7 +84,7 @@ def measured(data: xr.Dataset) -> xr.Dataset:
     """The best model at each density, with how many of its features are `represented`, and in which polytope each is.
 
     `count` has the number of features in each polytope; `winner`, at each `at`, and `predicted`,
-    at each density, are those of most benefit in theory.
+    at each density, are the polytopes of most benefit in theory.
     """
     best, x = grid.described(data), data.sparseness.values
     dstar = grid.over_models(measures.dimensions_per_feature, best.W)
