@@ -1,4 +1,4 @@
-"""The laboratory for superposition: toy models, exact losses, and the claims of papers, checked.
+"""A laboratory for superposition: toy models, exact losses, and the claims of papers, checked.
 
 `superpose.run("intro")` runs an experiment, and as the last line of a notebook's cell shows what it gave. Modules load
 when they are first used, so that the command answers at once.

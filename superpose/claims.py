@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 Numbers = Any
-"""A number, or several: whatever `np.asarray` makes an array of numbers of."""
+"""A number, or several: whatever `np.asarray` turns into an array of numbers."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def at_most(high: float, unit: str = "") -> Bounds:
 class Claim:
     """One statement, and how it fared: it holds where every number measured is within the bounds.
 
-    A number that is missing, NaN, makes a claim fail, and so do no numbers at all.
+    A missing number, NaN, makes a claim fail, and so does the absence of any number.
 
     >>> Claim("angle", "At right angles", "Introduction", about(90, 3), 91.2, source="the exact optimum").status
     'holds'
@@ -92,7 +92,7 @@ class Claim:
     """Where the paper says it, by section or figure; "ours" for what the paper does not say."""
     expected: Bounds
     measured: Numbers
-    """A number from the dataset, or several, of each of which the statement is made."""
+    """A number from the dataset, or several; the statement is about each of them."""
     source: str = field(kw_only=True)
     """Where the bounds come from."""
     what: str = field(kw_only=True, default="")
@@ -100,7 +100,7 @@ class Claim:
     number: str = field(kw_only=True, default="{:.3g}")
     """How to write a number."""
     instead: str = field(kw_only=True, default="")
-    """The id of the claim that says what is so, where exact results contradict this one of a paper."""
+    """Where exact results contradict this claim of a paper: the id of the claim that says what is true."""
     quick: bool = field(kw_only=True, default=True)
     """Whether the small version of the experiment is large enough for it; if not, it is "open" there."""
 
@@ -117,12 +117,12 @@ class Claim:
 
     @property
     def status(self) -> str:
-        """ "holds", "differs" where another claim says what is so instead, or "fails"."""
+        """ "holds", "differs" where another claim says what is true instead, or "fails"."""
         return "holds" if self.holds else "differs" if self.instead else "fails"
 
     @property
     def text(self) -> str:
-        """The numbers as text; the range of more than ten."""
+        """The numbers as text; if there are more than ten, their range."""
         numbers = self.values.ravel()
         if numbers.size == 0:
             return "nothing to measure"
@@ -137,7 +137,7 @@ class Claim:
     def as_dict(self, small: bool = False) -> dict[str, Any]:
         """Plain values: what is on the page, and the numbers measured.
 
-        Of a `small` version of its experiment a claim that is not `quick` is "open", whatever was measured.
+        In the `small` version of its experiment, a claim that is not `quick` is "open", whatever was measured.
 
         >>> claim = Claim("a", "x is 1", "here", about(1, 0.1), 2.0, source="theory", quick=False)
         >>> claim.as_dict()["status"], claim.as_dict(small=True)["status"]
@@ -170,7 +170,7 @@ class Score:
 
     @classmethod
     def of(cls, claims: Sequence[Mapping[str, Any]]) -> "Score":
-        """Of claims as `Claim.as_dict` gives them.
+        """The score of claims as `Claim.as_dict` gives them.
 
         >>> Score.of([{"status": "holds"}, {"status": "fails"}, {"status": "open"}]).text
         '1 of 2 claims hold, 1 open'
@@ -219,9 +219,9 @@ class Claims(list[Claim]):
 
 
 def from_section(section: str, source: str = "") -> Callable[..., Claim]:
-    """What makes the claims of one section, a row each; bounds come from `source` unless a row says otherwise.
+    """A function that makes the claims of one section, one per row; bounds come from `source` unless a row says otherwise.
 
-    A row is `id, statement, what, measured, bounds`, and by name what else `Claim` has.
+    A row is `id, statement, what, measured, bounds`, and by name any other field of `Claim`.
 
     >>> says = from_section("Introduction", source="the exact optimum")
     >>> says("pairs", "Antipodal pairs are stored", "cosine", [-0.99, -1], at_most(-0.98))
@@ -235,7 +235,7 @@ def from_section(section: str, source: str = "") -> Callable[..., Claim]:
 
 
 def as_claims(claims: Callable[..., Iterable[Claim]]) -> Callable[..., Claims]:
-    """Makes `Claims` of the claims that a function returns.
+    """Turn the claims that a function returns into `Claims`.
 
     >>> @as_claims
     ... def claims(data):

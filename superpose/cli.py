@@ -1,6 +1,6 @@
 """The command line: `superpose list`, `run NAME`, `reproduce` and `verify FOLDER`, made from Configs.
 
-Only what an answer needs is imported, so that `superpose --help` comes at once.
+Only what an answer needs is imported, so that `superpose --help` answers at once.
 """
 
 import io
@@ -54,7 +54,7 @@ COMMANDS = ("list", "run", "reproduce", "verify")
 
 
 class InputError(Exception):
-    """Something that the user can put right, said in one line."""
+    """Something that the user can correct, said in one line."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -100,7 +100,7 @@ def _main(args: list[str]) -> int:
 
 
 class _Unread(io.FileIO):
-    """Where output goes: once nobody reads it any more, it is lost, which is no reason to lose the work as well."""
+    """Where output goes: once nobody reads it anymore, it is lost, which is no reason to lose the work as well."""
 
     def write(self, data):
         try:
@@ -110,7 +110,7 @@ class _Unread(io.FileIO):
 
 
 def _write_anything() -> None:
-    """Let neither what a terminal's encoding lacks nor a reader that has left, such as `head`, end the command."""
+    """Let neither characters that a terminal's encoding lacks nor a reader that has left, such as `head`, end the command."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if not isinstance(stream, io.TextIOWrapper):
@@ -124,7 +124,7 @@ def _write_anything() -> None:
 
 
 def _said(message: object) -> None:
-    """One line for the user, whatever names of files are in it."""
+    """Print one line for the user, whatever file names are in it."""
     print("superpose:", str(message).replace("\n", "\\n"), file=sys.stderr)
 
 
@@ -308,7 +308,7 @@ def _known_seed(seed) -> None:
 
 
 def _parsed(default, command: str, description: str, args: Sequence[str]) -> Any:
-    """The default with what the arguments change; for --help, the help, and the end."""
+    """The default with what the arguments change; --help prints the help and exits."""
     import contextlib
 
     import tyro
@@ -333,7 +333,7 @@ def _parsed(default, command: str, description: str, args: Sequence[str]) -> Any
 
 
 def _options(settings) -> list[str]:
-    """The options that fields make, those of a Config among them too."""
+    """The options that fields make, including those of a Config among them."""
     names = []
     for field in fields(settings):
         value = getattr(settings, field.name)
@@ -355,8 +355,8 @@ def _known_options(known: Sequence[str], command: str, args: Sequence[str]) -> N
 
 
 def _one_line(box: str) -> str:
-    # The first paragraph of what tyro says in a box: no frame, no title, no help. Where the terminal knows
-    # ASCII only, the frame is lines of "-", one of them below the title.
+    # The first paragraph of what tyro says in a box: no frame, no title, no help. Where the terminal has
+    # only ASCII, the frame is lines of "-", one of them below the title.
     lines = [line.strip("│ ") for line in box.splitlines()]
     if len(lines) > 1 and lines[1].startswith("--"):
         lines = lines[2:]

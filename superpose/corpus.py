@@ -1,7 +1,7 @@
-"""Text as samples of features: a sample is a window of running words, a feature says whether a word is in it.
+"""Text as samples of features: a sample is a window of consecutive words, a feature says whether a word is in it.
 
 `read` and `topics` give texts, `windows` cuts them into pieces, `frequent` chooses the words that are features, and
-`bags` has the samples, data for `features.Empirical`. `shuffled` is a control for them.
+`bags` makes the samples, data for `features.Empirical`. `shuffled` is a control for them.
 
 >>> pieces = windows(["The cat saw the dog. The dog saw a cat, the cat a dog."], 5)
 >>> chosen = frequent(pieces, 2)
@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 
 # Function words hold sentences together and occur whatever the subject: "the" is in three of four
 # windows of Python's help. As features they would be nearly dense, would fill the dimensions
-# first, and would say of each other only what English grammar says.
+# first, and their relations would only be those of English grammar.
 _ENGLISH = """
 the an this that these those each every either neither both all any some no none such other others another
 same own few many much more most less least several enough
@@ -43,7 +43,7 @@ isn't aren't wasn't weren't haven't hasn't hadn't don't doesn't didn't won't wou
 mustn't it's that's there's he's she's i'm i've i'll i'd you're you've you'll we're we've we'll they're let's
 """
 STOP_WORDS = frozenset(_ENGLISH.split())
-"""English words without a subject of their own, which are no features unless one asks for them."""
+"""English words without a subject of their own, which are not features unless asked for."""
 
 # Letters of Thai, Lao, Burmese, Khmer, Japanese and Chinese, which are written without spaces between words.
 _UNSPACED = re.compile(
@@ -54,7 +54,7 @@ _UNSPACED = re.compile(
 def read(path: str) -> str:
     """The text of a file in UTF-8.
 
-    Raises ValueError for a file that cannot be read, that is no text or has no words, and for one whose
+    Raises ValueError for a file that cannot be read, that is not text or has no words, and for one whose
     words, in a script such as that of Chinese or Thai, have no spaces between them.
 
     >>> read("no-such-file.txt")
@@ -84,7 +84,7 @@ def read(path: str) -> str:
 
 
 def topics() -> list[str]:
-    """Python's help topics, text that is always at hand. A paragraph that several of them share is in the first one only.
+    """Python's help topics, text that is always at hand. A paragraph shared by several topics is in the first one only.
 
     Raises ValueError where Python comes without them.
 
@@ -105,11 +105,11 @@ def topics() -> list[str]:
 
 
 def words(text: str) -> list[str]:
-    """The words of a text of any language as they follow each other, in lower case.
+    """The words of a text of any language in order, in lower case.
 
     A word is a run of letters, with the marks on them, such as the vowels of Hindi, and with apostrophes and
     joiners within it. So what is left of markup (rules, asterisks, quotes, indentation) falls away, and names of
-    programs are cut at underscores, dots and digits. Raises TypeError for what is no text.
+    programs are cut at underscores, dots and digits. Raises TypeError for what is not text.
 
     >>> words("The *cat's* tail; read_text 7")
     ['the', "cat's", 'tail', 'read', 'text']
@@ -128,7 +128,7 @@ def words(text: str) -> list[str]:
 def windows(texts: Iterable[str], size: int) -> list[list[str]]:
     """The words of texts in pieces of `size`, which do not overlap; what is left over at the end of a text is dropped.
 
-    Raises ValueError for a size below 1, and TypeError for one text in the place of several.
+    Raises ValueError for a size below 1, and TypeError for one text in place of several.
 
     >>> windows(["red green blue", "one two"], 2)
     [['red', 'green'], ['one', 'two']]
@@ -157,7 +157,7 @@ def frequent(windows: Sequence[Sequence[str]], n: int, stop: Collection[str] = S
 
 
 def bags(windows: Sequence[Sequence[str]], words: Sequence[str]) -> UInt8[np.ndarray, "window word"]:
-    """Whether a window has a word: 1 if it has, however often, else 0.
+    """Whether a window has a word: 1 if it does, however often, else 0.
 
     Raises ValueError for a word that is given twice, and TypeError for texts that are not cut into words.
 
@@ -177,11 +177,11 @@ def bags(windows: Sequence[Sequence[str]], words: Sequence[str]) -> UInt8[np.nda
 
 
 def pointwise_information(bags: ArrayLike) -> Float[np.ndarray, "word word"]:
-    """How much oftener two words are in one window than if they were independent.
+    """How much more often two words share a window than if they were independent.
 
     `log((n_ij + 1) / (n_i n_j / n + 1))`, with the number of windows `n_ij` that have both, and
     `n_i n_j / n` expected: 0 for independent words, positive for those that occur together. The 1 draws pairs too rare
-    to tell towards 0. Raises ValueError for what is no matrix of 0 and 1.
+    to judge toward 0. Raises ValueError for what is not a matrix of 0 and 1.
 
     >>> pointwise_information([[1, 1, 0], [0, 0, 1], [1, 1, 1], [0, 0, 0]]).round(2).tolist()
     [[0.41, 0.41, 0.0], [0.41, 0.41, 0.0], [0.0, 0.0, 0.41]]
@@ -192,10 +192,10 @@ def pointwise_information(bags: ArrayLike) -> Float[np.ndarray, "word word"]:
 
 
 def shuffled(bags: ArrayLike, seed: int) -> np.ndarray:
-    """The same number of windows, with each word in as many of them, but in which ones is chance.
+    """As many windows, with each word in as many of them as before, but in random ones.
 
-    A control for a text: independent words of the same densities, and, unlike fresh draws, no more windows than it has,
-    which models may learn by heart. Raises ValueError for what is no matrix of 0 and 1.
+    A control for a text: independent words of the same densities, and, unlike fresh draws, no more windows than the text
+    has, which models may learn by heart. Raises ValueError for what is not a matrix of 0 and 1.
 
     >>> shuffled([[1, 0], [1, 0], [0, 0], [0, 1]], seed=0).sum(axis=0).tolist()
     [2, 1]
@@ -209,20 +209,20 @@ def _is_letter(word: str) -> bool:
 
 
 def _is_unspaced(words: list[str]) -> bool:
-    """Whether these are clauses rather than words: most in such a script, and too long for words of it."""
+    """Whether these are clauses rather than words: most are in such a script, and too long to be words in it."""
     letters = [len(_UNSPACED.findall(word)) for word in words]
     long = [n for n in letters if n]
     return len(long) > len(words) / 2 and sum(long) >= 5 * len(long)
 
 
 def _refuse_text(said: str, *lists: Iterable) -> None:
-    """Raise TypeError where a text is in the place of a list: its letters would be taken for what is in it."""
+    """Raise TypeError where a text is in place of a list: its letters would be taken for the list's items."""
     if any(isinstance(each, str) for each in lists):
         raise TypeError(f"{said}, got a str")
 
 
 def _count(value: int, name: str) -> int:
-    # As `inputs.whole`, without the JAX that `inputs` needs.
+    # Like `inputs.whole`, without the JAX that `inputs` needs.
     try:
         number = operator.index(value)
     except TypeError:

@@ -1,4 +1,4 @@
-"""What work takes, before it is begun: seconds, and whether it fits into memory."""
+"""What work takes, known before it begins: seconds, and whether it fits into memory."""
 
 from dataclasses import dataclass, fields, replace
 
@@ -8,7 +8,7 @@ from superpose.settings import option
 
 @dataclass(frozen=True)
 class Cost:
-    """What some work takes, about: `seconds` on two cores, and `numbers` held at once, of 8 bytes each."""
+    """What some work takes, roughly: `seconds` on two cores, and `numbers` held at once, of 8 bytes each."""
 
     seconds: float
     numbers: float
@@ -18,9 +18,9 @@ class Cost:
 
 
 def training(models: float, features: float, weights: float, steps: float, batch: float) -> Cost:
-    """What it takes to `train.fit` so many models of so many features and weights.
+    """What it takes to `train.fit` this many models of this many features and weights.
 
-    From steps measured at 2 to 400 features, LOG.md.
+    Based on steps measured at 2 to 400 features, LOG.md.
     """
     step = 1e-6 + 0.5e-9 * batch * (0.2 * weights + 1.2 * features)
     return Cost(
@@ -29,24 +29,24 @@ def training(models: float, features: float, weights: float, steps: float, batch
 
 
 def minimizing(models: float, weights: float) -> Cost:
-    """What it takes to `train.minimize` so many models of so many weights on an exact loss."""
+    """What it takes to `train.minimize` this many models of this many weights on an exact loss."""
     return Cost(models * 5e-5 * weights**2, models * (16 * weights + 40))
 
 
 def evaluating(times: float, numbers: float, held: float = 0) -> Cost:
-    """What it takes to compute something of so many numbers so many times, and to keep `held` of each."""
+    """What it takes to compute something of this many `numbers` this many `times`, and to keep `held` of each."""
     return Cost(1e-9 * times * numbers, 10 * numbers + 3 * times * held)
 
 
 def check_room(config) -> None:
-    """Raise MemoryError, in one line that names the setting, unless what a run of it holds fits into memory."""
+    """Raise MemoryError, in one line that names the setting, unless what a run with this config holds fits into memory."""
     if not hasattr(config, "cost"):
         return
     needed = 8 * config.cost.numbers
     default = type(config)()
 
     def less(name):
-        """What it would be with this setting at its default."""
+        """What would be needed with this setting at its default."""
         try:
             return 8 * replace(config, **{name: getattr(default, name)}).cost.numbers
         except ValueError:

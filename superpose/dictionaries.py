@@ -23,8 +23,8 @@ def _weights(name):
 class SparseAutoencoder(eqx.Module):
     """`z = ReLU(W_enc (h - b_dec) + b_enc)`, then `h' = directions z + b_dec`.
 
-    `h` is what a model has in its hidden layer, and each column of `directions` is what one latent writes:
-    the columns of `W_dec` at length 1, so that `z` cannot be made small by making them long. It trains
+    `h` is a model's hidden layer. Each column of `directions` is what one latent writes: a column of `W_dec`,
+    scaled to length 1, so that `z` cannot be made small by making columns long. The autoencoder is trained
     with `train.fit` on `Reconstruction`.
 
     Sharkey, Braun and Millidge (2022), "Taking features out of superposition with sparse autoencoders".
@@ -41,7 +41,7 @@ class SparseAutoencoder(eqx.Module):
 
     @classmethod
     def init(cls, n_hidden: int, n_latents: int, *, key: AnyKey) -> "SparseAutoencoder":
-        """Random directions, each latent reading along the one that it writes; biases of 0.
+        """Random directions, each latent reading along the direction that it writes; biases of 0.
 
         Raises ValueError for sizes below 1.
         """
@@ -77,8 +77,8 @@ class SparseAutoencoder(eqx.Module):
 class Reconstruction(eqx.Module):
     """`|h - h'|^2 + penalty * sum(z)`, averaged over what `model` computes from samples with active features.
 
-    Samples without any active feature would teach nothing, so none are drawn. As the hidden layers of toy
-    models have lengths near 1, penalties of 0.01 to 0.3 are of use.
+    Samples without any active feature would teach nothing, so none are drawn. Because the hidden layers of
+    toy models have lengths near 1, penalties of 0.01 to 0.3 are useful.
 
     Raises ValueError for a batch below 1 and for a negative penalty.
 
@@ -139,8 +139,8 @@ def recovered(W: ArrayLike, directions: ArrayLike) -> Float[Array, " feature"]:
     """For each feature, the largest cosine between its direction and a column of a dictionary.
 
     From -1 to 1: 1 where some column points exactly along `W_i`. It is 0 for a feature that `W` ignores
-    (shorter than 1e-6). Lengths do not matter, but signs do. With one dictionary as `W`, its mean says how far
-    another has the same columns: Sharkey, Braun and Millidge's mean max cosine similarity.
+    (shorter than 1e-6). Lengths do not matter, but signs do. With one dictionary as `W`, the mean says how far
+    another has the same columns: this is Sharkey, Braun and Millidge's mean max cosine similarity.
 
     >>> recovered(jnp.array([[2.0, 0.0], [0.0, 1.0]]), jnp.array([[1.0, 0.0], [0.0, -1.0]])).tolist()
     [1.0, 0.0]

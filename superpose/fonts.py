@@ -1,8 +1,8 @@
-"""Words of any language in figures: fonts of this machine for the letters that ours lacks.
+"""Words of any language in figures: fonts of this machine for letters that our font lacks.
 
 matplotlib draws a letter from the first of a text's font families that has it, and a box where none has. So each
 text is given families that have its letters, found among the fonts that are installed. A word that cannot be drawn
-as it should be is written as its number, and named beside the figure, where a browser has fonts.
+correctly is written as its number, and spelled out beside the figure, where the browser has fonts.
 """
 
 import unicodedata
@@ -15,16 +15,16 @@ from matplotlib import font_manager, ft2font
 from superpose.progress import say
 
 OURS = "DejaVu Sans"
-"""The font of all figures, which matplotlib brings along: Latin, Greek, Cyrillic, Arabic, Hebrew and more."""
+"""The font of all figures, which comes with matplotlib: Latin, Greek, Cyrillic, Arabic, Hebrew and more."""
 
 WIDEST = 18
-"""Longer words are cut, in columns."""
+"""In columns; wider words are cut."""
 
 
 def labels(words: Sequence[str]) -> list[str]:
     """What to write for each word: itself, or "#7" for number 7, from 0, if it cannot be drawn here.
 
-    Words wider than `WIDEST` are cut. One line tells which letters no font here has.
+    Words wider than `WIDEST` are cut. One line says which letters no font on this machine has.
 
     >>> labels(["word", "λόγος", "Donaudampfschifffahrt"])
     ['word', 'λόγος', 'Donaudampfschifff…']
@@ -35,7 +35,7 @@ def labels(words: Sequence[str]) -> list[str]:
 
 
 def families(text: str) -> list[str]:
-    """The font families to draw a text with: ours, and one for each script that it lacks, if there is one.
+    """The font families to draw a text with: ours, and one for each script that ours lacks, if there is one.
 
     >>> families("word λόγος слово")
     ['DejaVu Sans']
@@ -45,12 +45,12 @@ def families(text: str) -> list[str]:
 
 
 def drawable(text: str) -> bool:
-    """Whether fonts here have all letters of a text, and matplotlib can put them together."""
+    """Whether this machine's fonts have all letters of a text, and matplotlib can put them together."""
     return all(map(_family, _foreign(text))) and not _loose(text)
 
 
 def lacking(texts: Iterable[str]) -> list[str]:
-    """A line for each script of these texts that cannot be drawn here: what to do about it."""
+    """A line for each script in these texts that cannot be drawn on this machine: what to do about it."""
     texts = list(texts)
     unknown = {script(char) for text in texts for char in _foreign(text) if not _family(char)}
     loose = {script(char) for text in texts for char in _loose(text)} - unknown
@@ -68,7 +68,7 @@ def lacking(texts: Iterable[str]) -> list[str]:
 def notes(words: Mapping[int, str]) -> list[str]:
     """What to say beside a figure that has some words, by their numbers: the words, and which cannot be drawn in it.
 
-    So browsers can show and search them, and a reader finds what "#7" stands for. Words from right to left are
+    So browsers can show and search them, and a reader finds what "#7" stands for. Right-to-left words are
     isolated by invisible characters, so that they do not carry along the commas and numbers beside them.
 
     >>> notes({3: "word", 7: "cat"})
@@ -124,7 +124,7 @@ def _say_once(line) -> None:
 
 
 def _foreign(text) -> list[str]:
-    """The characters that need a font and that ours has not."""
+    """The characters that need a font and are not in ours."""
     return [char for char in text if not _is_invisible(char) and ord(char) not in _characters(OURS)]
 
 
@@ -133,7 +133,7 @@ def _is_invisible(char) -> bool:
 
 
 def _loose(text) -> list[str]:
-    """The letters that matplotlib cannot put together: before 3.11 it draws one by one from left to right.
+    """The letters that matplotlib cannot put together: before 3.11 it draws them one by one from left to right.
 
     That is wrong where a letter is drawn to the left of the one before it, or on it.
     """
@@ -161,7 +161,7 @@ def _family(char) -> str | None:
 
 @cache
 def _faces() -> dict[str, font_manager.FontEntry]:
-    """A face of each family, also of those that were installed after matplotlib made its list of fonts."""
+    """A face of each family, including those that were installed after matplotlib made its list of fonts."""
     manager = font_manager.fontManager
     for path in sorted({*font_manager.findSystemFonts()} - {entry.fname for entry in manager.ttflist}):
         try:

@@ -1,7 +1,7 @@
 """Models at every point of a grid, as one labeled dataset: the one place where JAX arrays become NumPy's.
 
-`fitted` and `solved` make them, `described` says of the best at each point what everyone asks of it. The rest is
-what these are made of.
+`fitted` and `solved` make them; `described` measures, of the best at each point, what every experiment asks. The
+rest is what these are made of.
 """
 
 import math
@@ -38,11 +38,11 @@ def fitted(
 ) -> xr.Dataset:
     """Models trained on samples at every point of a grid, `members` from different initial weights at each.
 
-    `init(key)` makes a model, and `loss`, called with one number of each of the `axes`, the loss at a point. Adam's
+    `init(key)` makes a model, and `loss`, called with one number from each of the `axes`, the loss at a point. Adam's
     learning rate falls from `rate` to 0 along a cosine, unless `optimizer` is among the `settings`, which are those
     of `train.fit`. The dataset is that of `dataset`, its last axis `member`; member `i` starts from the same weights
-    at all points. Its `loss` is the mean over the last window of steps, or what the loss that `judged` makes of a
-    point says of the trained models, all with the same key.
+    at all points. Its `loss` is the mean over the last window of steps, or the value, for the trained models,
+    of the loss that `judged` makes for each point, all with the same key.
 
     >>> from superpose.features import Independent
     >>> from superpose.losses import Population, Sampled
@@ -71,7 +71,7 @@ def solved(
 ) -> xr.Dataset:
     """Local minima of an exact loss at every point of a grid, from `members` different initial weights at each.
 
-    As `fitted`, by `train.minimize`; the dataset also says which searches have `converged`.
+    Like `fitted`, but with `train.minimize`; the dataset also says which searches have `converged`.
     """
     axes, values, models = _starts(init, axes, members, key)
     minimum = minimize(models, **_losses(loss, values), **settings)
@@ -79,10 +79,10 @@ def solved(
 
 
 def described(data: xr.Dataset) -> xr.Dataset:
-    """The best member at each point of the grid, and what everyone asks of it.
+    """The best member at each point of the grid, and what every experiment asks of it.
 
-    Of each feature `norm`, `represented` (whether that is above 1/2), `dimensionality` and `superposition`; of each
-    two their `cosine`; `reach`, the share of members within 0.1% of its loss, and `members`, how many there are.
+    Of each feature, `norm`, `represented` (whether that is above 1/2), `dimensionality` and `superposition`; of each
+    pair, their `cosine`; `reach`, the share of members within 0.1% of its loss, and `members`, how many there are.
     """
     chosen = best(data)
     norm = over_models(measures.norms, chosen.W, "feature")
@@ -100,7 +100,7 @@ def described(data: xr.Dataset) -> xr.Dataset:
 def evaluated(models, loss: Callable, values, key: AnyKey) -> np.ndarray:
     """The loss of each model at its point, whose number on each axis is in `values`, one model after the other.
 
-    If it is sampled, then on the same samples for all, so that small differences show.
+    A sampled loss uses the same samples for all of them, so that small differences show.
     """
     common = stream(key, "evaluation")
     if not values:
@@ -131,10 +131,9 @@ def dataset(
     """The weights and losses of models trained at every point of a grid.
 
     `models` and `loss` have one leading axis, over the grid's points in C order; `axes` has
-    the axes with their values, such as `{"density": densities, "member": range(10)}`. The
-    dataset has `W` (..., hidden, feature), `b` (..., feature), where the models have them also
-    `W_out` and `hidden_bias`, and `loss` (...). `more` adds variables with
-    one value a model.
+    the axes' names and values, such as `{"density": densities, "member": range(10)}`. The
+    dataset has `W` (..., hidden, feature), `b` (..., feature), also `W_out` and `hidden_bias` where the
+    models have them, and `loss` (...). `more` adds variables with one value per model.
     """
     if not hasattr(models, "W"):
         raise TypeError(f"models must be networks side by side, got {type(models).__name__}")
@@ -164,7 +163,7 @@ def dataset(
 
 
 def points(*axes) -> tuple[np.ndarray, ...]:
-    """Each axis' value at every point of the grid that they span, in C order.
+    """Each axis's value at every point of the grid that they span, in C order.
 
     >>> points([0.1, 0.2], range(2))
     (array([0.1, 0.1, 0.2, 0.2]), array([0, 1, 0, 1]))
@@ -204,7 +203,7 @@ def stacked(datasets: Mapping[Any, xr.Dataset], dim: str) -> xr.Dataset:
     ]
     flags = [name for name, data in sized[0].variables.items() if data.dtype == bool]
     together = xr.concat(sized, dim, join="outer", coords="minimal", compat="override", fill_value=np.nan)
-    for name in flags:  # NaN made numbers of them
+    for name in flags:  # NaN turned them into numbers
         together[name] = together[name] == 1
     return together.assign_coords({dim: list(datasets)})
 

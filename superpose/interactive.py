@@ -64,7 +64,7 @@ def run(name: str, *, quick: bool = False, out: str | Path | None = None, **sett
     The settings are those of the command, with `_` for `-`; `quick` starts from those of the small version. Nothing
     is written, unless `out` is given: then the result also goes to `out`/`name`, as from `superpose run`.
 
-    Raises ValueError for an unknown experiment or setting, for a value that a setting cannot have, MemoryError for
+    Raises ValueError for an unknown experiment or setting, or for a value that a setting cannot have, MemoryError for
     settings that take more memory than there is, and OSError where `out` cannot be written to.
     """
     known = experiments()
@@ -97,7 +97,7 @@ def _config(experiment, settings):
 
 
 def _setting(name, value, kind):
-    """The value as a Config has it: also from one value for a tuple, and from arrays and their numbers."""
+    """The value as a Config has it: a single value may stand for a tuple, and arrays and their numbers are taken too."""
     if get_origin(kind) is tuple:
         several = isinstance(value, Iterable) and not isinstance(value, str) and getattr(value, "ndim", 1) > 0
         return tuple(_setting(name, one, get_args(kind)[0]) for one in (value if several else [value]))

@@ -1,6 +1,6 @@
-"""Ctrl-C ends a command at once, whatever it is at.
+"""Ctrl-C ends a command at once, whatever it is doing.
 
-As an exception it is lost in callbacks of JAX, turned into others by libraries that are being imported, and XLA,
+As an exception it would be lost in callbacks of JAX, turned into another by libraries that are being imported, and XLA,
 which may still be computing, does not survive an orderly end.
 """
 
@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 
 @contextmanager
 def leaving_at_once(first: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """In this block Ctrl-C ends the process, after what is to be done `first`; only where there is a main thread to tell."""
+    """In this block Ctrl-C ends the process, after a call of `first`; it does so only in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -34,6 +34,6 @@ def leaving_at_once(first: Callable[[], None] = lambda: None) -> Iterator[None]:
 
 def end() -> None:
     cursor = "\x1b[?25h" if sys.stderr is not None and sys.stderr.isatty() else ""  # progress bars hide it
-    with suppress(OSError):  # not by a stream, at which the process may be writing
+    with suppress(OSError):  # not through a stream, which the process may be writing to
         os.write(2, f"{cursor}superpose: interrupted; nothing half-done was written\n".encode())
     os._exit(130)

@@ -9,8 +9,8 @@ F = TypeVar("F", bound=Callable)
 
 
 def program(function: F) -> F:
-    """One program where it is called by itself, instead of one for each operation; within another, a part of it.
+    """A function compiled as one program, not one for each operation; within another such function, as part of it.
 
-    Arguments that are no arrays are static, as `equinox.filter_jit` has it.
+    Arguments that are not arrays are static, as `equinox.filter_jit` has it.
     """
     return eqx.filter_jit(function, inline=True)  # type: ignore[call-overload, return-value]

@@ -7,9 +7,9 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def free() -> int:
-    """Bytes that this process can still take: what the machine has left, or what its container allows.
+    """Bytes of memory that this process can still take: what the machine has left, or what its container allows.
 
-    Where neither is told (other systems than Linux), all memory of the machine.
+    Where neither can be known (on systems other than Linux), all memory of the machine.
     """
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
@@ -41,7 +41,7 @@ def check(needed: float, what: str, remedy: str) -> None:
 
 
 def exhausted(error: Exception) -> bool:
-    """Whether an error says that there was no memory: Python's, NumPy's or JAX's."""
+    """Whether an error says that memory ran out: Python's, NumPy's or JAX's."""
     return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
 
 
@@ -56,7 +56,7 @@ def why(error: Exception) -> str:
 
 
 def bytes_in_words(size: float) -> str:
-    """So many bytes in words.
+    """A number of bytes in words.
 
     >>> bytes_in_words(15), bytes_in_words(2.5e9), bytes_in_words(1.2e13)
     ('15 B', '2.5 GB', '12 TB')

@@ -1,10 +1,10 @@
 """The recipe of the authors' notebook as it is: its initial weights, optimizer and loss, for comparison.
 
-The rest of this package departs from it in three ways. Initial weights there depend on how many models are
-batched together, here on the model's own sizes alone. Its loss is a mean over features where ours, and the
-paper's, is a sum: Adam divides that factor out again, but for its `eps`. And it trains for a fixed number of steps at a
-constant rate, from one start, where ours keep the best of many. Its models are no other: `ReluOutput`, with `W`
-transposed, which has shape (instance, feature, hidden) there.
+The rest of this package departs from it in three ways. The notebook's initial weights depend on how many models
+are batched together; ours depend on the model's own sizes alone. Its loss is a mean over features where ours, and
+the paper's, is a sum: Adam divides that factor out again, except for its `eps`. And it trains for a fixed number of
+steps at a constant rate, from one start, where our experiments keep the best of many. Its models are the same:
+`ReluOutput`, with `W` transposed, so that its shape there is (instance, feature, hidden).
 
 Elhage et al. (2022), `toy_models.ipynb`, github.com/anthropics/toy-models-of-superposition.
 """
@@ -38,8 +38,8 @@ rates: dict[str, Callable[[jax.Array | int, int], jax.Array | float]] = {
 def std(n_features: int, n_hidden: int, n_instances: int) -> float:
     """The standard deviation of the notebook's initial weights: the more instances, the smaller.
 
-    `sqrt(2 / (n_hidden (n_features + n_instances)))`: PyTorch's `xavier_normal_` takes the last axis of the
-    three, `n_hidden`, for the size of a convolution's kernel.
+    `sqrt(2 / (n_hidden (n_features + n_instances)))`: PyTorch's `xavier_normal_` takes the last of the
+    three axes, `n_hidden`, for the size of a convolution's kernel.
 
     >>> round(std(5, 2, 10), 3), round(std(200, 20, 20), 3)
     (0.258, 0.021)
@@ -66,7 +66,7 @@ def init(n_features: int, n_hidden: int, n_instances: int, *, key: AnyKey) -> Ne
 def optimizer(steps: int, rate: str = "constant", lr: float = 1e-3) -> optax.GradientTransformation:
     """`torch.optim.AdamW(parameters, lr)`, with its weight decay of 0.01, on the biases too.
 
-    `rate` is one of `rates`. Raises ValueError for another.
+    `rate` is one of `rates`. Raises ValueError for any other.
     """
     if rate not in rates:
         raise ValueError(f"unknown rate {rate!r}; known are {', '.join(rates)}")

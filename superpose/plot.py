@@ -27,7 +27,7 @@ from superpose import fonts, measures, polytopes
 INK, FAINT, GRAY = "#222222", "#b8b8b8", "#dcdcd8"
 BLUE, RED = "#2a5fb0", "#d1422f"
 SETS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
-"""Colors of things without an order, such as sets of features; M. Okabe and K. Ito's for all eyes."""
+"""Colors of things without an order, such as sets of features; M. Okabe and K. Ito's, which all eyes can tell apart."""
 POLYTOPE_COLORS = {
     "dedicated": "#000000",
     "4-simplex": "#7b5ea7",
@@ -48,7 +48,7 @@ superposition_colors = matplotlib.colormaps["inferno"].resampled(256)
 superposition_colors = LinearSegmentedColormap.from_list(
     "superposition", superposition_colors(np.linspace(0.08, 0.88, 64))
 )
-"""Black for a dedicated dimension, yellow for one shared with as much again."""
+"""Black for a dedicated dimension, yellow for one that is shared with as much again."""
 weight_colors = LinearSegmentedColormap.from_list("weights", [BLUE, "#f2f1ee", RED])
 """Blue at -1, light gray at 0, red at +1."""
 
@@ -98,7 +98,7 @@ class Figure(matplotlib.figure.Figure):
 
 
 def figure(width: float, height: float) -> Any:
-    """An empty `matplotlib.figure.Figure`, in inches. It belongs to nobody: no global state, no window.
+    """An empty `matplotlib.figure.Figure`, in inches. It belongs to no global state and has no window.
 
     As the last line of a notebook's cell it shows itself. (Its type is not given, because that of what
     `subplots` returns depends on the arguments.)
@@ -107,7 +107,7 @@ def figure(width: float, height: float) -> Any:
 
 
 class Animation(FuncAnimation):
-    """One that shows itself in a notebook, as a GIF."""
+    """An animation that shows itself in a notebook, as a GIF."""
 
     def _repr_html_(self) -> str:
         with style(), TemporaryDirectory() as folder:
@@ -123,7 +123,7 @@ def html(fig: matplotlib.figure.Figure, alt: str) -> str:
 
 
 def _png(fig) -> tuple[bytes, dict[str, int]]:
-    """As sharp as a file, and the size to show it at, which is the figure's own."""
+    """A figure as a PNG as sharp as a file, and the size to show it at, which is the figure's own."""
     png = io.BytesIO()
     with style():
         fig.savefig(png, format="png")
@@ -138,7 +138,7 @@ def _image(data, kind, **attributes) -> str:
 
 
 def directions(ax: Axes, W: Float[np.ndarray, "2 feature"], importance, *, reach: float = 1.35) -> None:
-    """The features' directions in 2 hidden dimensions, colored by importance relative to the most."""
+    """The features' directions in 2 hidden dimensions, colored by importance relative to the most important."""
     ax.axhline(0, color=FAINT, lw=0.7, ls=(0, (3, 3)), zorder=0)
     ax.axvline(0, color=FAINT, lw=0.7, ls=(0, (3, 3)), zorder=0)
     color = importance_colors(Normalize(np.min(importance) - 1e-9, np.max(importance))(importance))
@@ -153,7 +153,7 @@ def directions(ax: Axes, W: Float[np.ndarray, "2 feature"], importance, *, reach
 def upright(W: Float[np.ndarray, "2 feature"]) -> Float[np.ndarray, "2 feature"]:
     """The same model turned so that feature 0 points up, and flipped so that the next lies to its right.
 
-    Rotating or reflecting the hidden layer changes nothing that the model does.
+    Rotating or reflecting the hidden layer does not change what the model does.
     """
     x, y = W[:, 0]
     length = np.hypot(x, y) or 1.0
@@ -203,10 +203,10 @@ def points(
 
 
 def feature_graph(ax: Axes, W: Float[np.ndarray, "hidden feature"], parts, *, link: float = 0.2) -> None:
-    """The features as points, linked where their cosine is beyond `link`, by a line as wide as `|W_i . W_j|`.
+    """The features as points, linked where their cosine is beyond `link` by a line as wide as `|W_i . W_j|`.
 
-    `parts` are the model's polytopes, from `measures.polytopes`: each is drawn apart, its features at its corners
-    and in its color from `POLYTOPE_COLORS`; what has no name is spread out so that what is linked is close.
+    `parts` are the model's polytopes, from `measures.polytopes`: each is drawn by itself, its features at its corners
+    and in its color from `POLYTOPE_COLORS`; one without a name is spread out so that linked features are close.
 
     Elhage et al. (2022), "Toy Models of Superposition", "The Geometry of Superposition".
     """
@@ -250,7 +250,7 @@ def _layout(name, cosines, link) -> Float[np.ndarray, "feature 2"]:
         return (flat + (0.25 * shape[2] if len(shape) > 2 else 0)).T
     turn = 2 * np.pi * np.arange(k) / k
     place = np.array([np.cos(turn), np.sin(turn)]).T
-    if k > 6:  # springs: what is linked attracts each other, all repel each other
+    if k > 6:  # springs: linked features attract each other, all repel each other
         pull = np.where(cosines > link, cosines, 0) * (1 - np.eye(k))
         for step in np.geomspace(0.1, 0.005, 80):
             apart = place[:, None] - place
@@ -263,7 +263,7 @@ def _layout(name, cosines, link) -> Float[np.ndarray, "feature 2"]:
 
 
 def gram(ax: Axes, W: Float[np.ndarray, "hidden feature"], b: Float[np.ndarray, " feature"]) -> None:
-    """`W^T W` as a picture, with the bias as a strip at its right."""
+    """`W^T W` as a picture, with the bias as a strip to its right."""
     n = W.shape[1]
     ax.imshow(W.T @ W, cmap=weight_colors, vmin=-1, vmax=1, extent=(0, n, n, 0), interpolation="nearest")
     gap, wide = 0.06 * n, 0.05 * n
@@ -312,7 +312,7 @@ def stacks(ax: Axes, W: Float[np.ndarray, "hidden feature"], color, *, names: bo
     """A bar for each hidden neuron, a stack of its weights: up where positive, down where negative.
 
     A box is as high as `|W[neuron, feature]|`, the largest nearest to the axis, in its feature's `color`, or
-    in `color[neuron, feature]`; more than one box of some height means that the neuron is polysemantic.
+    in `color[neuron, feature]`; more than one box of notable height means that the neuron is polysemantic.
     Weights below 3% of the largest are left out. With `names`, the features' numbers are written in the
     boxes that have room for them. `boxes` goes to the `PolyCollection`.
 
@@ -355,7 +355,7 @@ def stacks(ax: Axes, W: Float[np.ndarray, "hidden feature"], color, *, names: bo
 
 
 def log_edges(centers) -> Float[np.ndarray, " edge"]:
-    """The edges of cells around centers that are equally far apart on a log scale."""
+    """The edges of cells around centers that are evenly spaced on a log scale."""
     log = np.log(np.asarray(centers))
     half = (log[1] - log[0]) / 2
     return np.exp(np.append(log - half, log[-1] + half))
@@ -377,9 +377,9 @@ def percent_axis(axis) -> None:
 
 
 def log_axis_from_zero(ax: Axes, x: Float[np.ndarray, " value"]) -> Float[np.ndarray, " value"]:
-    """Make the x-axis logarithmic for values from 0 on, with 0 at its left end; where each value is drawn is returned.
+    """Make the x-axis logarithmic for values from 0 on, with 0 at its left end; returns where each value is drawn.
 
-    That is at the value itself, and for 0 at 2/5 of the least value above it. Ticks are 0, and 0.01, 0.03, ..., 1
+    That is at the value itself, and for 0 at 2/5 of the least value above 0. Ticks are 0, and 0.01, 0.03, ..., 1
     as far as the values reach.
     """
     zero = x[x > 0].min(initial=1.0) / 2.5
@@ -391,7 +391,7 @@ def log_axis_from_zero(ax: Axes, x: Float[np.ndarray, " value"]) -> Float[np.nda
 
 
 def level(ax: Axes, y: float, text: str = "", *, va: str = "center", **line: Any) -> None:
-    """A dashed line across at `y`, and at its right end, outside, what it stands for."""
+    """A dashed line across the axes at `y`; at its right end, outside, what it stands for."""
     look: dict[str, Any] = {"color": INK, "lw": 1, "ls": (0, (4, 2)), "zorder": 1} | line
     ax.axhline(y, **look)
     ax.annotate(
@@ -403,7 +403,7 @@ def level(ax: Axes, y: float, text: str = "", *, va: str = "center", **line: Any
 def stacked_bars(ax: Axes, shares: xr.DataArray, colors: Mapping[str, str], other: str = "#8c564b") -> None:
     """Shares of a whole, stacked, at each of the values of their first axis, which are log-spaced.
 
-    The last axis has names, of which each that occurs is in the legend, and its color in `colors`, or else `other`.
+    The last axis has names. Each that occurs is in the legend, with its color from `colors`, or else `other`.
     """
     across, names = shares.dims
     edges, base = log_edges(shares[across].values), np.zeros(shares.sizes[across])

@@ -1,6 +1,6 @@
 """Progress bars: in a terminal and in a notebook; none where output goes to a file or a pipe.
 
-In a notebook all bars of a cell share one place in it, which is empty when they are done. That takes IPython's
+In a notebook all bars of a cell share one output, which is empty when they are done. That takes IPython's
 `display` and nothing else: bars made of widgets (tqdm's, rich's) need ipywidgets in the kernel and in the front
 end, and what they leave in a saved notebook is a widget without its state.
 """
@@ -20,11 +20,11 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgres
 from rich.text import Text
 
 console = Console(stderr=True)
-"""Where a terminal's bars are drawn; with one console for all, bars inside of a longer one do not disturb it."""
+"""Where a terminal's bars are drawn; with one console for all, bars inside a longer one do not disturb it."""
 
 
 def say(text: str) -> None:
-    """A line on standard error, above the bars, with nothing read as markup."""
+    """Print a line on standard error, above the bars, with nothing read as markup."""
     console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
@@ -32,7 +32,7 @@ def say(text: str) -> None:
 def progress_bar(
     what: str, total: float, shown: bool = True, after: float = 2.0
 ) -> Iterator[Callable[[float], None]]:
-    """A bar that appears after so many seconds; call what it yields, from any thread, with how much is done."""
+    """A bar that appears after some seconds; call what it yields, from any thread, with how much is done."""
     bar = _Bar(what, total, after)
     notebook = _marimo() or _jupyter()
     if not shown or not (notebook or console.is_terminal):
@@ -54,9 +54,9 @@ def progress_bar(
 
 
 def time_left(done: float, total: float, took: float, since: float = 0.0) -> str:
-    """How long the rest takes if it goes on as fast, in words; nothing as long as nothing is done.
+    """How long the rest takes at the same speed, in words; empty as long as nothing is done.
 
-    `took` seconds were needed for what is `done`, and `since` have passed after that.
+    What is `done` took `took` seconds, and `since` seconds have passed after that.
 
     >>> time_left(25, 100, took=10), time_left(25, 100, took=10, since=4), time_left(1, 100, took=10)
     ('30 s left', '26 s left', '16 min 30 s left')
@@ -79,7 +79,7 @@ def duration(seconds: float) -> str:
 
 
 class _Bar:
-    """How much is done of what, and since when."""
+    """What is being done, how much of it is done, and since when."""
 
     def __init__(self, what: str, total: float, after: float):
         self.what, self.total, self.after = what, total, after
@@ -133,7 +133,7 @@ _at_work: list[_Bar] = []  # in a notebook, the outermost first
 
 @contextmanager
 def _in_notebook(bar: _Bar, notebook) -> Iterator[None]:
-    """Draw the bar, or all of them if it is the outermost, from a thread of its own until the block ends."""
+    """Draw the bar, or all of them if it is the outermost, from a separate thread until the block ends."""
     _at_work.append(bar)
     outermost, ended = len(_at_work) == 1, threading.Event()
 
@@ -142,7 +142,7 @@ def _in_notebook(bar: _Bar, notebook) -> Iterator[None]:
             notebook.draw([each for each in _at_work if each.due])
         notebook.draw([])
 
-    # Where output goes is part of the context, which a new thread does not have by itself.
+    # Where output goes is part of the context, which a new thread does not inherit.
     thread = notebook.Thread(target=contextvars.copy_context().run, args=(draw,), daemon=True)
     if outermost:
         thread.start()

@@ -17,7 +17,7 @@ from superpose.progress import duration
 
 @dataclass(frozen=True)
 class Result:
-    """How one experiment went: what its folder holds, or the error that it ended with."""
+    """How one experiment went: what its folder holds, or the error that ended it."""
 
     experiment: Experiment
     config: dict[str, Any]
@@ -34,12 +34,12 @@ class Result:
 
     @property
     def line(self) -> str:
-        """One line about it."""
+        """One line about the result."""
         return f"failed: {self.error}" if self.error else f"{self.score.text}, {duration(self.seconds)}"
 
     @property
     def command(self) -> str:
-        """How to run it alone with the same settings."""
+        """The command that runs it alone with the same settings."""
         changed = {
             name: value
             for name, value in (self.config if "seed" in self.config else {}).items()
@@ -63,14 +63,14 @@ class Result:
 
 @dataclass(frozen=True)
 class Report:
-    """What the pages show: the results, paper by paper, in the order in which it tells them."""
+    """What the pages show: the results, paper by paper, in the order in which each presents them."""
 
     results: list[Result]
     left_out: list[Experiment]
     quick: bool
     seed: int
     of: str = ""
-    """The paper that it is about, by name; nothing for all of them."""
+    """The name of the paper that the report is about; empty for all papers."""
 
     @property
     def score(self) -> Score:
@@ -96,7 +96,7 @@ class Report:
 
     @property
     def papers(self) -> list[tuple[Paper, "Report"]]:
-        """The papers that have results, each with what its page shows."""
+        """The papers that have results, each with what the paper's page shows."""
         names = {each.experiment.paper.name: each.experiment.paper for each in self.results}
         return [(paper, self.about(name)) for name, paper in names.items()]
 
@@ -120,7 +120,7 @@ class Report:
 def read(experiment: Experiment, folder: Path) -> Result:
     """The result in a folder that `superpose run` wrote, of this version or an older one.
 
-    Raises `store.DamagedError` where it is not whole.
+    Raises `store.DamagedError` where the result is not whole.
     """
     faults = store.faults(folder)
     if faults:
@@ -153,7 +153,7 @@ def failed(experiment: Experiment, config, error: str) -> Result:
 def check_writable(folder: Path, papers: Iterable[str]) -> None:
     """Raise OSError unless a report about these papers can be put at `folder`: new, empty, or a report already.
 
-    Where there are results, but no page, it may be one that was not finished.
+    A folder with results, but no page, may be a report that was not finished.
     """
     store.check_puttable(["report.json", "index.html", *(f"{name}.html" for name in papers)], folder, _is_old)
     store.check_ours(folder, (folder / "results").is_dir())
@@ -163,7 +163,7 @@ _OLD = {"score", "quick", "seed", "seconds", "superpose", "python", "left_out", 
 
 
 def _is_old(page: Path) -> bool:
-    """Whether it is a page from before reports had manifests."""
+    """Whether a page is from before reports had manifests."""
     if page.suffix == ".json":
         before = store.read_json(page)
         return isinstance(before, dict) and set(before) >= _OLD
@@ -171,13 +171,13 @@ def _is_old(page: Path) -> bool:
 
 
 def start(folder: Path) -> None:
-    """Make a report of `folder`, which has no page yet, so that an interrupted one is known as what it is."""
+    """Make a report of `folder`, which has no page yet, so that an interrupted report is recognized as one."""
     store.put({}, folder)
     (folder / "results").mkdir(exist_ok=True)
 
 
 def write(report: Report, folder: Path) -> None:
-    """A page a paper and the index `index.html`, each one file that needs no other, and `report.json` beside them."""
+    """One page per paper and the index `index.html`, each a file that needs no other, and `report.json` beside them."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -232,7 +232,7 @@ def as_dict(report: Report) -> dict[str, Any]:
 
 
 def _prose(text: str):
-    """Text as HTML: what is between backquotes is code."""
+    """Text as HTML: whatever is between backquotes is code."""
     from markupsafe import Markup, escape
 
     parts = str(escape(text)).split("`")

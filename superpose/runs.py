@@ -1,4 +1,4 @@
-"""Running experiments: one into a folder, or those of papers, with a page about each paper."""
+"""Running experiments: one of them into a folder, or those of whole papers, with a page about each paper."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ from superpose.progress import duration, progress_bar, say
 def run(experiment: Experiment, config, folder: Path, *, announced: bool = False) -> report.Result:
     """Run one experiment, and put data, figure, claims and settings at `folder`, whole or not at all.
 
-    Raises OSError where nothing can be put there, before the work if that can be known, and MemoryError as
+    Raises OSError where nothing can be put there, before the work if that can be known then, and MemoryError as
     `computed` does.
     """
     with store.replaced(folder) as new:
@@ -37,10 +37,10 @@ def run(experiment: Experiment, config, folder: Path, *, announced: bool = False
 
 
 def computed(experiment: Experiment, config, *, announced: bool = False) -> tuple[xr.Dataset, float]:
-    """What the experiment gives with these settings, with what it was made from, and the seconds that it took.
+    """What the experiment gives with these settings, including what it was made from, and the seconds that it took.
 
-    With `announced`, one line says before how long that will be. Raises MemoryError, before the work, where it does not
-    fit into memory.
+    With `announced`, one line says beforehand how long it will take. Raises MemoryError, before the work, where the
+    work does not fit into memory.
     """
     costs.check_room(config)
     if announced:
@@ -61,10 +61,10 @@ def reproduce(
     force: bool = False,
     seed: int = 0,
 ) -> report.Report:
-    """Run all experiments, or those of some papers, or `only` some, and write pages about all that is there to `folder`.
+    """Run all experiments, or those of some papers, or `only` some, and write pages about all results in `folder`.
 
     An experiment that was run before with the same settings, code and versions is kept, unless `force`;
-    so a second call goes on where an interrupted one stopped. One that fails does not stop the others.
+    so a second call goes on where an interrupted one stopped. An experiment that fails does not stop the others.
 
     Raises OSError where `folder` cannot be written to.
     """
@@ -159,7 +159,7 @@ _DRAWING = ("plot", "words", "fonts", "claims")
 
 
 def _modules(drawing: bool) -> list[Path]:
-    """The files of the library that draw, or those that compute; none of those that do neither."""
+    """The files of the library that draw, or those that compute; not those that do neither."""
     library = Path(report.__file__).parent
     files = [path for path in library.rglob("*.py") if "papers" not in path.parts]
     files = [
@@ -176,11 +176,11 @@ def _hash(*paths: Path) -> str:
 
 
 _STATES = ("kept", "to draw again", "to run")
-"""What becomes of a result: it is whole, or only its data are, or not even those."""
+"""The state of a result: it is whole, or only its data are, or not even those."""
 
 
 def _state(experiment: Experiment, config, folder: Path) -> str:
-    """What becomes of the result in `folder`: to be kept it must be of just these settings, code and versions."""
+    """The state of the result in `folder`: to be kept, it must be of exactly these settings, code and versions."""
     if not folder.exists():
         return "to run"
     faults = store.faults(folder)
@@ -225,7 +225,7 @@ def _redrawn(experiment, config, folder) -> report.Result:
 
 
 def write(experiment: Experiment, made_from, data: xr.Dataset, folder: Path) -> report.Result:
-    """Data, settings, and what is measured, drawn and claimed of them, as files of a folder; the result that they are."""
+    """Data, settings, and what is measured, drawn and claimed from them, as files of a folder; returns them as a result."""
     from superpose import plot
     from superpose.claims import Claims
 
@@ -291,5 +291,5 @@ def keep_compiled() -> None:
 
 
 def forget_compiled() -> None:
-    """Let an experiment's programs go: those of all together exhaust the memory maps of a process."""
+    """Let an experiment's programs go: those of all experiments together exhaust the memory maps of a process."""
     jax.clear_caches()

@@ -1,15 +1,15 @@
-"""Checks of an experiment's settings: one line says which is wrong, by the name that the command gives it."""
+"""Checks of an experiment's settings: one line says which one is wrong, by its name in the command."""
 
 
 def at_least(config, **least: int) -> None:
-    """Raise ValueError unless each of these settings of an experiment is at least so much."""
+    """Raise ValueError unless each of these settings of an experiment is at least the number given."""
     for name, low in least.items():
         if not getattr(config, name) >= low:
             raise ValueError(f"{option(name)} must be at least {low}, got {getattr(config, name)}")
 
 
 def shares(config, *names: str) -> None:
-    """Raise ValueError unless these settings, or each of what they name, are above 0 and at most 1."""
+    """Raise ValueError unless these settings, or all of their values, are above 0 and at most 1."""
     for name in names:
         value = getattr(config, name)
         each = value if isinstance(value, tuple) else (value,)

@@ -13,8 +13,8 @@ from superpose import fonts, measures, plot
 def named_plane(ax: Axes, W: Float[np.ndarray, "2 feature"], names: Mapping[int, str], color) -> None:
     """The features' directions in 2 hidden dimensions, each in its `color`, and the names of some of them.
 
-    `names` has them by feature, as `fonts.labels` gives them. They stand left and right, each on a line of its own;
-    gray are those of features that are not represented, of norm at most 1/2.
+    `names` has them by feature, as `fonts.labels` gives them. The names stand left and right, each on a line of its own;
+    those of features that are not represented, of norm at most 1/2, are gray.
     """
     W, norm = plot.upright(W), np.asarray(measures.norms(W))
     for line in (ax.axhline, ax.axvline):
@@ -25,7 +25,7 @@ def named_plane(ax: Axes, W: Float[np.ndarray, "2 feature"], names: Mapping[int,
     up = np.clip(1.25 * W[1] / np.maximum(norm, 1e-9), -1.25, 1.25)
     for side, align in ((-1, "right"), (1, "left")):
         beside = sorted((i for i in names if (W[0, i] >= 0) == (side > 0)), key=lambda i: up[i])
-        room = 0.14 * np.arange(len(beside))  # the least between two lines
+        room = 0.14 * np.arange(len(beside))  # the least distance between two lines
         height = optimize.isotonic_regression(up[beside] - room).x + room if beside else room
         for i, y in zip(beside, height, strict=True):
             ax.plot([W[0, i], side * 1.25, side * 1.36], [W[1, i], y, y], color=plot.FAINT, lw=0.5, zorder=0)
@@ -37,8 +37,8 @@ def named_plane(ax: Axes, W: Float[np.ndarray, "2 feature"], names: Mapping[int,
 def named_sphere(ax: Axes, W: Float[np.ndarray, "3 feature"], names: Mapping[int, str], color) -> None:
     """The directions of some features in 3 hidden dimensions on a map of the sphere that keeps areas (Hammer's).
 
-    `names` has them by feature, as `fonts.labels` gives them, the most important first, which are placed best;
-    gray are those of features that are not represented. Points have the feature's `color`, and areas as its norm.
+    `names` has them by feature, as `fonts.labels` gives them, the most important first, because the first are placed best;
+    names of features that are not represented are gray. A point has its feature's `color`, and an area like its norm.
     """
     shown, norm = list(names), np.asarray(measures.norms(W))
     axes = np.linalg.svd(W)[0]  # the features' own axes: where they spread least is up
@@ -56,7 +56,7 @@ def named_sphere(ax: Axes, W: Float[np.ndarray, "3 feature"], names: Mapping[int
     area = np.clip(55 * norm[shown], 8, None)
     ax.scatter(points[:, 0], points[:, 1], s=area, color=color[shown], ec="white", lw=0.5, zorder=3)
 
-    # Each name in turn goes to the place around its point where it covers least of the others and of points.
+    # Each name in turn goes to the place around its point where it covers the least of other names and of points.
     angles, reach = np.meshgrid([0, 180, 35, 145, -35, -145, 90, -90], [0.07, 0.16, 0.28, 0.42])
     angle, far = np.radians(angles.ravel()), reach.ravel()
     taken = [*np.hstack([points - 0.05, points + 0.05])]

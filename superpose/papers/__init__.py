@@ -1,19 +1,19 @@
-"""A folder a paper, one file an experiment. The folders are the list: there is nothing to register.
+"""One folder per paper, one file per experiment. The folders are the list: there is nothing to register.
 
-Names are of small letters, digits and `_`; an experiment's is no other's, of any paper. What both say of themselves is
-read without running them: it is plain text and numbers. Other files of a paper, such as pieces that its experiments share,
-begin with `_`.
+Names consist of small letters, digits and `_`; no two experiments, of any papers, share one. What papers and experiments
+say of themselves is read without running them: it is plain text and numbers. Other files of a paper, such as pieces
+that its experiments share, begin with `_`.
 
 A paper's `__init__.py` has a docstring, whose first line is the title and whose rest says what its page shows; `AUTHORS`
 (in short), `YEAR` and `LINK`; `CITATION`, as its page gives it. It may have `BIBTEX`; `ORDER`, its experiments in the
-order in which it tells them (those not named there come last); `SHOWN`, those of the gallery's front row.
+order in which it presents them (those not named there come last); `SHOWN`, those of the gallery's front row.
 
 An experiment's file asks one question. It has
 
 - a docstring: its first line says what the experiment shows, the rest explains it in plain words;
 - `SECTION`, where the paper asks it; `TAKES`, its seconds on two cores; `QUICK`, the settings of its small version;
 - `Config`, a frozen dataclass with a `seed`: a setting is a field, its docstring the help;
-  optionally its property `cost`, a `costs.Cost`: from it follow how long a run takes and whether it fits into memory;
+  optionally a property `cost`, a `costs.Cost`, which says how long a run takes and whether it fits into memory;
 - `run(config) -> Dataset`: all the work;
 - optionally `measured(dataset) -> Dataset`: what figure, claims and notes are about, computed once. Without it they
   are about what `run` gave;
@@ -21,7 +21,7 @@ An experiment's file asks one question. It has
   was chosen where the paper is silent, and how much depends on it;
 - optionally `animation(measured) -> Animation`.
 
-`@plot.style()` and `@as_claims` make figures and claims show themselves in notebooks as on the page.
+`@plot.style()` and `@as_claims` make figures and claims look in notebooks as they do on the page.
 """
 
 import ast
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Paper:
-    """What a paper's folder says of it, read without running anything."""
+    """What a paper's folder says of the paper, read without running anything."""
 
     name: str
     title: str
@@ -71,8 +71,8 @@ class Experiment:
     quick: dict[str, Any]
 
     def expected(self, config) -> float:
-        """Seconds that a run with these settings takes on two cores, about."""
-        begins = min(3.0, self.seconds / 2)  # to import, and to load what is compiled
+        """About how many seconds a run with these settings takes on two cores."""
+        begins = min(3.0, self.seconds / 2)  # to import, and to load compiled programs
         usual = type(config)()
         more = config.cost.seconds / usual.cost.seconds if hasattr(config, "cost") else 1.0
         return begins + (self.seconds - begins) * more
@@ -97,22 +97,22 @@ def meant(word: str, known: Iterable[str], written: Callable[[str], str] = str) 
 
 
 def check_seed(seed: int) -> None:
-    """Raise ValueError for a seed that no key can be made of."""
+    """Raise ValueError for a seed from which no key can be made."""
     if not 0 <= seed < 2**63:
         raise ValueError(f"seed must be from 0 to 2^63 - 1, got {seed}")
 
 
 def papers() -> dict[str, Paper]:
-    """The papers by name, the oldest first. What cannot be one is left out, and a warning says why."""
+    """The papers by name, the oldest first. A folder that cannot be one is left out, and a warning says why."""
     files = sorted(Path(__file__).parent.glob("*/__init__.py"))
     each = [paper for path in files if (paper := _known(_read_paper, path)) is not None]
     return {paper.name: paper for paper in sorted(each, key=lambda paper: (paper.year, paper.name))}
 
 
 def experiments() -> dict[str, Experiment]:
-    """The experiments by name, paper by paper, in the order in which it tells them.
+    """The experiments by name, paper by paper, in the order in which each presents them.
 
-    What cannot be one is left out, and a warning says why; so is the second of two with the same name.
+    A file that cannot be one is left out, and a warning says why; so is the second of two with the same name.
     """
     there: dict[str, Experiment] = {}
     for paper in papers().values():
@@ -182,7 +182,7 @@ def _said(path: Path, **needed: type) -> tuple[str, str, dict[str, Any]]:
     for node in tree.body:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
         if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(target, ast.Name) and node.value:
-            with suppress(ValueError):  # it is computed
+            with suppress(ValueError):  # its value is computed
                 said[target.id] = ast.literal_eval(node.value)
     for name, kind in needed.items():
         if not isinstance(said.get(name), kind):

@@ -1,7 +1,7 @@
 """Datasets and results to and from disk: whole or not at all, and read without executing code.
 
 A result is a folder that superpose wrote, with a manifest of its files and their hashes. What is not in the
-manifest, or is no longer as it says, belongs to the user: it stays, whatever takes the result's place.
+manifest, or no longer matches it, belongs to the user: it stays, whatever takes the result's place.
 """
 
 from superpose.store._datasets import DamagedError, faults, faults_in_words, load, save

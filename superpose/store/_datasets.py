@@ -16,7 +16,7 @@ DATA = "data.zarr"
 """The dataset of a result."""
 ROOT = "zarr.json"
 SEAL, MARK = "superpose_sha256", "superpose:"
-"""The name of the hash in a store's root, and how it begins: a store with neither was written without."""
+"""The name of the hash in a store's root, and how it begins: a store with neither was written without a hash."""
 
 
 class DamagedError(ValueError):
@@ -24,10 +24,10 @@ class DamagedError(ValueError):
 
 
 def save(dataset: xr.Dataset, path: str | Path) -> None:
-    """Write a dataset as a Zarr store. Raises FileExistsError where something is there already.
+    """Write a dataset as a Zarr store. Raises FileExistsError where `path` exists already.
 
     Every chunk is written, with a checksum that Zarr verifies; the root holds the metadata of all arrays, and a
-    hash of itself. Any program that reads Zarr can read it.
+    hash of itself. Any program that reads Zarr can read the store.
     """
     from zarr.codecs import Crc32cCodec, ZstdCodec
     from zarr.storage import LocalStore
@@ -49,7 +49,7 @@ def load(path: str | Path) -> xr.Dataset:
     """The dataset at `path`, a Zarr store, or in the result folder `path`, in memory.
 
     Raises FileNotFoundError where there is none, and DamagedError where a part of the data is missing or
-    damaged. Warns where another file of the result is. What older versions wrote has no checksums.
+    damaged. Warns where another file of the result is. Datasets of older versions have no checksums.
     """
     path = Path(path)
     before = listed(path)
@@ -63,7 +63,7 @@ def load(path: str | Path) -> xr.Dataset:
             if wrong:
                 warnings.warn(f"{faults_in_words(path, wrong)}; the data are whole", stacklevel=2)
             return dataset
-    return load(path)  # another result took its place meanwhile
+    return load(path)  # another result has taken its place meanwhile
 
 
 def _whole(path: Path) -> tuple[xr.Dataset, dict[str, str]]:
@@ -81,7 +81,7 @@ def _whole(path: Path) -> tuple[xr.Dataset, dict[str, str]]:
         return _read(store), wrong
     except MemoryError:
         raise
-    except Exception as error:  # Zarr and its codecs raise what they like
+    except Exception as error:  # Zarr and its codecs may raise anything
         at = store / (_damaged_chunk(store) or ROOT)
         raise DamagedError(f"{at} is damaged ({' '.join(str(error).split())}); {REMEDY}") from error
 
@@ -103,7 +103,7 @@ def _read(store: Path) -> xr.Dataset:
 
 
 def dataset_faults(store: Path) -> dict[str, str]:
-    """The files of a Zarr store that are missing or damaged, once all of it was read."""
+    """The files of a Zarr store that are missing or damaged, found by reading all of it."""
     wrong = store_faults(store)
     if not wrong:
         try:
@@ -132,7 +132,7 @@ def _hash(text: str) -> str:
 
 
 def is_sealed(store: Path) -> bool:
-    """Whether the store was written with checksums; also if the root is damaged since."""
+    """Whether the store was written with checksums, even if its root has been damaged since."""
     try:
         raw = (store / ROOT).read_bytes()
     except OSError:
@@ -143,7 +143,7 @@ def is_sealed(store: Path) -> bool:
 def store_faults(store: Path) -> dict[str, str]:
     """The files of a Zarr store that are missing or damaged; chunks are only counted: Zarr looks into them.
 
-    Of a store without checksums, what cannot be JSON at least.
+    For a store without checksums, only a root that is missing or not JSON.
     """
     root = read_json(store / ROOT)
     if not isinstance(root, dict):
@@ -173,7 +173,7 @@ def store_faults(store: Path) -> dict[str, str]:
 
 
 def faults(folder: Path) -> dict[str, str]:
-    """What is missing or damaged of a result or a report, by file. Of old results, what can be told of them."""
+    """What is missing or damaged in a result or a report, by file. In old results, as far as that can be known."""
     files = listed(folder)
     if files is None:
         return _faults_without_manifest(folder)
@@ -214,7 +214,7 @@ def faults_in_words(folder: Path, wrong: dict[str, str], most: int = 3) -> str:
 
 
 def _chunks(array: dict[str, Any]) -> Iterator[tuple[tuple[int, ...], str]]:
-    """Of an array's metadata: where each chunk is in the array, and its file."""
+    """From an array's metadata: where each chunk is in the array, and its file."""
     sizes = array["chunk_grid"]["configuration"]["chunk_shape"]
     counts = [range(-(-n // size)) for n, size in zip(array["shape"], sizes, strict=True)]
     for at in product(*counts):

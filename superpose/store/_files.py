@@ -1,4 +1,4 @@
-"""Text and JSON files, in UTF-8 wherever they are read, and what a file's content is known by."""
+"""Text and JSON files, in UTF-8 on every system, and the hash that a file's content is known by."""
 
 import hashlib
 import json
@@ -33,7 +33,7 @@ def write_text(text: str, path: Path) -> None:
 
 
 def as_bytes(text: str) -> bytes:
-    """Text in UTF-8; names of files may hold what is no text, which becomes "?"."""
+    """Text in UTF-8; file names may hold what is not text, which becomes "?"."""
     return text.encode("utf-8", errors="replace")
 
 
@@ -46,7 +46,7 @@ def read_json(path: Path) -> Any:
 
 
 def is_file(path: Path) -> bool:
-    """Whether a file itself is here: no link to one, nor what blocks those who read it."""
+    """Whether this is a file itself: neither a link to one, nor something that blocks its readers."""
     try:
         return stat.S_ISREG(path.lstat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -59,7 +59,7 @@ def sha256(path: Path) -> str:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Everything in a folder and in those below that is no folder itself, in order; links are not followed."""
+    """Everything in a folder and in those below that is not itself a folder, in order; links are not followed."""
     with os.scandir(folder) as entries:
         is_folder = {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
     below = [(folder / name, is_folder[name]) for name in sorted(is_folder)]

@@ -11,14 +11,14 @@ from superpose.store._files import files_below, is_file, read_json, sha256, writ
 
 MANIFEST = "superpose.json"
 CONFIG, PROVENANCE = "config.json", "provenance.json"
-"""Of a result: its settings; and the versions, the code and the seconds that made it."""
+"""Files of a result: its settings; and the versions, the code and the seconds that made it."""
 _SAID = (
     "Written by superpose, with the SHA-256 of each file; a file that is not as it says here is the user's."
 )
 
 
 def manifest(files: Mapping[str, str]) -> dict[str, object]:
-    """The manifest of files with these hashes, which has a hash of itself."""
+    """The manifest of files with these hashes, including a hash of itself."""
     return {
         "what": _SAID, "superpose": superpose.__version__, "format": 1,
         "files": dict(files), "sha256": _hash(files),
@@ -36,7 +36,7 @@ def seal(folder: Path) -> None:
 
 
 def listed(folder: Path) -> dict[str, str] | None:
-    """The files that superpose wrote into a folder, with their hashes; None where no whole manifest says so."""
+    """The files that superpose wrote into a folder, with their hashes; None without an intact manifest."""
     read = read_json(folder / MANIFEST) if is_file(folder / MANIFEST) else None
     if not isinstance(read, dict) or set(read) != set(manifest({})):
         return None
@@ -46,7 +46,7 @@ def listed(folder: Path) -> dict[str, str] | None:
 
 
 def settings(folder: Path) -> tuple[Any, Any]:
-    """Of a result, its settings and how it was made: `versions`, `code`, `seconds` and `drawn_by`."""
+    """A result's settings and how it was made: `versions`, `code`, `seconds` and `drawn_by`."""
     config = read_json(folder / CONFIG)
     if isinstance(config, dict) and set(config) - {"drawn_by"} == {"config", "versions", "code", "seconds"}:
         return config["config"], config  # version 0.1 had one file for both
@@ -54,7 +54,7 @@ def settings(folder: Path) -> tuple[Any, Any]:
 
 
 def is_old(folder: Path) -> bool:
-    """Whether the folder is a result without a manifest, as version 0.1 wrote them: it has just our keys."""
+    """Whether the folder is a result without a manifest, as version 0.1 wrote them: its keys are exactly ours."""
     config, made = settings(folder)
     return (
         isinstance(config, dict)
@@ -66,7 +66,7 @@ def is_old(folder: Path) -> bool:
 
 
 def own(folder: Path) -> set[str]:
-    """The names in a folder of which everything in them is proven to be as superpose wrote it."""
+    """The names in a folder whose whole content is proven to be as superpose wrote it."""
     files = listed(folder)
     if files is None:
         return set()
@@ -90,7 +90,7 @@ def is_as_listed(path: Path, folder: Path, files: Mapping[str, str]) -> bool:
 def is_hash_of(path: Path, hashes: str) -> bool:
     """Whether the file has this hash, or one of these: while files are replaced, old and new ones are right.
 
-    What cannot be read has not.
+    A file that cannot be read does not.
     """
     try:
         return sha256(path) in hashes.split()

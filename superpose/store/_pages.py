@@ -1,4 +1,4 @@
-"""Files in a folder that holds the user's too: each is replaced in one step, and only if superpose wrote it."""
+"""Files in a folder that also holds the user's: each is replaced in one step, and only if superpose wrote it."""
 
 import hashlib
 import os
@@ -18,7 +18,7 @@ def _nothing(path: Path) -> bool:
 def check_puttable(names: Iterable[str], folder: Path, is_ours: Callable[[Path], bool] = _nothing) -> None:
     """Raise OSError where one of these files in the folder is not what superpose wrote there.
 
-    `is_ours` tells which files without a manifest it wrote.
+    `is_ours` says which files without a manifest superpose wrote.
     """
     check_folder(folder)
     files = listed(folder)
@@ -35,7 +35,7 @@ def check_puttable(names: Iterable[str], folder: Path, is_ours: Callable[[Path],
 def put(texts: Mapping[str, str], folder: Path, is_ours: Callable[[Path], bool] = _nothing) -> None:
     """Write these files into the folder, each whole or not at all, and a manifest that says whose they are.
 
-    A file of superpose's that was changed since is kept in `set-aside`. Raises OSError as `check_puttable` does.
+    A file of superpose's that has been changed since is kept in `set-aside`. Raises OSError as `check_puttable` does.
     """
     check_puttable(texts, folder, is_ours)
     with workshop(folder / "pages") as shop:
@@ -64,7 +64,7 @@ def _put_manifest(files: Mapping[str, str], new: Path, folder: Path) -> None:
 
 
 def _put(new: Path, place: Path, before: Mapping[str, str]) -> Path | None:
-    """Put a file at its place; where that of the user is now that was there, if there was one."""
+    """Put a file at its place; returns where the user's file that was there is now, if there was one."""
     if not os.path.lexists(place):
         try:
             os.link(new, place)  # fails where a file appears now

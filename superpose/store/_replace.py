@@ -1,9 +1,9 @@
 """Putting a folder where another one is: in one step, and without touching what is the user's.
 
-The new result is made in a workshop, a hidden folder beside its place that its process holds a lock on. At the
+The new result is made in a workshop, a hidden folder beside its place on which its process holds a lock. At the
 end the user's own files are linked into it, old and new change places in one step, and of the old one only what
-is proven to be superpose's, or is in the new one too, is removed. A process that dies leaves its workshop, and
-the kernel takes the lock: whoever starts next beside it puts things right.
+is proven to be superpose's, or is in the new one too, is removed. A process that dies leaves its workshop behind,
+and the kernel releases the lock: the next process that starts beside it puts things right.
 """
 
 import ctypes
@@ -30,7 +30,7 @@ from superpose.store._manifest import MANIFEST, is_old, listed, own, seal
 
 SHOP, COMMIT = ".superpose-", ".superpose.lock"
 ASIDE = "set-aside"
-"""Where a user's file goes whose name the new result needs."""
+"""Where a user's file goes if the new result needs its name."""
 NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 PROBE = 1 << 16
 """The bytes that must fit on the disk for the work to begin."""
@@ -43,7 +43,7 @@ def check_replaceable(path: Path) -> None:
 
 
 def check_ours(path: Path, old: bool) -> None:
-    """Raise FileExistsError for a folder with something in it, unless its manifest, or `old`, says that it is ours."""
+    """Raise FileExistsError for a folder with something in it, unless its manifest, or `old`, says that the folder is ours."""
     if path.is_dir() and any(path.iterdir()) and listed(path) is None and not old:
         raise FileExistsError(
             f"{path} holds something that superpose did not write; choose another --out, or move it away"
@@ -51,7 +51,7 @@ def check_ours(path: Path, old: bool) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Raise OSError where `path` is, or lies below, what is no folder."""
+    """Raise OSError where `path` is, or lies below, something that is not a folder."""
     for above in (path, *path.parents):
         if above.is_symlink() and not above.exists():
             raise FileNotFoundError(
@@ -66,8 +66,8 @@ def replaced(path: Path) -> Iterator[Path]:
     """A new folder that takes the place of `path` when the block ends without an error.
 
     Until then what was at `path` stays; after an error nothing of the new folder is left. What superpose did not
-    write, or what was changed since, is kept: at its place, or where the new folder has something of that name,
-    in the folder `set-aside` of the new one, with a warning. Where `path` is a link, it is followed.
+    write, or what has been changed since, is kept: at its place, or, where the new folder has something of that
+    name, in the new one's folder `set-aside`, with a warning. Where `path` is a link, it is followed.
 
     Raises OSError before the block where nothing can be put at `path`.
     """
@@ -97,7 +97,7 @@ def abandon(new: Path) -> None:
 
 
 def recover(folder: Path) -> None:
-    """Put right what processes left in a folder that died while they replaced something there."""
+    """Put right what was left in a folder by processes that died while they replaced something in it."""
     if not folder.is_dir():
         return
     left = [folder / name for name in os.listdir(folder) if name.startswith(SHOP)]
@@ -113,7 +113,7 @@ def _recover(path: Path) -> None:
     try:
         lock = os.open(path / "lock", os.O_RDWR | NOFOLLOW)
     except FileNotFoundError:
-        path.rmdir()  # it died before there was anything; a living one makes another
+        path.rmdir()  # its process died before there was anything; a living one makes another
         return
     try:
         if not _lock(lock, wait=False):
@@ -122,7 +122,7 @@ def _recover(path: Path) -> None:
         if shop is not None:
             _settle(shop)
             _close(shop)
-        elif os.fstat(lock).st_size == 0:  # it died before it could say what it was to make
+        elif os.fstat(lock).st_size == 0:  # its process died before it could say what it was to make
             with suppress(FileNotFoundError):
                 (path / "new").rmdir()
             (path / "lock").unlink()
@@ -133,16 +133,16 @@ def _recover(path: Path) -> None:
 
 @dataclass(frozen=True)
 class _Shop:
-    """Where the folder for `place` is made: `lock`, `new`, and for systems that cannot exchange `old`."""
+    """Where the folder for `place` is made: `lock`, `new`, and, for systems that cannot exchange, `old`."""
 
     path: Path
     place: Path
     inode: tuple[int, int]
-    """Of the new folder: after the exchange another one is there."""
+    """That of the new folder: after the exchange, another folder has its name."""
     made: int
-    """How many of the folders above were made for it."""
+    """How many of the folders above it were made for it."""
     lock: int
-    """Its open file, in the process that made it."""
+    """The open file of its lock, in the process that made it."""
 
     @property
     def new(self) -> Path:
@@ -171,7 +171,7 @@ def workshop(place: Path) -> Iterator[_Shop]:
 
 
 def _opened(place: Path) -> _Shop:
-    """A workshop beside `place`, once it is sure that what is made there can be put at `place`."""
+    """A workshop beside `place`, once it is certain that what is made in it can be put at `place`."""
     parent = place.parent
     recover(parent)
     made = sum(not above.exists() for above in place.parents)
@@ -215,7 +215,7 @@ def _lockable(parent: Path) -> tuple[Path, int]:
                 return path, lock
             os.close(lock)
         except FileNotFoundError:
-            continue  # another process took it for what a dead one left
+            continue  # another process took it for what a dead process had left
         except BaseException:
             shutil.rmtree(path, ignore_errors=True)
             raise
@@ -233,7 +233,7 @@ def _try(shop: _Shop) -> None:
                 (folder / ("x" * 100) / ("x" * 100)).lstat()
         if shop.place.exists():
             _check_same_device(shop.place, shop.inode[0])
-            try:  # may it be moved? To a folder that is not empty it never is.
+            try:  # may it be moved? It never is: the folder it would go to is not empty.
                 shop.place.rename(probe)
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
@@ -253,7 +253,7 @@ def _check_same_device(folder: Path, device: int) -> None:
 
 
 def _carry(place: Path, new: Path) -> dict[str, str]:
-    """Link what is the user's at `place` into the new folder; where what was set aside is."""
+    """Link what is the user's at `place` into the new folder; returns where what was set aside is."""
     ours, aside = own(place), {}
     names = sorted(set(os.listdir(place)) - ours)
     taken = set(os.listdir(new))
@@ -285,7 +285,7 @@ UNLINKABLE = (errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP, errno.EOPN
 
 
 def _link(old: Path, new: Path) -> None:
-    """The same files at another place; those that cannot be linked are moved there after the exchange."""
+    """Link the files to another place; those that cannot be linked are moved there after the exchange."""
     if old.is_symlink() or not old.is_dir():
         try:
             os.link(old, new, follow_symlinks=not old.is_symlink())
@@ -341,7 +341,7 @@ def _settle(shop: _Shop) -> None:
         if not left.is_dir():
             continue
         if _inode(left) == shop.inode:
-            shutil.rmtree(left)  # it never was at the place: all that is the user's is there
+            shutil.rmtree(left)  # it never was at the place, where all that is the user's still is
         elif os.path.lexists(shop.place):
             _sweep(left, shop.place)
         else:
@@ -353,7 +353,7 @@ def _sweep(left: Path, place: Path) -> None:
     ours = own(left)
     there = set(map(_inode, files_below(place)))
     written = {name.split("/")[0] for name in listed(place) or {}}
-    for name in sorted(os.listdir(left), key=lambda name: name == MANIFEST):  # which proves the rest
+    for name in sorted(os.listdir(left), key=lambda name: name == MANIFEST):  # last, as it proves the rest
         path, to = left / name, None
         is_folder = path.is_dir() and not path.is_symlink()
         for file in files_below(path) if is_folder else [path]:
@@ -369,7 +369,7 @@ def _sweep(left: Path, place: Path) -> None:
 
 
 def _bring(file: Path, to: Path, place: Path) -> None:
-    """Move a file to where nothing is, if need be to another place."""
+    """Move a file to a free path, if need be to another than `to`."""
     if os.path.lexists(to) or not _makes_way(to.parent):
         to = set_aside(place, to.name)
     file.rename(to)
@@ -396,7 +396,7 @@ def _remove_folders(folder: Path) -> None:
 
 
 def _close(shop: _Shop) -> None:
-    """Remove a workshop that is settled, and the folders that were made above it if nothing came into them."""
+    """Remove a workshop that is settled, and the folders that were made above it if nothing has been put into them."""
     shutil.rmtree(shop.path / "probe", ignore_errors=True)
     (shop.path / "lock").unlink()
     shop.path.rmdir()
@@ -411,7 +411,7 @@ def _remove_empty(folder: Path, n: int) -> None:
 
 
 def _found(path: Path) -> _Shop | None:
-    """The workshop at `path`; None where it says nothing of itself."""
+    """The workshop at `path`; None where it does not describe itself."""
     note = read_json(path / "lock")
     if not (isinstance(note, dict) and set(note) == {"place", "inode", "made"}):
         return None
@@ -450,12 +450,12 @@ def _alone(path: Path) -> int:
 
 
 def _lock(lock: int, wait: bool = True) -> bool:
-    """Whether this process has the lock now, which the kernel takes back when it ends, however it ends."""
+    """Whether this process has the lock now, which the kernel takes back when the process ends, however it ends."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except (
         OSError,
         AttributeError,
-    ):  # another's, or a system or disk without locks: there what is left stays
+    ):  # another process has it, or the system or disk has no locks: then leftovers stay
         return wait
     return True

@@ -14,18 +14,18 @@ RESULTS, REPORT = "results", "report.json"
 
 @dataclass(frozen=True)
 class Verified:
-    """What was found of one result, report or dataset: files that are missing or damaged, by name."""
+    """What was found in one result, report or dataset: files that are missing or damaged, by name."""
 
     path: Path
     faults: dict[str, str]
     checksums: bool
-    """Whether it has any; older versions wrote none, and a changed number cannot be told there."""
+    """Whether it has any; older versions wrote none, and a changed number cannot be detected without."""
 
 
 def verified(folder: Path) -> list[Verified]:
     """Every result, report and dataset that `folder` is or holds, compared with the hashes of what was written.
 
-    Raises FileNotFoundError where there is none.
+    Raises FileNotFoundError where there are none.
     """
     results = _there(folder) or [one for child in _children(folder) for one in _there(child)]
     if not results:
@@ -57,7 +57,7 @@ def _is_result(folder: Path) -> bool:
 
 
 def _report(folder: Path) -> Verified:
-    """Of a report's own files; that a result is missing is one of its faults."""
+    """What was found in a report's own files; a missing result is one of its faults."""
     wrong = faults(folder) if listed(folder) is not None else {MANIFEST: "damaged"}
     report = read_json(folder / REPORT)
     if isinstance(report, dict) and REPORT not in wrong:

@@ -1,7 +1,7 @@
 """Many models side by side: `ensemble` makes them, `fit` trains them on samples, `minimize` solves.
 
-`basins` sorts the solutions of many starts. A member's initial weights and its random draws depend on its own
-key only. So a model trained alone is the same model in any ensemble. The two are different streams of the key.
+`basins` sorts the solutions of many starts. A member's initial weights and its random draws depend only on its
+own key, from which each has a stream of its own. So a model trained alone is the same model in any ensemble.
 """
 
 from superpose.train._basins import Basins, basins

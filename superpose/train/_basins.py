@@ -1,4 +1,4 @@
-"""What many starts found: which minima are the same, how often each is reached, how sure the best is."""
+"""What many starts found: which minima are the same, how often each is reached, and how certain the best is."""
 
 from typing import Any, NamedTuple
 
@@ -13,16 +13,16 @@ from superpose.train._minimize import Minimum
 # Measured on all pairs of starts in 1,600 cells of 2 in 1 and 900 of 3 in 2: those that reached the same
 # minimum differ by less than 1e-6 and 6e-4, others of close losses by more than 1e-5 or 3e-3.
 SAME_LOSS = 1e-5
-"""Losses are equal that differ by no more than this share."""
+"""Losses that differ by no more than this share are equal."""
 SAME_WEIGHTS = 1e-3
-"""Preactivations are equal whose `A` and `c` differ by no more than this."""
+"""Preactivations whose `A` and `c` differ by no more than this are equal."""
 
 
 class Basins(NamedTuple):
     """What `basins` returns: NumPy arrays, with an entry for each group of starts."""
 
     label: Int[np.ndarray, "*group start"]
-    """The minimum that each start reached: 0 is the best, 1 the next, -1 means not converged."""
+    """The minimum that each start reached: 0 is the best, 1 the next; -1 means not converged."""
     best: Float[np.ndarray, "*group"]
     """The least loss; NaN where no start converged."""
     reached: Float[np.ndarray, "*group"]
@@ -32,7 +32,7 @@ class Basins(NamedTuple):
     gap: Float[np.ndarray, "*group"]
     """How far the next higher loss lies above the best, as a share of it; NaN where there is none."""
     missed: Float[np.ndarray, "*group"]
-    """A better minimum was missed, with 95% confidence, only if a start reaches it with less chance."""
+    """With 95% confidence, a better minimum was missed only if a start reaches it with a chance below this."""
     converged: Float[np.ndarray, "*group"]
     """The share of starts that converged; the others count as no minimum."""
 
@@ -56,14 +56,14 @@ def basins(solved: Minimum, features: Any = None, *, starts: int | None = None) 
 
     Two solutions are the same where their losses agree, to `SAME_LOSS`, and their preactivations
     `A x + c` do, to `SAME_WEIGHTS`, but for a permutation of equivalent features. As `A` is
-    `W^T W`, rotations and reflections of the hidden layer make no difference. Features are
-    equivalent that have the same density and importance in `features`, which has one law for all
-    or one for each member; without it, none are. Without `starts`, all are one group and the
+    `W^T W`, rotations and reflections of the hidden layer make no difference. Features that
+    have the same density and importance in `features`, which has one law for all or one for each
+    member, are equivalent; without it, none are. Without `starts`, all are one group and the
     results have no axis for it.
 
-    Permutations are not tried out. What is compared are, for each class of equivalent features
-    and each pair of classes, the sorted entries of `c`, of the diagonal of `A` and of what is off
-    it, and the sorted sums of squares of its rows: they change continuously with the weights, and
+    Permutations are not tried out. What is compared is, for each class of equivalent features
+    and each pair of classes, the sorted entries of `c`, of the diagonal of `A` and of the entries
+    off it, and the sorted sums of squares of its rows: they change continuously with the weights, and
     different minima that share all of them and their loss have not been seen. A ReLU output that is
     never positive counts as 0, whatever its weights. In a valley of one loss, as in the linear model
     of equal features, each point counts as another minimum in `distinct`, but `reached` and
@@ -113,7 +113,7 @@ def basins(solved: Minimum, features: Any = None, *, starts: int | None = None) 
 
 
 def _invariants(models, features) -> Float[np.ndarray, "member number"]:
-    """Numbers that are the same for models that differ by a rotation or by equivalent features."""
+    """Numbers that are the same for models that differ only by a rotation or by an exchange of equivalent features."""
     with jax.enable_x64(True):
         A, c = (np.asarray(part) for part in jax.vmap(lambda model: model.preactivation())(models))
     n = c.shape[1]
@@ -152,7 +152,7 @@ def _kinds(features, n) -> Int[np.ndarray, "... feature"]:
 
 
 def _pairs(kind, features) -> Int[np.ndarray, " pair"]:
-    """For each entry of `A` its kind: those of output and input, and whether these are one or in one set."""
+    """For each entry of `A`, its kind: those of its output and input, and whether these are one feature or in one set."""
     n = len(kind)
     sets = np.arange(n)
     if isinstance(features, Correlated | Anticorrelated):
@@ -162,7 +162,7 @@ def _pairs(kind, features) -> Int[np.ndarray, " pair"]:
 
 
 def _labels(loss, numbers) -> Int[np.ndarray, "group start"]:
-    """The best start that has no label yet gives one to all that are like it, until all have one."""
+    """The best start that has no label yet gives one to all starts that are like it, until all have one."""
     label = np.full(loss.shape, -1)
     left = np.isfinite(loss)
     for place in range(loss.shape[1]):

@@ -1,4 +1,4 @@
-"""Members: their keys, their initial models, one of them alone, and several as an ensemble."""
+"""Members: their keys and initial models, one of them by itself, and several as an ensemble."""
 
 import inspect
 import operator
@@ -24,7 +24,7 @@ INIT, DRAWS = "initial weights", "draws of training"
 
 
 def member_keys(key: AnyKey, members: ArrayLike) -> Key[Array, " member"]:
-    """The members' own keys: `fold_in(key, i)` for each of `members`, a number or places.
+    """The members' own keys: `fold_in(key, i)` for each of `members`, a number of them or their places.
 
     >>> key = jax.random.key(0)
     >>> bool(member_keys(key, 5)[3] == member_keys(key, [3])[0])
@@ -53,7 +53,7 @@ def _places(members) -> np.ndarray:
 def ensemble(init: Callable[[Key[Array, ""]], Tree], *, members: ArrayLike, key: AnyKey) -> Tree:
     """`init(key)` for each member, stacked: every leaf gains a leading `member` axis.
 
-    `init` gets the key `draws.stream(own_key, "initial weights")`. Training has other streams, so that it can be
+    `init` gets the key `draws.stream(own_key, "initial weights")`. Training draws from other streams, so it can be
     given the same `key`.
 
     >>> from superpose.models import ReluOutput
@@ -72,7 +72,7 @@ def ensemble(init: Callable[[Key[Array, ""]], Tree], *, members: ArrayLike, key:
 def member(models: Tree, place) -> Tree:
     """The member at `place`, or the members at several places, of an ensemble or of its losses.
 
-    Raises IndexError for a place that is not there, which JAX's arrays would take for the last.
+    Raises IndexError for a place that does not exist, which JAX's arrays would take for the last.
     """
     if not isinstance(place, slice | jax.core.Tracer):
         place = np.asarray(place)
@@ -123,14 +123,14 @@ def stack(models: Sequence[Tree]) -> Tree:
 
 
 def _stacked(*leaves):
-    # NumPy's, as float64 too, as they are.
+    # NumPy arrays, float64 ones too, as they are.
     return (jnp if any(isinstance(leaf, jax.Array) for leaf in leaves) else np).stack(leaves)
 
 
 def count(models, name: str = "models") -> int:
     """How many members there are: all arrays of `models` have them along their first axis.
 
-    Raises TypeError or ValueError, in one line, where that is not so.
+    Raises TypeError or ValueError, in one line, where they do not.
     """
     shapes = {
         jax.tree_util.keystr(at): np.shape(leaf) for at, leaf in jax.tree_util.tree_leaves_with_path(models)
@@ -172,7 +172,7 @@ def called(loss, with_key: bool) -> Callable:
         signature = inspect.signature(loss)
     except TypeError:
         raise TypeError(f"loss must be called with a model and a key, got {type(loss).__name__}") from None
-    except ValueError:  # of what is not written in Python
+    except ValueError:  # for what is not written in Python
         return loss if with_key else lambda model, key: loss(model)
     takes = [_binds(signature, *("model", "key")[:some]) for some in (1, 2)]
     if with_key and takes[1]:
@@ -211,7 +211,7 @@ def _name(loss) -> str:
 
 
 def in_words(models, loss) -> str:
-    """Models and their losses in a few words, for what trains them to show itself.
+    """Models and their losses in a few words, for the `repr` of training results.
 
     >>> in_words({"W": np.zeros((3, 2))}, np.array([0.2, 0.1, 0.4]))
     '3 models, loss 0.1 at best, 0.2 in the middle'

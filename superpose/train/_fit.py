@@ -32,10 +32,10 @@ from superpose.train._ensemble import (
 
 
 def _block(models) -> int:
-    """How many members of this size `fit` trains side by side, always exactly so many.
+    """How many members of this size `fit` trains side by side: always exactly this many.
 
     XLA adds up in another order in ensembles of another size. In blocks of one size, which share
-    one program, a member has the same bits alone and in any ensemble; and they stay in cache.
+    one program, a member has the same bits alone and in any ensemble; blocks also stay in cache.
     """
     weights = max(math.prod(leaf.shape[1:]) for leaf in jax.tree.leaves(models))
     return 8 if weights < 8 else 5 if weights < 4096 else 2
@@ -57,7 +57,7 @@ class Fit(NamedTuple):
 
 
 def cosine_adam(rate: float, steps: int) -> optax.GradientTransformation:
-    """Adam with a learning rate that falls from `rate` to 0 along a cosine, in so many steps."""
+    """Adam with a learning rate that falls from `rate` to 0 along a cosine, in `steps` steps."""
     return optax.adam(optax.cosine_decay_schedule(rate, steps))
 
 
@@ -76,15 +76,15 @@ def fit(
     """Train each member on `loss` for `steps` steps, with fresh draws at each.
 
     `models` are any parameters: a pytree of arrays with a leading `member` axis, of which `loss` takes
-    one member: `loss(model, key)`, or `loss(model)` where nothing is drawn. It is any callable. One
-    that is a pytree, as those of `superpose.losses` are, is compiled once for all its arrays, and a
-    function once for each function.
-    `optimizer` is `optax.adam(1e-3)` unless given; for a learning rate that changes give it a schedule, as `cosine_adam`
+    one member: `loss(model, key)`, or `loss(model)` where nothing is drawn. It may be any callable. One
+    that is a pytree, like those of `superpose.losses`, is compiled once, whatever its arrays; a plain
+    function is compiled once for each function.
+    `optimizer` is `optax.adam(1e-3)` unless given; for a learning rate that changes, give it a schedule, as `cosine_adam`
     does. It may need the loss itself, as L-BFGS does. With `own_loss`, the leaves of `loss` have a
     leading `member` axis, one loss for each member; otherwise all share one. `key` is one key, from
     which member `i` gets `fold_in(key, i)`, or an array of the members' own keys. At step `t` a member
-    draws with `fold_in(draws.stream(own_key, "draws of training"), t)` and nothing else; so it may be
-    the key that `ensemble` had.
+    draws with `fold_in(draws.stream(own_key, "draws of training"), t)` and nothing else; so `key` may
+    be the one that `ensemble` had.
 
     Raises ValueError for a number of steps or a window below 1, and for snapshots outside
     `0..steps`.
@@ -128,7 +128,7 @@ def fit(
         )
 
     def advance(*state):
-        # Optax does not keep to strict promotion, and this setting is each thread's own.
+        # Optax does not comply with strict promotion, and each thread has its own setting.
         with jax.numpy_dtype_promotion("standard"):
             return _advance(optimizer, own_loss, kind, tuple(leaves), *state)
 
@@ -136,14 +136,14 @@ def fit(
         ensemble = (models, jax.vmap(optimizer.init)(models)), keys
 
     def begin(block):
-        at = np.minimum(np.arange(block * size, (block + 1) * size), members - 1)  # the last fills up
+        at = np.minimum(np.arange(block * size, (block + 1) * size), members - 1)  # the last one repeats
         part = *_at(ensemble, at), _at(arrays, at) if own_loss else arrays  # copies, which can be donated
         state, key, own = jax.device_put(part, devices[block % len(devices)])
         none = np.int32(0)
         return advance(state, key, own, none, none)[0], key, own  # no step yet, but compiled
 
     def by_member(parts):
-        """What was computed for each block, from wherever it was, as one array a leaf."""
+        """What was computed for each block, from wherever it was, as one array per leaf."""
         return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:members], *parts)
 
     ends = sorted({*range(window, steps, window), steps})
@@ -183,7 +183,7 @@ _ADAM = optax.adam(1e-3)  # one object, so that a second `fit` finds the first o
     compiler_options={"xla_cpu_multi_thread_eigen": False},
 )
 def _advance(optimizer, own_loss, kind, leaves, ensemble, keys, arrays, start, stop):
-    """The members of a block after the steps `start..stop`, and their losses, added up."""
+    """The members of a block after the steps `start..stop`, and the sums of their losses."""
     update = optax.with_extra_args_support(optimizer).update
     rest = jax.tree.unflatten(kind, leaves)
 
@@ -197,7 +197,7 @@ def _advance(optimizer, own_loss, kind, leaves, ensemble, keys, arrays, start, s
                 return number(loss(model, jax.random.fold_in(key, t)))
 
             value, gradient = jax.value_and_grad(here)(model)
-            # Some optimizers need more than the gradient: the loss, or to try it elsewhere on the same draw.
+            # Some optimizers need more than the gradient: the loss, or its value elsewhere on the same draw.
             updates, state = update(gradient, state, model, value=value, grad=gradient, value_fn=here)
             return optax.apply_updates(model, updates), state, total + value.astype(jnp.float32)
 

@@ -27,9 +27,9 @@ OUTCOMES = (
     "evaluations used up",
     "not finite",
 )
-"""How a search can end, by the number that `Minimum.outcome` gives it."""
+"""How a search can end, by its number in `Minimum.outcome`."""
 
-# A search has one core; and the widest vectors, of which XLA is wary, are up to 30% faster.
+# A search has one core; also, the widest vectors, of which XLA is wary, are up to 30% faster.
 COMPILER = {"xla_cpu_multi_thread_eigen": False, "xla_cpu_prefer_vector_width": 512}
 
 
@@ -40,7 +40,7 @@ class Minimum(NamedTuple):
     """The parameters at the minima that were reached, with a leading `member` axis."""
     loss: Float[np.ndarray, " member"]
     gradient: Float[np.ndarray, " member"]
-    """The largest slope that is left, as a share of the loss at the start."""
+    """The largest remaining slope, as a share of the loss at the start."""
     outcome: Int[np.ndarray, " member"]
     """How each search ended: its place in `OUTCOMES`."""
     evaluations: Int[np.ndarray, " member"]
@@ -83,19 +83,19 @@ def minimize(
     """Take each member to a local minimum of an exact `loss`, in float64.
 
     `models` are any parameters: a pytree of arrays with a leading `member` axis, of which `loss`
-    takes one member; it is any callable that needs no key. `own_loss` is as for `fit`. Each member is
+    takes one member; this may be any callable that needs no key. `own_loss` is as for `fit`. Each member is
     a search of its own, by BFGS with an Armijo line search; they are shared among `jax.devices()`, and
-    the number of devices does not change a bit of any. A member has converged where no slope exceeds
+    the number of devices does not change a bit of any result. A member has converged where no slope exceeds
     `tolerance` times the loss of its start. `OUTCOMES` lists why others stopped.
 
     Raises TypeError for a loss that draws with a key: use `fit`, or the same draw each time.
 
-    With `eigenvalues=k`, also the `k` smallest eigenvalues of the Hessian. A negative one means a
+    `eigenvalues=k` also computes the `k` smallest eigenvalues of the Hessian. A negative one means a
     saddle. Rotations of `m` hidden dimensions cost nothing, so `m (m - 1) / 2` are 0, up to the
-    gradient that is left.
+    remaining gradient.
 
-    For up to about a thousand weights a model, because memory and work grow with their square. Use
-    `fit` for larger models and for losses that are sampled.
+    Meant for up to about a thousand weights per model, because memory and work grow with their square.
+    Use `fit` for larger models and for losses that are sampled.
 
     >>> from superpose.features import Independent
     >>> from superpose.losses import Population
@@ -151,9 +151,9 @@ def minimize(
 
 
 def _side(members: int, numbers: int) -> int:
-    """How many members side by side, of so many numbers: as many as fill a cache, or a chip.
+    """How many members, of this many numbers, go side by side: as many as fill a cache, or a chip.
 
-    And half a gigabyte of H at most.
+    Their H take half a gigabyte at most.
     """
     most = min(max(256 // numbers, 8), 64) if jax.default_backend() == "cpu" else 4096
     return max(1, min(most, members, 2**26 // numbers**2))
@@ -161,7 +161,7 @@ def _side(members: int, numbers: int) -> int:
 
 @contextmanager
 def _exactly() -> Iterator[None]:
-    """Double precision, and promotion that does not get in the way: settings of a thread's own."""
+    """Double precision, and promotion that does not get in the way; each thread has its own settings."""
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
         yield
 
@@ -169,8 +169,8 @@ def _exactly() -> Iterator[None]:
 def _search_all(starts, shared, own, onward, side, progress) -> dict[str, np.ndarray]:
     """Where the searches from all starts end, by the fields of `_Search`.
 
-    Workers, as many as cores or devices, take members off a queue into slots of their own, in rows of
-    `side`, and take those further until they end.
+    Workers, as many as cores or devices, take members from a queue into slots of their own, in rows
+    of `side`, and advance them until they end.
     """
     members, devices = len(starts), jax.devices()
     cores = (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1
@@ -196,7 +196,7 @@ def _search_all(starts, shared, own, onward, side, progress) -> dict[str, np.nda
                 with lock:
                     taken = list(islice(queue, len(free)))
                 who[free[: len(taken)]] = taken
-                # Those at work first: rows without any cost nothing.
+                # Members at work come first: a row without any costs nothing.
                 order = np.argsort(who == members, kind="stable")
                 who = who[order]
                 if who[0] == members:
@@ -210,7 +210,7 @@ def _search_all(starts, shared, own, onward, side, progress) -> dict[str, np.nda
                     finished += len(done)
                     advanced(finished)
 
-    # Compiled before the workers need it; then each runs a program for one core.
+    # Compiled before the workers need it; each then runs a program for one core.
     empty = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (slots, *leaf.shape)), empty)
     nobody, no = np.full(slots, members), np.zeros(slots, bool)
     states = [further(empty, nobody, np.arange(slots), no, device) for device in devices[:workers]]
@@ -224,7 +224,7 @@ def _search_all(starts, shared, own, onward, side, progress) -> dict[str, np.nda
 
 @eqx.filter_jit(compiler_options=COMPILER)  # type: ignore[call-overload]
 def _rounds(state, new, shared, unravel, limits, side) -> _Search:
-    """Put the members in `order`, begin the new ones, and take each up to 8 evaluations further."""
+    """Put the members in `order`, begin the new ones, and advance each by up to 8 evaluations."""
     order, begins, starts, own = new
     tolerance, evaluations = limits
     begun = jax.vmap(_begin)(starts)
@@ -257,14 +257,14 @@ def _rounds(state, new, shared, unravel, limits, side) -> _Search:
 
 
 def _of_numbers(own, shared, unravel) -> Callable[[Array], Array]:
-    """A member's loss as a function of all its parameters in a row."""
+    """A member's loss as a function of all its parameters as one vector."""
     loss = shared if own is None else own
     return lambda x: number(loss(unravel(x))).astype(x.dtype)
 
 
 @eqx.filter_jit
 def _curvatures(x, own, shared, unravel) -> Float[Array, "member eigenvalue"]:
-    """All eigenvalues of the Hessian, a column of which is computed at a time."""
+    """All eigenvalues of the Hessian, which is computed one column at a time."""
 
     def spectrum(x, own):
         slope = jax.grad(_of_numbers(own, shared, unravel))
@@ -310,7 +310,7 @@ def _search(value_and_gradient, tolerance, evaluations, state: _Search) -> _Sear
     # Before anything is known of the curvature, no weight moves by more than 0.1.
     full = jnp.where(state.fresh & ~curved, 0.1 / jnp.maximum(jnp.abs(g).max(), 0.1), 1.0)
 
-    # A rejected step: to the lowest point of the parabola through what is known, within bounds.
+    # After a rejected step, go to the lowest point of the parabola through what is known, within bounds.
     lower = f - state.f - slope * state.t
     shorter = -slope * state.t**2 / (2 * jnp.where(lower > 0, lower, 1.0))
     shorter = jnp.clip(jnp.where(jnp.isfinite(shorter), shorter, 0.0), 0.1 * state.t, 0.5 * state.t)
