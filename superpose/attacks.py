@@ -1,4 +1,4 @@
-"""Small changes of the input that do much to the output, and the loss under them."""
+"""Small changes of the input that change the output a lot, and the loss under them."""
 
 from typing import Any
 
@@ -18,11 +18,11 @@ __all__ = ["Attacked", "attacks"]
 
 
 def attacks(model: Network) -> Float[Array, "attack feature"]:
-    """For each output the change of the input, of length 1, that moves it most.
+    """For each output, the change of the input of length 1 that moves that output most.
 
     Row `i` is `(W^T W)_i / |(W^T W)_i|`, and 0 where the model ignores feature `i`. It moves output `i` by
     `|(W^T W)_i|` before the activation: by 1 for a feature of unit length alone in its dimension, and
-    in general by `|W_i|^2 / sqrt(D_i)`, with its dimensionality `D_i`. Superposition opens ways in.
+    in general by `|W_i|^2 / sqrt(D_i)`, with its dimensionality `D_i`. Superposition gives attacks a way in.
 
     Raises ValueError for a model with a hidden activation.
 
@@ -47,9 +47,10 @@ class Attacked(eqx.Module):
 
     The changes are those of `attacks` and their opposites, as long as `budget` times the mean length of
     the inputs. With `choice` "sample" each sample meets the one that harms it most, with "model" all
-    meet the one that harms the model most, and with "random" each a random one, for training
+    meet the one that harms the model most, and with "random" each meets a random one, for training
     that makes a model robust. The output is compared with the sample as it was. It draws the same samples as
-    `losses.Sampled`, so that the difference of the two is what the attack does. `budget` is an array and can be `vmap`ped.
+    `losses.Sampled`, so the difference between the two is the effect of the attack. `budget` is an array and
+    can be `vmap`ped.
 
     Raises ValueError for a negative budget, an unknown choice, a batch below 1, and a model with a
     hidden activation.

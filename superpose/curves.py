@@ -1,4 +1,4 @@
-"""What is in a curve of training: jumps and plateaus. `values` are one number at each of the `steps`."""
+"""Jumps and plateaus in a training curve. `values` has one number for each of the `steps`."""
 
 import numpy as np
 from jaxtyping import Int
@@ -11,9 +11,9 @@ def jumps(
 ) -> Int[np.ndarray, "jump 2"]:
     """Where a number changes by more than `size` while training becomes at most `factor` times as long.
 
-    Of jumps that overlap only the largest counts. Each row has the places of two steps: those between
+    Of jumps that overlap, only the largest counts. Each row has the indices of two steps, between
     which nine tenths of the change take place. The rows are in the order of training; `steps` must be
-    positive and rise.
+    positive and increasing.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Learning Dynamics".
 
@@ -41,8 +41,8 @@ def plateaus(
 ) -> Int[np.ndarray, "plateau 2"]:
     """Where a loss stays the same while training becomes at least `factor` times as long.
 
-    There the largest of the `values` is at most `ratio` times the smallest. Each row has the places of
-    a plateau's first and last step. Of plateaus that overlap only the longest counts, on a log
+    On a plateau the largest of the `values` is at most `ratio` times the smallest. Each row has the indices
+    of a plateau's first and last step. Of plateaus that overlap, only the longest counts, on a log
     scale. The rows are in the order of training; `steps` and `values` must be positive.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Learning Dynamics".
@@ -72,7 +72,7 @@ def _curve(values, steps) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _apart(pairs, rank) -> Int[np.ndarray, "pair 2"]:
-    """The pairs of places that do not overlap any of lower rank; they may touch."""
+    """The pairs of indices that do not overlap any pair of lower rank; they may touch."""
     kept: list[tuple[int, int]] = []
     for a, b in sorted(pairs, key=rank):
         if all(b <= start or end <= a for start, end in kept):

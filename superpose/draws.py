@@ -1,9 +1,9 @@
 """Random streams, and what is drawn from them: the same bits whatever the settings of JAX.
 
-A key is JAX's, of either kind, or a whole number. `stream` gives each purpose a stream of its own, so that
-one key can be given to all that takes a key. What is drawn does not depend on double precision, on the kind
-of keys that is the default, or on how JAX splits them. Only `jax.disable_jit` may change the last bit of a value, as it
-rounds products before their sums.
+A key is JAX's, of either kind, or a whole number. `stream` gives each purpose a stream of its own, so
+one key can be given to everything that takes a key. What is drawn does not depend on double precision, on
+the default kind of keys, or on how JAX splits them. Only `jax.disable_jit` may change the last bit of a
+value, as it rounds products before they are summed.
 """
 
 import math
@@ -28,7 +28,7 @@ _RAW = {2: "threefry2x32", 4: "rbg"}
 
 
 def one_key(key: AnyKey) -> Key[Array, ""]:
-    """The same as `key_of` for what draws with one key only: raises ValueError for an array of keys."""
+    """Like `key_of`, for functions that draw with one key only: raises ValueError for an array of keys."""
     key = key_of(key)
     if key.ndim:
         raise ValueError(
@@ -38,10 +38,10 @@ def one_key(key: AnyKey) -> Key[Array, ""]:
 
 
 def key_of(key: AnyKey, name: str = "key") -> Key[Array, "..."]:
-    """What is given as a key, as JAX's: from `jax.random.key`, from `jax.random.PRNGKey`, or a whole number.
+    """JAX's key for what is given: a `jax.random.key`, a `jax.random.PRNGKey`, or a whole number.
 
-    Keys, and raw keys in rows, may be an array of keys. A number `n` is the key `jax.random.key(n)`, also where JAX's
-    settings would make another of it. Raises TypeError or ValueError for anything else.
+    An array of keys, or of raw keys in rows, will do too. A number `n` is the key `jax.random.key(n)`, even
+    where JAX's settings would make a different key of it. Raises TypeError or ValueError for anything else.
 
     >>> bool(key_of(7) == jax.random.key(7)), bool(key_of(jax.random.PRNGKey(7)) == key_of(7))
     (True, True)
@@ -67,24 +67,24 @@ def key_of(key: AnyKey, name: str = "key") -> Key[Array, "..."]:
 
 
 def stream(key: AnyKey, purpose: str) -> Key[Array, ""]:
-    """The key for one purpose, which has nothing to do with those for others, nor with those of members.
+    """The key for one purpose, unrelated to the keys for other purposes and to those of members.
 
     >>> key = jax.random.key(0)
     >>> bool(stream(key, "evaluation") == stream(key, "evaluation")), bool(stream(key, "x") == stream(key, "y"))
     (True, False)
     """
-    # Members are numbered from 0 on; the sums of names are far beyond.
+    # Members are numbered from 0; the checksums of names are far larger.
     return jax.random.fold_in(one_key(key), np.uint32(zlib.crc32(purpose.encode())))
 
 
 @program
 def bits(key: Key[Array, ""], shape: tuple[int, ...]) -> UInt32[Array, "..."]:
-    """Random words: a hash of the key and of each word's place.
+    """Random words: a hash of the key and of each word's position.
 
     Cheap arithmetic that XLA fuses with what uses the words, many times faster on a CPU than
     `jax.random.bits`; not cryptographic. `tests/test_random.py` tests it, and LOG.md names the
-    batteries that it passes. The halves of the key are mixed first, for keys that differ in a bit;
-    adding the place again between the halves makes equal words as frequent as they should be.
+    batteries that it passes. The halves of the key are mixed first, as keys may differ in one bit;
+    adding the position again between the halves makes equal words as frequent as they should be.
     """
     first, second = jax.random.key_data(key)[:2]
     second = _mixed(second, *_LONG)
@@ -126,5 +126,5 @@ def normal(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
 
 @program
 def choice(key: Key[Array, ""], shape: tuple[int, ...], n) -> Int[Array, "..."]:
-    """Each of `0, ..., n - 1` as likely, but for `n / 2^32` of its chance."""
+    """Each of `0, ..., n - 1` equally likely, to within a share `n / 2^32` of its chance."""
     return (bits(key, shape) % jnp.asarray(n).astype(jnp.uint32)).astype(jnp.int32)

@@ -24,17 +24,17 @@ from superpose.models import Activation, activations
 from superpose.values import Binary, double, outer, signed_square
 
 METHODS = ("enumeration", "characteristic", "quadrature")
-# An error is a polynomial in moments, and so much of `E[z |z|] / 2` and of `E[t |z|]`.
+# An error is a polynomial in moments, plus these multiples of `E[z |z|] / 2` and of `E[t |z|]`.
 KINKS: dict[Activation, tuple[float, float]] = {"relu": (1.0, -1.0), "abs": (0.0, -2.0)}
 
 
 class World(NamedTuple):
     """What the errors depend on besides the model: static, but for `set_density`."""
 
-    set_density: Array  # that a set is active
-    value: Any  # a law, as superpose/values.py has it
+    set_density: Array  # the chance that each set is active
+    value: Any  # a law, as superpose/values.py describes it
     sizes: tuple[int, ...]  # of the sets
-    together: bool  # all members of an active set are active, or just one, each as likely
+    together: bool  # all members of an active set are active, or just one, each equally likely
     target: str
 
     @property
@@ -49,7 +49,7 @@ class World(NamedTuple):
         return np.where(place < np.array(self.sizes)[:, None], starts[:-1, None] + place, starts[-1])
 
     def by_set(self, numbers, fill=0.0):
-        """The last axis as (set, member), filled up where a set has fewer members than others."""
+        """The last axis as (set, member), padded with `fill` where a set has fewer members than others."""
         if max(self.sizes) == 1:
             return numbers[..., None]
         rest = jnp.full_like(numbers[..., :1], fill)
@@ -57,12 +57,12 @@ class World(NamedTuple):
 
     @property
     def parts(self):
-        """The law of a feature as `(share, sign, law)`: with y of that law, x is `sign y` and the target y."""
+        """The law of a feature as `(share, sign, law)`: for y of that law, x is `sign y`, the target y."""
         return self.value.halves if self.target == "abs" else ((1.0, 1, self.value),)
 
     @property
     def by_law(self):
-        """The parts of each law, `(shares, signs, law)`: what is the same program but for its numbers."""
+        """The parts grouped by law, `(shares, signs, law)`: those of one law share one program."""
         parts = self.parts
         laws = dict.fromkeys(law for _, _, law in parts)
         return [
@@ -72,7 +72,7 @@ class World(NamedTuple):
 
 
 def closed_size(world: World) -> float:
-    """Supports of how many active features have a closed form."""
+    """Up to how many active features supports have a closed form."""
     return min(getattr(law, "closed", 0) for law in (world.value, *(law for _, _, law in world.parts)))
 
 
@@ -82,7 +82,7 @@ def largest_support(world: World, count: int) -> int:
 
 
 def work(world: World, count: int | None = None) -> float:
-    """How many numbers an enumeration takes for each output: of all supports, or those of `count` active sets."""
+    """How many numbers an enumeration takes per output: for all supports, or with `count` active sets."""
     corners = getattr(world.value, "corners", 1)
     each = [corners**size if world.together else corners * size for size in world.sizes]
     if count is None:
@@ -117,14 +117,14 @@ class Supports(NamedTuple):
     """Supports, those with most active features first."""
 
     features: np.ndarray  # (support, active feature), padded with the number of features
-    active: np.ndarray  # how many features are
+    active: np.ndarray  # how many features are active
     sets: np.ndarray  # (support, set): whether it is active
     share: np.ndarray  # the chance of these features, given these sets
 
 
 @lru_cache(maxsize=64)
 def supports(sizes, together, counts) -> Supports:
-    """The supports in which so many sets are active, for each of `counts`."""
+    """The supports in which as many sets are active as one of `counts` says."""
     starts, rows = np.cumsum((0, *sizes)), []
     for sets in (sets for count in counts for sets in combinations(range(len(sizes)), count)):
         members = [range(starts[s], starts[s + 1]) for s in sets]
@@ -153,7 +153,7 @@ def _gains(gains, group):
 
 
 def _closed(world, i, gains, c, group, weight, kink, H=0.0):
-    """What has a kink, given each support, in sum: of `z |z| / 2 - H z / 2` and `t |z| - H t / 2` as much as `kink` says.
+    """The terms with a kink, summed over supports: `z |z| / 2 - H z / 2` and `t |z| - H t / 2`, times `kink`.
 
     The latter is the derivative of the former by the gain of feature i itself.
     """
@@ -218,7 +218,7 @@ def _target_moments(world):
     return t_x, sum(share * double(law.mean) for share, _, law in parts)
 
 
-# Sums over points s of what has the moment generating function of z, `M(s) = E[exp(s z)]`, as a factor.
+# Sums over points s of terms with the moment generating function of z, `M(s) = E[exp(s z)]`, as a factor.
 
 
 def _harmonic(law, gains, points):
@@ -228,7 +228,7 @@ def _harmonic(law, gains, points):
 
 
 def _along(law, gains, points):
-    """`E[exp(s g x)]` for each gain g, at points s of the plane."""
+    """`E[exp(s g x)]` for each gain g, at points s of the complex plane."""
     s = outer(gains, points)
     return law.generating((s.real, s.imag))
 
@@ -236,8 +236,8 @@ def _along(law, gains, points):
 def _sum(transform, world, i, points, s, weights, gains, c, few=None, few_c=0.0):
     """`Re sum_s (a M(s) + b M_t(s))` with the two `weights`, `M = E[exp(s z)]` and `M_t = E[t exp(s z)]`.
 
-    With `few`, less that of no and one active set: it has the weight of none and the odds of each, and `few_c` is in
-    place of c. Slopes are those by gains, c and chances; all else counts as constant.
+    With `few`, the part of no and of one active set is subtracted: `few` has the weight of none and the odds
+    of each, and `few_c` takes the place of c there. Slopes are by gains, c and chances; all else is constant.
     """
     constant = stop_gradient((i, points, s, weights, few))
     few_c = few_c + jnp.zeros_like(c)
@@ -246,10 +246,10 @@ def _sum(transform, world, i, points, s, weights, gains, c, few=None, few_c=0.0)
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def _series(transform, world, i, points, s, weights, few, gains, c, few_c, set_density):
-    """M is a product over the sets, out of which each factor is divided for the gradient.
+    """M is a product over the sets; for the gradient, each factor is divided out of it.
 
-    That costs no digits, since it is a factor as it was multiplied in; and one pass for the product and another for
-    the gradient store nothing.
+    That costs no digits, since what is divided out is exactly what was multiplied in. One pass for the
+    product and another for the gradient store nothing.
     """
     return _with_slopes(False, transform, world, i, points, s, weights, few, gains, c, few_c, set_density)[0]
 
@@ -267,7 +267,7 @@ def _series_jvp(transform, world, primals, tangents):
 def _with_slopes(by_density, transform, world, i, points, s, weights, few, gains, c, few_c, set_density):
     """The value, and its slopes by `gains`, `c`, `few_c` and, if asked for, `set_density`.
 
-    Numbers are complex in here only: without x64 mode, JAX cannot transpose the real part of one.
+    Numbers are complex only in here: without x64 mode, JAX cannot transpose taking the real part.
     """
     (a, b), (none, odds) = weights, few or (0.0, jnp.zeros_like(set_density))
     sizes, at, one = double(world.sizes), jnp.asarray(world.set_of)[i], jnp.ones_like(s)
@@ -303,7 +303,7 @@ def _with_slopes(by_density, transform, world, i, points, s, weights, few, gains
             mine_slope, mates_slope = mine_slope / size, a[None] * slope / size
 
     p, odd = set_density[at], odds[at]
-    # As c is the gain of a feature that is always 1.
+    # c acts as the gain of a feature that is always 1.
     turn, few_turn = (lax.complex(*transform(Binary(), gain, points)) for gain in (c, few_c))
     turn, few_turn = turn * product, -none * few_turn
     total = turn * ((1 - p) * a + p * mine)
@@ -340,9 +340,9 @@ def _two_slopes(f, x):
 
 
 def _of_set(phi, size, together):
-    """What an active set makes of its members' `phi`: `(phi of the set, its derivative by each member's)`.
+    """`(phi of an active set, its derivative by each member's phi)`, from its members' `phi`.
 
-    Where a set has fewer members than others, the rest have gains of 0: `phi = 1`.
+    Where a set has fewer members than others, its padding has gains of 0: `phi = 1`.
     """
     n = len(phi)
     if not together:
@@ -359,26 +359,26 @@ def _factor(p, phi):
 
 
 def _apart_from_zero(a):
-    """So that one factor of a product can be divided out of it."""
+    """`a`, but never 0, so that one factor of a product can be divided out of it."""
     tiny = a.real**2 + a.imag**2 < double(1e-100)
     return jnp.where(tiny, double(1e-50).astype(a.dtype), a)
 
 
 def _divided(a, b):
-    """`a / b`, without the care that JAX takes for overflow."""
+    """`a / b`, without JAX's precautions against overflow."""
     return a * (b.conj() / (b.real**2 + b.imag**2))
 
 
 def _characteristic(world, i, gains, c, kink, harmonics):
-    """What has a kink, in sum, through the characteristic function of z: of `E[z |z|] / 2` and `E[t |z|]` as much as `kink` says.
+    """Terms with a kink, by the characteristic function of z: `E[z |z|] / 2` and `E[t |z|]`, times `kink`.
 
     For |z| <= H, with k over the odd numbers,
 
         z |z| = H z - (8 H^2 / pi^3) sum_k sin(pi k z / H) / k^3,
           |z| = H / 2 - (4 H / pi^2) sum_k cos(pi k z / H) / k^2.
 
-    No and one active set, whose part of the series converges slowly, are taken out of it and added
-    in closed form.
+    The supports of no and of one active set, whose part of the series converges slowly, are taken out of it
+    and added in closed form.
     """
     H = _range(world, gains, c, 48 / harmonics)
     k = np.arange(1, 2 * harmonics, 2, dtype=np.int32)
@@ -396,7 +396,7 @@ def _characteristic(world, i, gains, c, kink, harmonics):
     group = supports(world.sizes, world.together, tuple(range(1 + one)))
     weight = none * double(group.share) * jnp.where(group.sets, odds, 1.0).prod(-1)
     _, t, _, z, _ = _moments(world, i, gains, c)
-    # Recomputed for the gradient: memory.
+    # Recomputed for the gradient, to save memory.
     closed = jax.checkpoint(lambda gains, c: _closed(world, i, gains, c, group, weight, kink, H))
     return H / 2 * (kink[0] * z + kink[1] * t) + series + closed(gains, c + shift)
 
@@ -405,8 +405,8 @@ def _few(world, i, gains, finest, one):
     """What is taken out of the series: the weight of no active set, the odds of each, and a shift of c.
 
     Any weights of these supports will do, since the series takes up the difference. Sets other than i's
-    whose gains are too small for the series to tell them from none count as inactive, and the chance to
-    be inactive has a floor: so the series has little left that converges slowly. The shift is what
+    count as inactive where their gains are too small for the series to tell them from 0, and the chance of
+    being inactive has a floor: so little that converges slowly is left in the series. The shift is what
     the sets that do not count add to z on average. It keeps the derivative by a gain of
     0 out of the series. Without `one`, no set counts.
     """
@@ -421,9 +421,9 @@ def _few(world, i, gains, finest, one):
 
 
 def _contour(world, i, gains, c, kink, count):
-    """The same where the law has a moment generating function beyond the imaginary axis, from that of z, M.
+    """The same from M, the moment generating function of z, where the law has one beyond the imaginary axis.
 
-    For c <= 0, with s along any path around the poles of positive real part, left of them,
+    For c <= 0, with s along any path that goes around the poles of positive real part, to their left,
 
         E[max(z, 0)^2] = 1 / (2 pi i) int 2 s^-3 M(s) ds,  E[t max(z, 0)] = 1 / (2 pi i) int s^-2 M_t(s) ds.
 
@@ -455,7 +455,7 @@ def _contour(world, i, gains, c, kink, count):
 
 
 def _log_moment(world, gains, s):
-    """`log E[exp(s z)]` but for c, at real s: for each row of `s`."""
+    """`log E[exp(s z)]` without c, at real s, for each row of `s`."""
     cumulant = world.value.cumulant(s * gains[None])
     if world.together:
         active = world.by_set(cumulant).sum(-1)
@@ -466,10 +466,10 @@ def _log_moment(world, gains, s):
 
 
 def _range(world, gains, c, margin):
-    """H such that |z| < H, with a margin, but for a chance that is lost in rounding.
+    """H such that |z| < H, with a margin, except for a chance that is lost in rounding.
 
-    The series has a second kink at |z| = H, to be kept away from. No further than the largest
-    possible |z|; less where Chernoff's bound shows that all but exp(-36) is nearer.
+    The series has a second kink at |z| = H, which z must stay away from. H is no larger than the
+    largest possible |z|, and smaller where Chernoff's bound shows that all but exp(-36) is nearer.
     """
     gains, c = stop_gradient((gains, c))
     low, high = world.value.bounds
@@ -520,7 +520,7 @@ def output_errors(
     method: str,
     harmonics: int,
 ) -> Float[Array, " output"]:
-    """`E[(t_i - activation(z_i))^2]` for each output i, with `z = A x + c`; outputs may be the first few only."""
+    """`E[(t_i - activation(z_i))^2]` for each output i, `z = A x + c`; `A` may have only the first few."""
     if method == "enumeration":
         group = supports(world.sizes, world.together, tuple(range(len(world.sizes) + 1)))
         weight = probability(world, group)
@@ -545,7 +545,7 @@ def output_errors(
 def rounding(
     A: Float[Array, "output feature"], c: Float[Array, " output"], world: World, activation: Activation
 ) -> Float[Array, " output"]:
-    """How far rounding may take each of `output_errors`, about: they are differences of numbers of this size."""
+    """Roughly how much rounding may change each of `output_errors`, which are differences of moments."""
 
     def each(i, gains, c):
         tt, _, _, _, zz = _moments(world, i, gains, c)
@@ -561,7 +561,7 @@ def errors_given(
     activation: Activation,
     count: int,
 ) -> Float[Array, " feature"]:
-    """The same, given that exactly `count` sets are active; 0 where that has no chance."""
+    """`output_errors` given that exactly `count` sets are active; 0 where that has no chance."""
     group = supports(world.sizes, world.together, (count,))
     weight = probability(world, group)
     weight = weight / jnp.where(weight.sum() > 0, weight.sum(), 1.0)
@@ -577,19 +577,19 @@ def errors_given(
 
 
 def _error(activation, tt, tz, zz, bent, silent):
-    """`E[(t - f(z))^2]` from moments and what has a kink: as `KINKS` says, for `f(z) = max(z, 0) = (z + |z|) / 2`, for |z| and for z."""
+    """`E[(t - f(z))^2]` from moments and the terms with a kink (`KINKS`), for `f(z) = max(z, 0) = (z + |z|) / 2`, |z| and z."""
     error = {"relu": tt - tz + zz / 2, "abs": tt + zz, "identity": tt - 2 * tz + zz}[activation] + bent
     return jnp.where(silent, tt, error)
 
 
 def _silent(world, activation, gains, c):
-    """Whether z is never positive, and so its ReLU 0: of a large negative bias, all but this would be lost to rounding."""
+    """Whether z is never positive, so that its ReLU is 0: a large negative bias loses all else to rounding."""
     low, high = world.value.bounds
     return activation == "relu" and math.isfinite(high - low) and c + _set_bound(gains, low, high, world) <= 0
 
 
 def _each_output(error: Callable, A, c):
-    # Some at a time: memory. As many each time, so that all run one program.
+    # A block at a time, to save memory; all blocks are of one size, so that they run one program.
     n = len(c)
     blocks = -(-n // 64)
     width = -(-n // blocks)

@@ -1,6 +1,6 @@
 """What the world contains: how sparse features are drawn, and how often each is active.
 
-Every law of features is a pytree with `density` and `importance` (one number a feature),
+Every law of features is a pytree with `density` and `importance` (one number per feature),
 `n_features`, and `sample(key, n)`. Densities are kept in float64, because exact losses
 are computed in float64; samples have JAX's default precision. Draws are made as
 `(feature, sample)` matrices, the sample as the last, contiguous axis, as the losses read them.
@@ -30,7 +30,7 @@ class _Sets(eqx.Module):
 
     @abstractmethod
     def _drawn(self, key, n, density) -> Float[Array, "sample feature"]:
-        """Samples in which each set is active with its chance in `density`, one for all samples or for each."""
+        """Samples in which each set is active with its chance in `density`: one for all samples or one each."""
 
     def sample(self, key: AnyKey, n: int) -> Float[Array, "sample feature"]:
         return _drawn(self, one_key(key), _size(n))
@@ -59,8 +59,8 @@ def _drawn(law, key, n, given_any=False):
 class Independent(_Sets):
     """Each feature is active by itself, with probability `density[i]`.
 
-    An active feature is drawn from the law `value`, an inactive one is 0. Below a density of 1e-10 none is ever
-    active in a sample, of float32 numbers, though exact losses count it. `density` and
+    An active feature is drawn from the law `value`; an inactive one is 0. Below a density of 1e-10 a feature
+    is never active in samples, which are float32, though exact losses count it. `density` and
     `importance` are scalars or arrays of length `n_features`, which is read off them; give
     `n_features` where both are scalars.
 
@@ -153,7 +153,7 @@ class Anticorrelated(_Sets):
     """Sets of features of which at most one is active at a time.
 
     Set `s` has `sizes[s]` features and is active with probability `set_density[s]`; then
-    exactly one member, each as likely, has a value. Features are ordered set by set. A
+    exactly one member, each equally likely, has a value. Features are ordered set by set. A
     feature's `density` is its set's, divided by the size of the set.
 
     Raises ValueError as `Independent` does, and for a set without features.
@@ -203,8 +203,8 @@ class Empirical(eqx.Module):
     than 4 million entries stays sparse: only the entries of the rows drawn become dense. `density` is the
     share of rows in which a feature is not 0.
 
-    Laws of matrices of one shape have leaves of one shape, whatever is in them, and stack; for others, and
-    for large sparse ones, see `train.stack`.
+    Laws of matrices of the same shape have leaves of the same shape, whatever the entries, and stack; for
+    other matrices, and for large sparse ones, see `train.stack`.
 
     Raises ValueError for data that are not a finite matrix with at least one row and column.
 
@@ -222,7 +222,7 @@ class Empirical(eqx.Module):
     entry: Float[Array, "row entry"] | None
     """The values in those columns."""
     n_rows: Int[Array, ""]
-    """How many rows there are; any beyond are never drawn."""
+    """How many rows there are; any beyond these are padding and never drawn."""
     density: Float[Array, " feature"]
     importance: Float[Array, " feature"]
 
@@ -237,7 +237,7 @@ class Empirical(eqx.Module):
         n_rows, n = data.shape
         if sparse and n_rows * n <= _DENSE:
             sparse, data = False, data.toarray()
-        largest = np.finfo(np.float32).max  # as which it is kept
+        largest = np.finfo(np.float32).max  # the data are kept as float32
         if not (np.abs(data.tocoo().data if sparse else data) <= largest).all():
             raise ValueError(
                 f"data must be finite, and at most {largest:.2g} in size; replace or drop the rows with other numbers"
@@ -261,12 +261,12 @@ class Empirical(eqx.Module):
 
     @property
     def size(self) -> tuple[int, int]:
-        """Rows with those that fill up, and stored entries of each."""
+        """The number of rows, padding included, and of stored entries in each."""
         stored: Any = self.entry if self.dense is None else self.dense
         return stored.shape[-2:]
 
     def filled(self, rows: int, entries: int) -> "Empirical":
-        """The same law with its arrays filled up to so many rows and entries of each."""
+        """The same law with its arrays padded to this many rows, and entries in each."""
         (old_rows, old_entries), n = self.size, self.n_features
 
         def fill(array, value):
@@ -280,7 +280,7 @@ class Empirical(eqx.Module):
         return eqx.tree_at(lambda law: (law.index, law.entry), self, arrays)
 
     def rows(self, which: Int[Array, " sample"]) -> Float[Array, "sample feature"]:
-        """The rows of the data at these places, dense."""
+        """The rows of the data with these indices, dense."""
         if self.dense is not None:
             return self.dense[which]
         index, entry = (of[which] for of in (self.index, self.entry) if of is not None)
@@ -293,7 +293,7 @@ class Empirical(eqx.Module):
 
 
 def check_law(features: Any, has: str = "sample") -> None:
-    """Raise TypeError unless it is a law of features, which has this attribute."""
+    """Raise TypeError unless `features` is a law of features with the attribute `has`."""
     if isinstance(features, type) or not hasattr(features, has):
         kind = f"the class {features.__name__}" if isinstance(features, type) else type(features).__name__
         raise TypeError(
@@ -303,7 +303,7 @@ def check_law(features: Any, has: str = "sample") -> None:
 
 
 def check_sampled(features: Any, batch: int) -> None:
-    """Raise TypeError or ValueError unless there is a law to draw from, and a number of samples to draw."""
+    """Raise TypeError or ValueError unless `features` can be sampled and `batch` is a number of samples."""
     check_law(features)
     if whole(batch, "batch") < 1:
         raise ValueError(f"batch must be at least 1 sample, got {batch}")
@@ -313,11 +313,11 @@ Features = Independent | Correlated | Anticorrelated | Empirical
 
 
 _DENSE = 2**22
-"""A matrix of so many entries takes 16 MB: no smaller one is worth keeping sparse."""
+"""A matrix of this many entries takes 16 MB: no smaller one is worth keeping sparse."""
 
 
 def _entries(data) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows, columns and values of what is not 0 in a sparse matrix, row by row."""
+    """Rows, columns and values of the entries of a sparse matrix that are not 0, row by row."""
     coo = data.tocoo(copy=True)
     coo.sum_duplicates()
     order = np.lexsort((coo.col, coo.row))
@@ -348,7 +348,7 @@ def _any(density) -> Float[Array, " feature"]:
 
 
 def _density_given_any(key, density, n) -> Float[Array, "feature sample"]:
-    """Chances, for each sample, that follow from its first active feature: 0 before it, 1 for itself.
+    """Chances, for each sample, given its first active feature: 0 for those before it, 1 for itself.
 
     The first active feature is drawn from its law, given that there is one.
     """
@@ -398,7 +398,7 @@ def _length(n_features, **values) -> int:
 
 
 def _spread(value, n, name, unit, right, said) -> Float[Array, " feature"]:
-    """A number for each of `n` features or sets, in float64, from one or from `n` that are all `right`."""
+    """A number for each of `n` features or sets, in float64, from one number or `n`, all of them `right`."""
     numbers = array(value, name)
     if numbers.shape not in ((), (1,), (n,)):
         raise ValueError(

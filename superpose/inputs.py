@@ -1,6 +1,6 @@
-"""What users bring, as what the package computes with: one line says what is wrong with the rest, and how to mend it.
+"""User input, as what the package computes with; one-line errors say what is wrong and how to fix it.
 
-What is traced by JAX is taken as it is, so that no check gets in the way of `jit`, `vmap` and `grad`.
+Values traced by JAX are taken as they are, so that no check gets in the way of `jit`, `vmap` and `grad`.
 """
 
 import operator
@@ -20,10 +20,10 @@ __all__ = ["ArrayLike", "array", "check_each", "finite", "number", "numbers", "w
 
 
 def array(value: ArrayLike, name: str, *axes: str) -> Float[Array | np.ndarray, "..."]:
-    """Real numbers as an array with these axes: JAX's arrays as they are, all else as NumPy's.
+    """Real numbers as an array with these axes: JAX's arrays stay as they are, all else becomes NumPy's.
 
     Whole numbers become float64, floats keep their precision. Without `axes`, any shape will do. Raises TypeError for
-    what is no array of real numbers, and ValueError for other axes.
+    anything but an array of real numbers, and ValueError for other axes.
 
     >>> array([[1, 2]], "W", "hidden", "feature").tolist()
     [[1.0, 2.0]]
@@ -73,9 +73,9 @@ def weights(W: ArrayLike, name: str = "W") -> Float[Array | np.ndarray, "hidden 
 
 
 def finite(value: ArrayLike, name: str, *axes: str) -> Float[np.ndarray, "..."]:
-    """The same as NumPy's, for what has no answer that is NaN: raises ValueError for NaN and infinity.
+    """Like `array`, but NumPy's, for what can have no answer of NaN: raises ValueError for NaN and infinity.
 
-    Raises TypeError for what is traced.
+    Raises TypeError for traced values.
     """
     if isinstance(value, jax.core.Tracer):
         raise TypeError(f"{name} must be known numbers here: outside of jax.jit, jax.vmap and jax.grad")
@@ -98,7 +98,7 @@ def numbers(**named: ArrayLike) -> Iterator[Any]:
 
 
 def check_each(value, right: Callable[[Any], Any], said: str, unit: str = "") -> None:
-    """Raise ValueError with what is `said`, the first number that is not `right` and, with a `unit`, its place.
+    """Raise ValueError with `said`, the first number that is not `right` and, given a `unit`, its position.
 
     >>> check_each([0.5, 2.0], lambda p: p <= 1, "density must be at most 1", unit="feature")
     Traceback (most recent call last):

@@ -1,7 +1,7 @@
 """What a model is trained to make small: `loss(model, key) -> scalar`, sampled or exact.
 
-Each is the mean over samples of `sum_i importance_i (t_i - x'_i)^2`, of a target `t` that is x or |x|; `Sampled` may add
-a penalty on the hidden layer.
+Each is the mean over samples of `sum_i importance_i (t_i - x'_i)^2`, for a target `t` that is x or |x|;
+`Sampled` may add a penalty on the hidden layer.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ targets: dict[str, Callable] = {"x": lambda x: x, "abs": jnp.abs}
 
 
 def _promoting(method):
-    """With types that promote each other, whatever the caller has set: in here real numbers meet complex ones."""
+    """The method with JAX's standard type promotion, whatever the caller set: it mixes real and complex."""
 
     @wraps(method)
     def promoting(*args, **settings):
@@ -48,8 +48,8 @@ def mean_error(
 ) -> Float[Array, ""]:
     """`sum_i importance_i (x_i - x'_i)^2`, averaged over the samples `x`.
 
-    With `weight`, sample `s` counts `weight[s] / sum(weight)`. With the target "abs" it is |x_i| that
-    the model is to give.
+    With `weight`, sample `s` counts `weight[s] / sum(weight)`. With the target "abs" the model is
+    to give |x_i|.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Experiment Setup".
     """
@@ -65,7 +65,7 @@ def mean_error(
 @program
 def _mean_error(model, x, importance, weight, target):
     # The sample is the last, contiguous axis throughout: on a CPU the work is then three times
-    # faster than with the sample first. Biases are spread over the samples: else `vmap` transposes the
+    # faster than with the sample first. Biases are spread over the samples: otherwise `vmap` transposes the
     # matrices that they are added to.
     x = x.T
     error = (targets[target](x) - _of_samples(lambda model, x: model(x), model, x)) ** 2
@@ -101,7 +101,7 @@ def _mean_activation(model, x, weight):
 
 
 def _samples(model, x, weight):
-    """Samples for a model, and what each of them counts."""
+    """Samples for a model, and how much each of them counts."""
     x = jnp.asarray(array(x, "x", "sample", "feature"))
     check_features(model, x.shape[1])
     if not len(x):
@@ -116,7 +116,7 @@ def _samples(model, x, weight):
 
 
 def _of_samples(what, model, x):
-    # Of each column of `x`.
+    # `what` of each column of `x`.
     spread = jax.tree.map(lambda leaf: _over_samples(leaf, x.shape[1]) if leaf.ndim == 1 else leaf, model)
     axes = jax.tree.map(lambda leaf: 1 if leaf.ndim == 1 else None, model)
     return jax.vmap(what, in_axes=(axes, 1), out_axes=1)(spread, x)
@@ -136,10 +136,10 @@ class Sampled(eqx.Module):
     `weight`, a function of one sample, makes a sample count in proportion to it. `target` is "x", or
     "abs" for models that are to compute |x|.
 
-    With `stratified`, all of the batch are samples in which some feature is active, and what the
-    others contribute is exact, since they are all the same: no work is done for them. The
+    With `stratified`, some feature is active in every sample of the batch. The contribution of all
+    other samples is exact, since they are all the same: no work is done for them. The
     expectation is the same, and `batch * features.any_active` samples have no more variance than
-    `batch` have without. Raises ValueError for `Empirical` features and with a `weight`.
+    `batch` samples have without it. Raises ValueError for `Empirical` features and with a `weight`.
 
     `penalty` adds `penalty * |h|_1`, the sum of the magnitudes of the hidden layer, which makes the model
     pay for every unit that it uses. Raises ValueError for a negative one.
@@ -204,7 +204,7 @@ class Population(eqx.Module):
       but for rounding; for few features.
     - "characteristic": a Fourier series of `|z|` and `z|z|` with `harmonics` terms, times the
       characteristic function of z, a product over features. Supports of at most one feature, on which
-      the series converges slowly, are in closed form. For exponential values, an integral over a contour
+      the series converges slowly, are in closed form. For exponential values it is an integral over a contour
       instead, which converges geometrically.
     - "quadrature": the same for any other output activation, whose series is found numerically.
 
@@ -212,7 +212,7 @@ class Population(eqx.Module):
     of the loss for up to 10 features and 1e-6 for up to 400, densities 0.001 to 1. Activations with a
     kink, such as elu, converge more slowly: see `with_error`.
 
-    Right for `Independent`, `Correlated` and `Anticorrelated` features with any of their values, in
+    Valid for `Independent`, `Correlated` and `Anticorrelated` features with any of their values, in
     models whose hidden layer is linear; and for `Empirical` features, where it is the mean over
     all rows, in any model. `target` is "x", or "abs" for models that are to compute |x|.
 
@@ -255,8 +255,9 @@ class Population(eqx.Module):
     def with_error(self, model: Network) -> tuple[Float[Array, ""], Float[Array, ""]]:
         """The loss and an estimate of its error: rounding, and what twice as many harmonics change in each output.
 
-        Of data, and by enumeration, there is rounding only. Of 960 models of 8 features, with few harmonics, the
-        true error was within twice the estimate for all but 3, of binary values, and there within 3.1 times.
+        For data, and by enumeration, there is only rounding. In 960 models of 8 features, with few harmonics,
+        the true error was within twice the estimate for all but 3, with binary values, and for those within
+        3.1 times.
 
         >>> from superpose.features import Independent
         >>> from superpose.models import ReluOutput
@@ -301,7 +302,7 @@ def _rounding(A, c, features, activation, target):
 
 @partial(jax.jit, static_argnums=(3, 4, 5, 6))
 def _refinement(A, c, features, activation, target, method, harmonics):
-    # Output by output: in their sum, errors that have signs of their own would cancel by chance.
+    # Output by output: in a sum, errors of different signs would cancel by chance.
     world = _world(features, target)
     few, many = (
         exact.output_errors(A, c, world, activation, method, count) for count in (harmonics, 2 * harmonics)
@@ -312,11 +313,11 @@ def _refinement(A, c, features, activation, target, method, harmonics):
 class Active(eqx.Module):
     """The exact loss given that exactly `count` features are active: L_k, with k = `count`.
 
-    The loss of all samples is their sum, `sum_k chance_k L_k`. As density goes to 0 the terms with
+    The loss over all samples is `sum_k chance_k L_k`. As density goes to 0 the terms with
     one active feature and with none are all that is left, so `Active(features, 1)` at a small density
     is the sparse limit. For sets of features, `count` sets are active. All in closed form, for ReLU,
     linear and absolute value outputs; the number of supports is a binomial coefficient. It is 0 where
-    `count` active features have no chance.
+    exactly `count` active features have no chance.
 
     Raises ValueError as `Population` does, and for a count outside 0..n.
 
@@ -362,7 +363,7 @@ class Active(eqx.Module):
 
 
 class SameSamples(eqx.Module):
-    """A loss that draws, such as `Sampled`, on the same samples every time: those of `seed`.
+    """A loss that draws samples, such as `Sampled`, with the same ones every time: those of `seed`.
 
     So it is a function of the model alone, which `train.minimize` can take to a minimum where no exact loss is
     known. That minimum is good on these samples, so judge the models on others.
@@ -384,7 +385,7 @@ class SameSamples(eqx.Module):
 
 @partial(jax.jit, static_argnums=1)
 def _chance(density, count):
-    # Of no, one, ..., `count` active, one feature after the other.
+    # The chances of no, one, ..., `count` active features, taking in one feature after the other.
     def more(chances, p):
         return (1 - p) * chances + p * jnp.concatenate([jnp.zeros_like(chances[:1]), chances[:-1]]), None
 
@@ -463,7 +464,7 @@ def _mean_over_rows(model, features, target, block=4096):
         x = features.rows(jnp.minimum(rows, features.n_rows - 1)).astype(jnp.float64)
         here = (rows < features.n_rows).astype(jnp.float64)
         count = here.sum()
-        weight = jnp.where(count > 0, here, 1.0)  # a block of rows that only fill up counts 0 times
+        weight = jnp.where(count > 0, here, 1.0)  # a block of nothing but padding counts 0 times
         return mean_error(model, x, features.importance, weight, target) * count
 
     n_rows, _ = features.size

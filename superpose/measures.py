@@ -1,8 +1,8 @@
-"""Numbers of one model, as pure functions of its weights `W` of shape `(hidden, feature)`.
+"""Measures of one model, as pure functions of its weights `W` of shape `(hidden, feature)`.
 
 Column `W[:, i]` is the direction of feature `i`, and `What_i` that column at length 1. For an
-ensemble, `jax.vmap` them. Weights are all that `numpy.asarray` takes. Where they are NaN so is what is
-measured, and what has no such answer raises ValueError.
+ensemble, `jax.vmap` them. Weights are anything that `numpy.asarray` takes. Where they are NaN so is the
+measure; one that cannot be NaN raises ValueError.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ _NO_LENGTH = 1e-6
 
 
 def _of_weights(measure: F) -> F:
-    """A measure of the weights of one model, whatever they come as, and one program where it is called by itself."""
+    """A measure of the weights of one model, of any type; one program where it is called by itself."""
     compiled = program(measure)
 
     @wraps(measure)
@@ -140,9 +140,9 @@ def cosines(W: ArrayLike) -> Float[Array, "feature feature"]:
 def leverage(W: ArrayLike) -> Float[Array, " feature"]:
     """How much of the hidden space hangs on each feature: `W_i^T (W W^T)^+ W_i`.
 
-    From 0 to 1, where it is 1 for a feature without which `W` would have one rank less. The sum is the
-    rank of `W`. As `dimensionality` is nowhere larger, its shares sum to no more than the rank, and to
-    the rank itself only if all `W_i` are eigenvectors of `W W^T`. The scale of `W` does not matter.
+    From 0 to 1; it is 1 for a feature whose removal lowers the rank of `W` by one. The sum is the
+    rank of `W`. `dimensionality` is nowhere larger than this, so its shares sum to no more than the rank, and
+    to the rank itself only if all `W_i` are eigenvectors of `W W^T`. The scale of `W` does not matter.
 
     F. Zhang's comment in Elhage et al. (2022), "Toy Models of Superposition".
 
@@ -155,12 +155,12 @@ def leverage(W: ArrayLike) -> Float[Array, " feature"]:
 
 
 def _for_algebra(W):
-    """Half precision as float32, the least that matrices are decomposed in."""
+    """Half precision as float32, the lowest precision in which matrices are decomposed."""
     return W.astype(jnp.float32) if jnp.finfo(W.dtype).bits < 32 else W
 
 
 def _at_scale(W):
-    """The same with 1 as its largest size, where the scale makes no difference: so that no square is lost."""
+    """`W` with a largest magnitude of 1, so that no square is lost; for measures that ignore its scale."""
     largest = jnp.abs(W).max(initial=0.0)
     return W / stop_gradient(jnp.where((largest == 0) | jnp.isinf(largest), 1.0, largest))
 
@@ -169,13 +169,13 @@ class Polytope(NamedTuple):
     """One of those that `polytopes` returns."""
 
     name: str
-    """Such as "pentagon"; "dedicated" for a single feature, and "unnamed" for what is like no polytope."""
+    """Such as "pentagon"; "dedicated" for a single feature, "unnamed" for one that is like no polytope."""
     features: tuple[int, ...]
     """Which features are its corners, in the order in which `superpose.polytopes.corners` has them."""
     rank: int
     """How many dimensions they span."""
     error: float
-    """How far their cosines are from the polytope's, root mean square; NaN where it is none."""
+    """How far their cosines are from the polytope's, root mean square; NaN where it is unnamed."""
 
 
 def polytopes(
@@ -190,7 +190,7 @@ def polytopes(
     Features longer than `represented` are linked where their cosine is beyond `link` in size, and each
     connected part of this graph is compared with `superpose.polytopes.POLYTOPES` and the tegum products
     in `TEGUMS`: it gets the name of the one with the same number of corners whose cosines are nearest,
-    if the root mean squared difference is at most `error`. So the parts of tegum products come one by
+    if the root mean squared difference is at most `error`. So the parts of a tegum product are listed one by
     one, an octahedron for example as three digons, unless noise links them. Rotations of the hidden
     layer, the order of the features and their lengths make no difference.
 
@@ -220,7 +220,7 @@ def _polytope(unit, features, tolerance) -> Polytope:
 
 @_of_weights
 def excess_features(W: ArrayLike, threshold: float = 0.5) -> Float[Array, ""]:
-    """How many more features are represented than the dimensions that their directions span.
+    """By how much the number of represented features exceeds that of the dimensions they span.
 
     `n_represented(W, threshold)` less the rank of those columns of `W`: 0 without superposition, where
     `W^T W` of the represented features is invertible, and else how far its rank falls short. It is
@@ -243,8 +243,8 @@ def excess_features(W: ArrayLike, threshold: float = 0.5) -> Float[Array, ""]:
 def basis_alignment(W: ArrayLike) -> Float[Array, " feature"]:
     """The share of each feature's length that lies along one neuron.
 
-    `max_k W_ki^2 / |W_i|^2`: 1 where feature `i` is a single neuron, `1 / n_hidden` where it has as much of all,
-    and 0 for an ignored feature (shorter than 1e-6). Rotating the hidden layer changes it, so it
+    `max_k W_ki^2 / |W_i|^2`: 1 where feature `i` is a single neuron, `1 / n_hidden` where it lies along all
+    equally, and 0 for an ignored feature (shorter than 1e-6). Rotating the hidden layer changes it, so it
     says something only of a model whose neurons are singled out, by a hidden activation for example.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Definitions and Motivation".
@@ -256,11 +256,11 @@ def basis_alignment(W: ArrayLike) -> Float[Array, " feature"]:
 
 
 def linearity(encode: Encoder, x: ArrayLike) -> Float[Array, ""]:
-    """How much of what the features do to the hidden layer one direction for each of them explains.
+    """How much of the features' effect on the hidden layer is explained by one direction for each feature.
 
     With `e(x) = encode(x) - encode(0)`, `1 - sum |e(x) - M x|^2 / sum |e(x)|^2` over the samples `x` for the best
     matrix `M`: from 0 to 1, and 1 where the hidden layer is `sum_i x_i W_i` plus a constant. `encode` takes
-    one sample, such as `model.encode`. NaN where no sample does anything.
+    one sample, such as `model.encode`. NaN where no sample has an effect.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Definitions and Motivation".
 
@@ -275,11 +275,11 @@ def linearity(encode: Encoder, x: ArrayLike) -> Float[Array, ""]:
 
 
 def decomposability(encode: Encoder, x: ArrayLike) -> Float[Array, ""]:
-    """How much of what the features do to the hidden layer each does whatever the others are.
+    """How much of the features' effect on the hidden layer each has whatever the others are.
 
     With `e(x) = encode(x) - encode(0)`, `1 - sum |e(x) - sum_i e(x_i alone)|^2 / sum |e(x)|^2` over the samples `x`:
-    1 where the features' contributions add up, so that each can be understood by itself, and at most
-    that; negative where they mostly undo each other. A feature's own contribution need not be linear,
+    at most 1, reached where the features' contributions add up, so that each can be understood by itself;
+    negative where they mostly undo each other. A feature's own contribution need not be linear,
     but where the hidden layer is linear this is 1. `encode` is as for `linearity`.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Definitions and Motivation".
@@ -325,7 +325,7 @@ def participation(W: ArrayLike) -> Float[Array, " hidden"]:
 def monosemantic(W: ArrayLike, threshold: float = 0.3) -> Bool[Array, " hidden"]:
     """Whether each hidden neuron responds to one feature: to a single one with `|w| > threshold`.
 
-    That depends on the scale of `W`. It is right for tied weights, of which those that matter are near 1
+    This depends on the scale of `W`. It is right for tied weights, where those that matter are near 1
     in size (or far below -1, where a feature switches a neuron off); for others, see `rescaled`.
 
     Raises ValueError for weights that are not finite, unless they are traced.
@@ -346,9 +346,9 @@ def rescaled(
 ) -> tuple[Float[Array, "hidden feature"], Float[Array, "feature hidden"]]:
     """The weights of the same function with each hidden unit's largest `|W|` equal to 1.
 
-    Input weights are divided by what output weights are multiplied with, which a hidden layer of ReLUs
-    without a bias does not notice. A unit without input weights, which does nothing, gets output weights
-    of 0.
+    Input weights are divided, and output weights multiplied, by the same number, which makes no difference
+    where the hidden layer is of ReLUs without a bias. A unit without input weights, which does nothing, gets
+    output weights of 0.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Computation in Superposition", footnote 15.
 
@@ -375,11 +375,11 @@ def asymmetric_motifs(
     In a layer of ReLUs without a bias, unit `k` passes `W_out[o, k] |W[k, i]|` of feature `i` on to output
     `o`. Unit `k` and features A and B are a motif where
 
-    - it responds to A and to B of opposite signs, to A by `ratio` times as much, and it adds to both
-      outputs, to B by `ratio` times as much: A disturbs B far more than B disturbs A;
+    - it responds to A and to B with opposite signs, to A `ratio` times as much or more, and it adds to both
+      outputs, to B `ratio` times as much or more: A disturbs B far more than B disturbs A;
     - it does work for both: it passes `own` or more of A on to A and of B on to B;
-    - another unit, the inhibitor, responds to A of the same sign and takes at least the share `inhibits` of
-      what A pushes onto B away again. The strongest is named.
+    - another unit, the inhibitor, responds to A with the same sign and takes away again at least the share
+      `inhibits` of what A pushes onto B. The strongest is named.
 
     Raises ValueError for weights that are not finite.
 
@@ -410,8 +410,8 @@ def asymmetric_motifs(
 def gaps(W: ArrayLike) -> Float[np.ndarray, " feature"]:
     """The angles from each feature to the next around the circle, in degrees, for 2 hidden dimensions.
 
-    They are in the order of the features' directions, from the negative first axis on and counterclockwise, and sum to
-    360. The lengths of features do not matter.
+    They are in the order of the features' directions, counterclockwise from the negative first axis, and
+    sum to 360. The lengths of features do not matter.
 
     Raises ValueError for weights that are not finite, or not of 2 hidden dimensions.
 

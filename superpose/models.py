@@ -41,7 +41,7 @@ activations = _Activations(
         "abs": jnp.abs,
     }
 )
-"""The activations that a model can name. Any function of an array, entry by entry, is one too."""
+"""The activations that a model can name. Any function that acts on an array entry by entry will do too."""
 Preactivation = tuple[Float[Array | np.ndarray, "feature feature"], Float[Array | np.ndarray, " feature"]]
 Activation = str | Callable[[Array], Array]
 
@@ -71,7 +71,7 @@ def _std(scale, n_features, n_hidden):
 
 
 def check_features(model: Any, n: int) -> None:
-    """Raise TypeError or ValueError unless it is one network of so many features."""
+    """Raise TypeError or ValueError unless `model` is one network with `n` features."""
     if not hasattr(model, "W"):
         raise TypeError(f"model must be a network, such as ReluOutput(W, ...), got {type(model).__name__}")
     if model.W.ndim != 2:
@@ -97,7 +97,7 @@ def _usual(cls, name) -> str:
 
 
 def _weights(name, optional=False) -> Callable:
-    # Arrays of one model, or of many side by side: of whatever shape.
+    # Arrays of one model or of many side by side, of any shape.
     return lambda value: None if optional and value is None else array(value, name)
 
 
@@ -105,8 +105,8 @@ class Network(eqx.Module):
     """`h = hidden_activation(W x + hidden_bias)`, then `x' = activation(readout h + b)`.
 
     Column `W[:, i]` is the direction of feature `i`. `readout` is the transpose of `W`, or
-    `W_out` in a model that has one. `hidden_bias` is None in a model without one. An activation is the
-    name of one in `activations`, or a function.
+    `W_out` in a model that has one. `hidden_bias` is None in a model without one. An activation is a
+    name in `activations`, or a function.
 
     >>> model = ReluOutput([[1, -1]], [0, 0], activation=lambda z: z.clip(-0.5, 0.5))
     >>> model([2, 1]).tolist()
@@ -153,7 +153,7 @@ class Network(eqx.Module):
         """A model with Xavier-normal weights times `scale`, and biases of 0.
 
         The standard deviation is `scale * sqrt(2 / (n_features + n_hidden))`, whatever is
-        trained beside the model. Raises ValueError for sizes below 1, for more hidden
+        trained alongside the model. Raises ValueError for sizes below 1, for more hidden
         dimensions than features where the hidden layer is linear, and for an unknown
         activation.
         """
@@ -181,7 +181,7 @@ class Network(eqx.Module):
         )
 
     def __repr__(self) -> str:
-        """Sizes, and what is not as usual for its kind; of an ensemble also how many models it has.
+        """Sizes, and what differs from the defaults of its class; for an ensemble also the number of models.
 
         >>> ReluOutput.init(5, 2, key=jax.random.key(0), activation="gelu")
         ReluOutput(5 features, 2 hidden, activation=gelu)
@@ -256,7 +256,7 @@ class ReluOutput(Network):
 
 
 class ReluHidden(Network):
-    """`h = ReLU(W x)`, `x' = ReLU(W^T h + b)`: hidden units that mean something one by one.
+    """`h = ReLU(W x)`, `x' = ReLU(W^T h + b)`: hidden units that each mean something by themselves.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Superposition in a Privileged Basis".
     """
@@ -276,13 +276,13 @@ class Untied(Network):
 
 
 class Mixture(Network):
-    """`ReluOutput` with several experts, of which each sample is given to few.
+    """`ReluOutput` with several experts, only a few of which work on each sample.
 
     The hidden units come in `experts` groups of equal size. `h = W x` is computed, the `active` experts
     with the longest parts of `h` keep theirs, and the other parts are set to 0; then
     `x' = ReLU(W^T h + b)`. So a sample is routed by the experts' own first layer: no router is trained,
-    and no gradient says which expert to take. The price is that `W x` is needed of every expert: what
-    is saved is the width of what is passed on, not the first product. One expert is `ReluOutput`;
+    and no gradient says which expert to take. The price is that `W x` is needed for every expert: what
+    is saved is width in the layer passed on, not the first product. One expert is `ReluOutput`;
     experts of one unit each keep the `active` largest units, as a k-sparse autoencoder does.
 
     Elhage et al. (2022), "Toy Models of Superposition", "The Strategic Picture of Superposition".
@@ -308,7 +308,7 @@ class Mixture(Network):
     ) -> "Mixture":
         """A model in which `n_hidden` units work on each sample, out of `n_hidden * experts / active`.
 
-        Weights are drawn as those of a `ReluOutput` with `n_hidden` hidden dimensions. Raises ValueError
+        Weights are drawn like those of a `ReluOutput` with `n_hidden` hidden dimensions. Raises ValueError
         for sizes below 1, unless `active` is within 1..`experts`, and unless `n_hidden` is a multiple of
         `active`.
         """
@@ -330,7 +330,7 @@ class Mixture(Network):
     def encode(self, x: ArrayLike) -> Float[Array, " hidden"]:
         h = super().encode(x).reshape(self.experts, -1)
         length = (h**2).sum(axis=1)
-        longer = (length[:, None] > length[None]).sum(axis=0)  # so many experts are ahead of each
+        longer = (length[:, None] > length[None]).sum(axis=0)  # how many experts are ahead of each
         return jnp.where((longer < self.active)[:, None], h, 0.0).reshape(-1)
 
     def preactivation(self) -> Preactivation:

@@ -34,8 +34,8 @@ def polygon(k: int) -> Corners:
 def simplex(d: int) -> Corners:
     """The corners of a regular simplex: `d + 1` unit vectors in `d` dimensions, with cosines of `-1 / d`.
 
-    They sum to 0, so that only one direction of the features is lost: of all ways to put one feature more
-    than there are dimensions, the one with least superposition.
+    They sum to 0, so that only one direction of the features is lost: of all ways to store one feature more
+    than there are dimensions, this one has the least superposition.
 
     Elhage et al. (2022), "Toy Models of Superposition", "The Geometry of Superposition".
 
@@ -53,7 +53,7 @@ def antiprism(k: int, height: float = 1 / np.sqrt(3)) -> Corners:
     """The corners of an antiprism: two regular polygons `height` above and below the middle, one turned.
 
     They are `2 k` unit vectors in 3 dimensions, those above first. At the height `1 / sqrt(3)` each
-    has `3 / (2 k)` of a dimension, at any other less. `height` is from 0, a polygon, to 1.
+    has `3 / (2 k)` of a dimension, at any other height less. `height` is from 0, a polygon, to 1.
 
     Elhage et al. (2022), "Toy Models of Superposition", "The Geometry of Superposition".
 
@@ -71,7 +71,7 @@ def antiprism(k: int, height: float = 1 / np.sqrt(3)) -> Corners:
 def tegum(*parts: ArrayLike) -> Corners:
     """The tegum product: the parts side by side, each in dimensions of its own, at right angles to the others.
 
-    Features of different parts do not interfere, so each has the share of a dimension it has in its part.
+    Features of different parts do not interfere, so each keeps the share of a dimension it has in its part.
 
     Elhage et al. (2022), "Toy Models of Superposition", "The Geometry of Superposition".
 
@@ -110,7 +110,7 @@ POLYTOPES: dict[str, Corners] = {
     "square antiprism": antiprism(4),
     "icosahedron": _icosahedron(),
 }
-"""Polytopes that are no tegum products, by name. A digon is an antipodal pair."""
+"""Polytopes that are not tegum products, by name. A digon is an antipodal pair."""
 
 TEGUMS: dict[str, tuple[str, ...]] = {
     "square": ("digon", "digon"),
@@ -143,7 +143,7 @@ def corners(name: str) -> Corners:
 
 
 def parts(linked: ArrayLike) -> list[list[int]]:
-    """The connected components of a graph: what is linked with each other, directly or through others.
+    """The connected components of a graph: features linked to each other, directly or through others.
 
     They are in the order of their first features, and so are the features in each.
 
@@ -161,7 +161,7 @@ class Match(NamedTuple):
     """What `nearest` returns."""
 
     name: str
-    """The polytope's name, or "" if none has so many corners."""
+    """The polytope's name, or "" if none has that many corners."""
     error: float
     """The root of the mean squared difference of cosines, over all pairs of features; infinite without a name."""
     order: Int[np.ndarray, " feature"]
@@ -169,10 +169,10 @@ class Match(NamedTuple):
 
 
 def nearest(cosines: ArrayLike) -> Match:
-    """The polytope with as many corners whose angles are most like these, whichever feature is where.
+    """The polytope with as many corners whose angles are most like these, in any order of the features.
 
-    An antiprism may have any height from 0.4 to 0.75. Up to 5 corners all orders are tried; beyond,
-    those 256 are followed that fit best so far, and the error is at least never too small.
+    An antiprism may have any height from 0.4 to 0.75. Up to 5 corners all orders are tried; beyond that,
+    only the 256 that fit best so far are followed, and the error may be too large but never too small.
 
     >>> square = np.array([[1.0, 0.0, -1.0, 0.0], [0.0, 1.0, 0.0, -1.0]])
     >>> nearest(square.T @ square).name, nearest(np.eye(2)).error
@@ -200,7 +200,7 @@ def _square(value, name) -> np.ndarray:
 
 
 def _placed(cosines, gram, most=256):
-    """The order of features that makes their cosines most like `gram`, and what difference is left."""
+    """The order of features that makes their cosines most like `gram`, and the difference that is left."""
     k = len(gram)
     orders, costs = np.zeros((1, 0), int), np.zeros(1)
     for corner in range(k):

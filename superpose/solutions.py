@@ -1,6 +1,7 @@
-"""Regular solutions, each with the lengths and biases that are best: dedicated features, antipodal pairs, polytopes.
+"""Regular solutions, each with its best lengths and biases: dedicated features, antipodal pairs, polytopes.
 
-Beside them, what training finds can be judged: `families` for few features, `regular` for polytopes of equal ones.
+What training finds can be judged against them: `families` for few features, `regular` for polytopes of
+equal features.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,11 +25,11 @@ from superpose.values import Uniform
 
 
 class Family(eqx.Module):
-    """Models whose features point in given directions; a length and a bias for each are free.
+    """Models whose features point in given directions; the length and the bias of each are free.
 
     A feature without a direction, a column of zeros, is dropped and has only a bias. `lift` is a
-    second direction that features can be moved in together, as the two squares of an antiprism
-    can be taken apart; most families have none.
+    second direction in which features can be moved together, as the two squares of an antiprism
+    can be moved apart; most families have none.
 
     >>> families(3, 2)["1 dedicated, 1 antipodal pair"].directions.tolist()
     [[1.0, 0.0, 0.0], [0.0, 1.0, -1.0]]
@@ -52,9 +53,9 @@ def families(n_features: int, n_hidden: int) -> dict[str, Family]:
     """The regular solutions of a model, by name: every way to share its hidden dimensions.
 
     One dimension holds one feature, an antipodal pair, or an aligned one (which wins where features
-    are dense); two a regular polygon (a square is two pairs); three a square antiprism; `d >= 3` a simplex of `d + 1`. All other features are
-    dropped. In each the features play their parts in turn: the dedicated ones come first, the
-    dropped ones last.
+    are dense); two a regular polygon (a square is two pairs); three a square antiprism;
+    `d >= 3` a simplex of `d + 1`. All other features are dropped. In each the features play these
+    parts in order: the dedicated ones come first, the dropped ones last.
 
     Elhage et al. (2022), "Toy Models of Superposition", "The Geometry of Superposition".
 
@@ -82,8 +83,8 @@ def families(n_features: int, n_hidden: int) -> dict[str, Family]:
 def assignments(family: Family, alike: tuple[int, ...] | None = None) -> list[tuple[int, ...]]:
     """The orders, for `Family.assigned`, that lead to different models: who plays which part.
 
-    `alike[i]` names the kind of feature `i`; exchanging two of one kind changes nothing. All
-    are different unless it is given.
+    `alike[i]` names the kind of feature `i`; exchanging two of one kind changes nothing. Without
+    it, all features are different.
 
     >>> assignments(families(3, 2)["1 dedicated, 1 antipodal pair"])
     [(0, 1, 2), (1, 0, 2), (2, 0, 1)]
@@ -107,19 +108,19 @@ class Regular(NamedTuple):
     """What `regular` returns, as NumPy arrays: each polytope at its best."""
 
     loss: Float[np.ndarray, "polytope density"]
-    """That of one feature."""
+    """The loss of one feature."""
     benefit: Float[np.ndarray, "polytope density"]
-    """What each dimension wins against dropping the features that share it."""
+    """What each dimension gains over dropping the features that share it."""
     length: Float[np.ndarray, "polytope density"]
     """The features' common length."""
     bias: Float[np.ndarray, "polytope density"]
     """The features' common bias."""
     height: Float[np.ndarray, "polytope density"]
-    """Of an antiprism, as a share of the length; NaN for the others."""
+    """The height of an antiprism, as a share of the length; NaN for other polytopes."""
 
 
 class _Corner(eqx.Module):
-    # The exact error of one corner's output; by symmetry the others' are the same.
+    # The exact error of one corner's output; by symmetry the others have the same error.
     shape: Family
     density: Float[Array | np.ndarray, "*batch"]
 
@@ -132,18 +133,18 @@ class _Corner(eqx.Module):
 
 
 def regular(names: Sequence[str], density: ArrayLike) -> Regular:
-    """Features at the corners of polytopes, all of the length and with the bias that are best.
+    """Features at the corners of polytopes, all with the length and the bias that are best.
 
     `names` are those of `polytopes.POLYTOPES`. All features have this density and importance 1. By
-    symmetry two numbers are free, and the height of an antiprism; the exact loss is that
-    of one feature times the number `k` of corners. In `d` dimensions the benefit for each is
+    symmetry only two numbers are free, and the height of an antiprism; the exact loss is that
+    of one feature times the number `k` of corners. In `d` dimensions the benefit for each dimension is
     `k (p/3 - p^2/4 - loss) / d`. In a large model, where many features compete for few dimensions,
-    the polytope that has most of it wins. A tegum product has what its parts have.
+    the polytope with the largest benefit wins. A tegum product has the benefit of its parts.
 
-    The start is near unit length, so what is found is the local minimum next to it. Losses are right
+    The search starts near unit length and finds the local minimum next to it. Losses are accurate
     to 1e-6.
 
-    Raises KeyError for a name that is not there.
+    Raises KeyError for an unknown name.
 
     Elhage et al. (2022), "Toy Models of Superposition", "The Geometry of Superposition".
 
@@ -201,8 +202,8 @@ class _Free(eqx.Module):
 def optimized(candidates: Mapping[str, Family], features: Any) -> Candidates:
     """Each family at its best: the lengths and biases of least exact loss, by `train.minimize`.
 
-    There is one start for each, near unit lengths, so what is found is the local minimum next to it.
-    The leaves of `features` may have a leading axis `law`: then each family is optimized for each.
+    The search starts once for each, near unit lengths, and finds the local minimum next to that.
+    The leaves of `features` may have a leading axis `law`: then each family is optimized for each law.
 
     >>> from superpose.features import Independent
     >>> best = optimized(families(2, 1), Independent(0.1, n_features=2))
@@ -243,7 +244,7 @@ Shape = tuple[str, Float[np.ndarray, "hidden feature"], Float[np.ndarray, "hidde
 
 
 def _shapes(n, m) -> list[Shape]:
-    """The regular shapes of at most `n` features in at most `m` dimensions, with what lifts them."""
+    """The regular shapes of at most `n` features in at most `m` dimensions, with their lifts."""
     flat = {
         "dedicated": np.array([[1.0]]),
         "antipodal pair": np.array([[1.0, -1.0]]),
@@ -253,14 +254,14 @@ def _shapes(n, m) -> list[Shape]:
     flat |= {names.get(k, f"{k}-gon"): polytopes.polygon(k) for k in (3, *range(5, n + 1))}
     flat |= {"tetrahedron" if d == 3 else f"{d}-simplex": polytopes.simplex(d) for d in range(3, m + 1)}
     shapes = [(name, directions, np.zeros_like(directions)) for name, directions in flat.items()]
-    # As far apart as 8 charges on a sphere have their two squares.
+    # The two squares are as far apart as those that 8 charges on a sphere form.
     antiprism, height = polytopes.antiprism(4, height=0.5604), np.array([[0.0], [0.0], [1.0]])
     shapes.append(("square antiprism", antiprism * (1 - height), antiprism * height))
     return [shape for shape in shapes if shape[1].shape[0] <= m and shape[1].shape[1] <= n]
 
 
 def _mixtures(shapes, n, m) -> Iterator[list[Shape]]:
-    """All ways to fill `m` dimensions with shapes of no more than `n` features together."""
+    """All ways to fill `m` dimensions with shapes of no more than `n` features in total."""
     if m == 0:
         yield []
     for place, shape in enumerate(shapes):

@@ -1,4 +1,4 @@
-"""What papers, or a short calculation, predict; the counterpart of what training finds.
+"""What papers, or a short calculation, predict, to compare with what training finds.
 
 Features are independent, active with chance `density` and then uniform on [0, 1]. The functions
 take NumPy or JAX arrays, or numbers, and broadcast.
@@ -35,7 +35,7 @@ def dropped_cost(density: Numbers, importance: Numbers = 1.0) -> Numbers:
 
 
 def antipodal_cost(density: Numbers, importance: Numbers = 1.0, other: Numbers = 1.0) -> Numbers:
-    """The loss of two features, of importance `importance` and `other`, as `W_a = -W_b` at length 1.
+    """The loss of two features, of importance `importance` and `other`, stored as `W_a = -W_b` at length 1.
 
     With biases of 0 an output is wrong only where both are active, short by the smaller of the
     two values, and `E[min(x, y)^2] = 1/6`: `(importance + other) p^2 / 6`.
@@ -69,7 +69,7 @@ class LinearTerms(NamedTuple):
     """What `linear_terms` returns; the sum of all its numbers is the loss."""
 
     benefit: Float[Array, " feature"]
-    """What is missing of the benefit of each feature, `I_i (1 - |W_i|^2)^2`: 0 at length 1."""
+    """What is missing from the benefit of each feature, `I_i (1 - |W_i|^2)^2`: 0 at length 1."""
     interference: Float[Array, " feature"]
     """What the other features add to each output, `I_i sum_{j != i} (W_i . W_j)^2`."""
 
@@ -82,7 +82,7 @@ def linear_terms(
 
     It is `sum_i I_i |e_i - W^T W_i|^2`, the squared length of `diag(sqrt(I)) (Id - W^T W)`, and at least
     the sum of all importances but the `n_hidden` largest: features at right angles have no
-    interference, and what more features could add to the benefit costs at least as much of it.
+    interference, and what more features could add to the benefit costs at least as much interference.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Mathematical Understanding", after A. Saxe,
     J. McClelland, S. Ganguli (2014), "Exact solutions to the nonlinear dynamics of learning".
@@ -102,10 +102,10 @@ def one_active_loss(
     b: ArrayLike,
     importance: ArrayLike,
 ) -> Float[np.ndarray, " feature"]:
-    """The loss of `ReLU(W^T W x + b)` where one feature alone is active, for each that it can be.
+    """The loss of `ReLU(W^T W x + b)` where only one feature is active, for each feature in turn.
 
     For feature `i` it is `I_i int (x - ReLU(|W_i|^2 x + b_i))^2 dx + sum_{j != i} I_j int ReLU(W_j . W_i x
-    + b_j)^2 dx`, from 0 to 1. Their sum is the paper's `L_1`, and their mean that of
+    + b_j)^2 dx`, from 0 to 1. Their sum is the paper's `L_1`, and their mean is
     `losses.Active(Independent(...), 1)` for equal densities. Negative interference costs nothing.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Mathematical Understanding".
@@ -131,7 +131,7 @@ def one_active_loss(
 
 
 def _of_features(W, value, name) -> Any:
-    """One number for each feature of `W`; a single number is that of all."""
+    """One number for each feature of `W`; a single number applies to all."""
     n, value = weights(W).shape[1], array(value, name)
     if value.shape not in ((), (n,)):
         raise ValueError(
@@ -143,11 +143,11 @@ def _of_features(W, value, name) -> Any:
 def thomson_energy(
     W: ArrayLike,
 ) -> Float[Array, ""]:
-    """`sum_{i != j} ReLU(W_i . W_j)^2`, which features at right angles or further apart make 0.
+    """`sum_{i != j} ReLU(W_i . W_j)^2`, which is 0 for features at right angles or further apart.
 
-    For unit weights, equal importances of 1 and no bias, a third of it is `one_active_loss`, summed:
+    For unit weights, equal importances of 1 and no bias, a third of it is the sum of `one_active_loss`:
     the models are points on a sphere that repel each other, as in Thomson's problem. In `m`
-    dimensions `2 m` of them, in antipodal pairs, and no more have no energy.
+    dimensions at most `2 m` of them, in antipodal pairs, have an energy of 0.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Mathematical Understanding".
 
@@ -163,7 +163,7 @@ def pair_loss(w1: Numbers, w2: Numbers, density: Numbers, importance: Numbers = 
     """The exact loss of two features in one dimension, `W = [w1, w2]`, without biases.
 
     The first feature has importance 1, the second `importance`. Each of the events "only the first
-    is active", "only the second", "both" has a closed form; in the last one, of negative `w1 w2`, only
+    is active", "only the second", "both" has a closed form; in the last one, for negative `w1 w2`, only
     what lies on one side of a line through the origin gets through a ReLU.
 
     Elhage et al. (2022), "Toy Models of Superposition", T. McGrath's comment.
@@ -181,7 +181,7 @@ def pair_loss(w1: Numbers, w2: Numbers, density: Numbers, importance: Numbers = 
 def _pair_loss(w1, w2, density, importance):
     c = w1 * w2
     both_there = abs(c) > 0
-    # |w2 / w1|, and its inverse; anything where one of them is 0, as then c is not negative
+    # |w2 / w1|, and its inverse; arbitrary where one of them is 0, as c is then not negative
     ratio = jnp.where(both_there, abs(w2) / jnp.where(both_there, abs(w1), 1.0), 1.0)
     first = (1 - w1**2) ** 2 / 3 + importance * jnp.maximum(c, 0) ** 2 / 3
     second = importance * (1 - w2**2) ** 2 / 3 + jnp.maximum(c, 0) ** 2 / 3
@@ -202,9 +202,10 @@ def _both(a, c, k):
 def learned_features_bound(n_features: int, n_hidden: Numbers, density: Numbers) -> Numbers:
     """How many features compressed sensing lets a model learn, up to a constant: `m / (-p log p)`.
 
-    What maps `n` features, of which about `n p` are active, to `m` dimensions can be undone only if `m` is
-    of the order of `-n p log p` or more. So they grow in proportion to `m`, and below a density of 1/e
-    are the more the sparser they are; but never more than `n_features`. The logarithm is natural.
+    A map from `n` features, of which about `n p` are active, to `m` dimensions can be undone only if `m` is
+    of the order of `-n p log p` or more. So the number of features grows in proportion to `m` and, below a
+    density of 1/e, rises as they get sparser; but it is never more than `n_features`. The logarithm is
+    natural.
 
     Elhage et al. (2022), "Toy Models of Superposition", the appendix on compressed sensing.
 
@@ -222,8 +223,8 @@ def penalty_limit(density: Numbers, importance: Numbers = 1.0) -> Numbers:
     """The L1 penalty above which a feature with a hidden unit to itself is better dropped.
 
     With a weight `w` and the best bias, `p (1 - w^2) / 2`, the loss and the penalty on `|h|` are
-    `importance (p/3 - p^2/4) (1 - w^2)^2 + penalty p w / 2`. Its minimum at `w > 0` gets shorter as the penalty grows,
-    and is no better than `w = 0` from `w^2 = 2/3` on, where the penalty is
+    `importance (p/3 - p^2/4) (1 - w^2)^2 + penalty p w / 2`. The minimum at `w > 0` moves to smaller `w`
+    as the penalty grows, and is no better than `w = 0` from `w^2 = 2/3` on, where the penalty is
     `(8/3) sqrt(2/3) importance (1/3 - p/4)`: 0.726 for a rare feature of importance 1.
 
     A short calculation of ours; the penalty is that of "The Strategic Picture of Superposition" in
@@ -257,11 +258,11 @@ def staircase(x: Numbers, levels: int, width: float) -> Numbers:
 
 
 def compressed_pair(x: Numbers, y: Numbers, levels: int, width: float) -> tuple[Numbers, Numbers]:
-    """Two numbers in [0, 1) back from one, `t = (staircase(x) + y) / levels`, and a staircase again.
+    """Two numbers in [0, 1) recovered from one, `t = (staircase(x) + y) / levels`, by a second staircase.
 
-    `x` comes back as the middle of its level, `y` as what `t` has beyond it. With jumps the mean squared
-    error of the two is `1 / (24 levels^2)`; the best that one linear dimension can do, which is to keep either one
-    or their mean, is 1/24.
+    `x` comes back as the middle of its level, `y` as what is left of `t` beyond that level. With jumps the mean
+    squared error of the two is `1 / (24 levels^2)`; the best that one linear dimension can do, which is to
+    keep either one or their mean, is 1/24.
 
     Elhage et al. (2022), "Toy Models of Superposition", the appendix on non-linear compression.
 

@@ -4,7 +4,7 @@ A law is an `eqx.Module` whose parameters are static. `Sampled` needs
 
 - `quantile(v)`, which makes draws from uniform `v`.
 
-`Population` needs the integrals, in float64, at which it asks the law and nothing else:
+`Population` needs the integrals, in float64, which it takes from the law and from nowhere else:
 
 - `mean` and `square`, the first two moments;
 - `bounds`, the least and the largest value;
@@ -12,17 +12,17 @@ A law is an `eqx.Module` whose parameters are static. `Sampled` needs
   numbers `k` along a new last axis;
 - `cumulant(s)`, the logarithm of the moment generating function `E[exp(s x)]` at real `s`;
 - `halves`, the law as a mixture of laws of positive values: `(share, sign, law)` each, where `law` has
-  `mean`, `square` and `characteristic`. For the target |x|.
+  `mean`, `square` and `characteristic`. Needed for the target |x|.
 
 A law may bring a closed form, with which losses are exact for few features and converge faster for many:
 
-- `closed`, for how many active features it is (math.inf for any number), and
+- `closed`, up to how many active features it holds (math.inf for any number), and
   `signed_square(c, gains, active, here, half)`, which is `E[z |z|] / 2` for `z = c + gains . x`, for each row of
-  gains. Gains after the first `active[row]`, of which a row has no more than the one before, are 0. Where `here`, x is
-  of the law `half` instead, the law itself or one of its halves; these have `closed` too.
-- `corners`, by how much a further active feature multiplies the work of that (1 if left out);
+  gains. In each row the gains after the first `active[row]` are 0, and `active` never rises from row to row.
+  Where `here`, x is of the law `half` instead: the law itself or one of its halves; these have `closed` too.
+- `corners`, the factor by which one more active feature multiplies the work of this (1 if left out);
 - `generating(s)`, `E[exp(s x)]` at complex s as real and imaginary part, and `pole`, where it is a rational function
-  whose one pole is there, on the real axis.
+  with one pole: the position of that pole on the real axis.
 """
 
 import math
@@ -113,7 +113,7 @@ class Uniform(eqx.Module):
         return cos * sinc, sin * sinc
 
     def cumulant(self, s) -> Float[Array, "..."]:
-        """The logarithm of `E[exp(s x)]`, at real `s`; infinite where that is."""
+        """The logarithm of `E[exp(s x)]`, at real `s`; infinite where the expectation is."""
         y = jnp.abs(s) * (self.high - self.low) / 2
         near = y < 1e-4
         safe = jnp.where(near, 1.0, y)
@@ -148,7 +148,7 @@ class Binary(eqx.Module):
         return cos_sin(angle, k)
 
     def cumulant(self, s) -> Float[Array, "..."]:
-        """The logarithm of `E[exp(s x)]`, at real `s`; infinite where that is."""
+        """The logarithm of `E[exp(s x)]`, at real `s`; infinite where the expectation is."""
         return s
 
     def signed_square(self, c, gains, active, here, half):
@@ -200,7 +200,7 @@ class Exponential(eqx.Module):
         return real, t * real
 
     def cumulant(self, s) -> Float[Array, "..."]:
-        """The logarithm of `E[exp(s x)]`, at real `s`; infinite where that is."""
+        """The logarithm of `E[exp(s x)]`, at real `s`; infinite where the expectation is."""
         return jnp.where(self.scale * s < 1, -jnp.log1p(-jnp.minimum(self.scale * s, 0.999)), jnp.inf)
 
     @property
@@ -257,7 +257,7 @@ class Gaussian(eqx.Module):
         return real, jnp.zeros_like(real)
 
     def cumulant(self, s) -> Float[Array, "..."]:
-        """The logarithm of `E[exp(s x)]`, at real `s`; infinite where that is."""
+        """The logarithm of `E[exp(s x)]`, at real `s`; infinite where the expectation is."""
         return (self.scale * s) ** 2 / 2
 
     def signed_square(self, c, gains, active, here, half):
@@ -302,7 +302,7 @@ class HalfGaussian(eqx.Module):
 
 
 def signed_square(z, degree=2):
-    return jnp.sign(z) * z**degree / float(math.factorial(degree))  # beyond 12 no int32
+    return jnp.sign(z) * z**degree / float(math.factorial(degree))  # beyond 12 it does not fit into int32
 
 
 def cube_mean(c, gains, active):
@@ -313,8 +313,8 @@ def cube_mean(c, gains, active):
     a difference of means of F_(k+1), in one dimension less, divided by that gain. Since |z| is
     then at most a few times the gain, nothing is lost to rounding, however small the others are.
 
-    Rows have at most `active` gains that are not 0, falling numbers: the k largest gains of a row make a level, which
-    is for the rows that have so many.
+    Rows have at most `active` gains that are not 0, and these numbers never rise from row to row. Level k
+    takes in the k largest gains of a row, for the rows that have that many.
     """
     n = gains.shape[-1]
     rows = [int((active >= k).sum()) for k in range(n + 1)]
@@ -323,7 +323,8 @@ def cube_mean(c, gains, active):
     for k, some in enumerate(rows[1:]):
         middle = middles[-1][:, :some]
         middles.append(jnp.concatenate([middle + half[None, :some, k], middle - half[None, :some, k]]))
-    # Of the gains from each on: how far they take z from the middle, and `E[exp(t (z - middle))]` as a series in t^2.
+    # For the gains from each one on: how far they take z from the middle, and `E[exp(t (z - middle))]`
+    # as a series in t^2.
     onward = double(np.tril(np.ones((n, n))))
     reach = jnp.abs(half) @ onward
     series = [jnp.ones_like(half)]
@@ -347,7 +348,7 @@ def cube_mean(c, gains, active):
 
 
 def _log_sinhc(count):
-    """The coefficients of `log(sinh(x) / x)` as a series in x^2, without that of 1, which is 0."""
+    """The coefficients of `log(sinh(x) / x)` as a series in x^2, without the constant one, which is 0."""
     series = [1 / math.factorial(2 * m + 1) for m in range(count + 1)]
     logs = [0.0]
     for m in range(1, count + 1):
@@ -378,7 +379,7 @@ def _normal_mean(mean, variance):
 
 
 def _ray_mean(c, g, law):
-    """`E[z |z|] / 2` for `z = c + g x`, x >= 0 of an unbounded law."""
+    """`E[z |z|] / 2` for `z = c + g x`, with x >= 0 from an unbounded law."""
     whole = c**2 + 2 * c * g * law.mean + g**2 * law.square
     crossing = (c * g < 0) & (jnp.abs(c) < 1000 * law.scale * jnp.abs(g))
     level = jnp.where(crossing, -c / jnp.where(crossing, g, 1.0), 0.0)
@@ -387,7 +388,7 @@ def _ray_mean(c, g, law):
 
 
 def outer(a: Array, k: Array | np.ndarray) -> Array:
-    """The numbers `a`, each times the numbers `k`, which are along a new last axis."""
+    """The numbers `a`, each times the numbers `k`, which run along a new last axis."""
     return a[..., None] * k.reshape((1,) * a.ndim + (-1,))
 
 
@@ -398,10 +399,10 @@ def cos_sin(angle: Float[Array, "..."], k) -> Complex:
 
 
 def _turned(x) -> Complex:
-    """`(cos(x), sin(x))` to rounding, for |x| up to a million: where x lies between multiples of pi / 2, by polynomials.
+    """`(cos(x), sin(x))` to rounding, for |x| up to a million: by polynomials, between multiples of pi / 2.
 
-    On a CPU a fourth of the time that XLA's take, which do not become vector instructions. The polynomials
-    are those of Sun's fdlibm (1993).
+    On a CPU this takes a fourth of the time of XLA's, which do not become vector instructions. The
+    polynomials are those of Sun's fdlibm (1993).
     """
     quarter = jnp.round(x * (2 / math.pi))
     for part in (1.5707963267341256, 6.077100506303966e-11, 2.0222662487959506e-21):  # of pi / 2
@@ -435,7 +436,7 @@ def _cos_sin_jvp(primals, tangents):
 
 
 def double(numbers) -> Float[Array, "..."]:
-    """Python's and NumPy's numbers as they are: JAX would round them to float32 first."""
+    """Python's and NumPy's numbers in float64, unrounded: JAX would round them to float32 first."""
     return jnp.asarray(
         numbers if isinstance(numbers, jax.Array) else np.asarray(numbers, np.float64), jnp.float64
     )
