@@ -211,7 +211,7 @@ def feature_graph(ax: Axes, W: Float[np.ndarray, "hidden feature"], parts, *, li
     Elhage et al. (2022), "Toy Models of Superposition", "The Geometry of Superposition".
     """
     where: list[Any] = []
-    place, x, y, high = np.zeros((W.shape[1], 2)), 0.0, 0.0, 0.0
+    position, x, y, high = np.zeros((W.shape[1], 2)), 0.0, 0.0, 0.0
     parts = sorted(parts, key=lambda each: -len(each.features))
     sizes = [0.9 * np.sqrt(len(each.features)) + 0.5 for each in parts]
     wide = max(1.25 * np.sqrt(np.sum(np.square(sizes))), max(sizes, default=0))
@@ -220,19 +220,19 @@ def feature_graph(ax: Axes, W: Float[np.ndarray, "hidden feature"], parts, *, li
             x, y, high = 0.0, y - high, 0.0
         at = list(each.features)
         part = _layout(each.name, np.abs(np.asarray(measures.cosines(W[:, at]))), link)
-        place[at] = part * (size / 2 - 0.35) + (x + size / 2, y - size / 2)
+        position[at] = part * (size / 2 - 0.35) + (x + size / 2, y - size / 2)
         x, high, where = x + size, max(high, size), where + at
     gram = np.abs(W.T @ W)
     length = np.sqrt(np.diag(gram))
     pairs = [(i, j) for i in where for j in where if i < j and gram[i, j] > link * length[i] * length[j]]
     lines = LineCollection(
-        [place[list(pair)] for pair in pairs], linewidths=[1.6 * gram[pair] for pair in pairs],
+        [position[list(pair)] for pair in pairs], linewidths=[1.6 * gram[pair] for pair in pairs],
         colors="#8a8a86", alpha=0.7, rasterized=len(pairs) > 200,
     )  # fmt: skip
     ax.add_collection(lines)
     for each in parts:
         color = POLYTOPE_COLORS.get(each.name, POLYTOPE_COLORS["unnamed"])
-        ax.plot(*place[list(each.features)].T, "o", ms=3.4, color=color, mec="white", mew=0.4)
+        ax.plot(*position[list(each.features)].T, "o", ms=3.4, color=color, mec="white", mew=0.4)
     ax.set_aspect("equal", adjustable="datalim")
     ax.set_box_aspect(1)
     ax.set(xticks=[], yticks=[])
@@ -249,17 +249,17 @@ def _layout(name, cosines, link) -> Float[np.ndarray, "feature 2"]:
         flat = np.vstack([shape[:2], np.zeros((max(0, 2 - len(shape)), k))])
         return (flat + (0.25 * shape[2] if len(shape) > 2 else 0)).T
     turn = 2 * np.pi * np.arange(k) / k
-    place = np.array([np.cos(turn), np.sin(turn)]).T
+    position = np.array([np.cos(turn), np.sin(turn)]).T
     if k > 6:  # springs: linked features attract each other, all repel each other
         pull = np.where(cosines > link, cosines, 0) * (1 - np.eye(k))
         for step in np.geomspace(0.1, 0.005, 80):
-            apart = place[:, None] - place
+            apart = position[:, None] - position
             distance = np.linalg.norm(apart, axis=2) + np.eye(k)
             force = (apart * (1 / (k * distance**2) - pull * distance)[..., None]).sum(axis=1)
-            place = place + step * force / (np.linalg.norm(force, axis=1, keepdims=True) + 1e-9)
-            place -= place.mean(axis=0)
-        place /= np.linalg.norm(place, axis=1).max()
-    return place
+            position = position + step * force / (np.linalg.norm(force, axis=1, keepdims=True) + 1e-9)
+            position -= position.mean(axis=0)
+        position /= np.linalg.norm(position, axis=1).max()
+    return position
 
 
 def gram(ax: Axes, W: Float[np.ndarray, "hidden feature"], b: Float[np.ndarray, " feature"]) -> None:

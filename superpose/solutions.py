@@ -45,8 +45,8 @@ class Family(eqx.Module):
 
     def assigned(self, order) -> "Family":
         """The family in which feature `order[i]` plays the part of feature `i`."""
-        place = np.argsort(np.asarray(order))
-        return Family(self.directions[:, place], self.lift[:, place])
+        inverse = np.argsort(np.asarray(order))
+        return Family(self.directions[:, inverse], self.lift[:, inverse])
 
 
 def families(n_features: int, n_hidden: int) -> dict[str, Family]:
@@ -98,8 +98,8 @@ def assignments(family: Family, alike: tuple[int, ...] | None = None) -> list[tu
     same = [p for p in permutations(range(n)) if tuple(alike[i] for i in p) == alike]
     orders: dict[bytes, tuple[int, ...]] = {}
     for order in permutations(range(n)):
-        place = np.argsort(order)
-        grams = (gram[np.ix_(place[list(p)], place[list(p)])].tobytes() for p in same)
+        inverse = np.argsort(order)
+        grams = (gram[np.ix_(inverse[list(p)], inverse[list(p)])].tobytes() for p in same)
         orders.setdefault(min(grams), order)
     return list(orders.values())
 
@@ -159,15 +159,15 @@ def regular(names: Sequence[str], density: ArrayLike) -> Regular:
     (density,) = numbers(density=np.asarray(array(density, "density", "density"), float))
     d, k = np.array([shape.shape for shape in shapes]).T
     flat, lift = np.zeros((2, len(names), d.max(), k.max()))
-    for place, (name, shape) in enumerate(zip(names, shapes, strict=True)):
-        raised = np.arange(d[place]) == 2 if "antiprism" in name else np.zeros(d[place], bool)
-        flat[place, : d[place], : k[place]] = np.where(raised[:, None], 0, shape)
-        lift[place, : d[place], : k[place]] = np.where(raised[:, None], shape, 0)
-    place, law = (at.ravel() for at in np.mgrid[: len(names), : len(density)])
-    crowding = np.array([max(0.0, np.sort((shape.T @ shape)[0])[-2]) for shape in shapes])[place]
+    for which, (name, shape) in enumerate(zip(names, shapes, strict=True)):
+        raised = np.arange(d[which]) == 2 if "antiprism" in name else np.zeros(d[which], bool)
+        flat[which, : d[which], : k[which]] = np.where(raised[:, None], 0, shape)
+        lift[which, : d[which], : k[which]] = np.where(raised[:, None], shape, 0)
+    which, law = (at.ravel() for at in np.mgrid[: len(names), : len(density)])
+    crowding = np.array([max(0.0, np.sort((shape.T @ shape)[0])[-2]) for shape in shapes])[which]
     bias = -0.7 * crowding
     free = np.sqrt(1 - bias), bias, np.sqrt(1 - bias)
-    corner = _Corner(Family(flat[place], lift[place]), np.asarray(density, float)[law])
+    corner = _Corner(Family(flat[which], lift[which]), np.asarray(density, float)[law])
     solved = minimize(free, corner, own_loss=True, tolerance=1e-8, progress=False)
     length, bias, height = (np.reshape(values, (len(names), -1)) for values in solved.models)
     loss = solved.loss.reshape(length.shape)
@@ -217,9 +217,9 @@ def optimized(candidates: Mapping[str, Family], features: Any) -> Candidates:
         raise ValueError(f"features must be a law of the {n} features of the candidates, got one of {known}")
     shape = np.asarray(features.density).shape[:-1]
     n_laws, n_families = int(np.prod(shape)), len(candidates)
-    law, place = (at.ravel() for at in np.meshgrid(np.arange(n_laws), np.arange(n_families)))
+    law, which = (at.ravel() for at in np.meshgrid(np.arange(n_laws), np.arange(n_families)))
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *candidates.values())
-    family = jax.tree.map(lambda leaf: leaf[place], stacked)
+    family = jax.tree.map(lambda leaf: leaf[which], stacked)
     with jax.enable_x64(True):
         laws = jax.tree.map(lambda leaf: np.asarray(leaf).reshape(n_laws, -1)[law], features)
     # To begin with, biases take away most of the positive interference, and no two lengths are equal:
@@ -229,8 +229,8 @@ def optimized(candidates: Mapping[str, Family], features: Any) -> Candidates:
     crowding = np.maximum(0, np.swapaxes(W, 1, 2) @ W * (1 - np.eye(W.shape[2]))).max(axis=2)
     bias = np.where(crowding < 0.9, -0.7 * crowding, 0.0)
     length = np.sqrt(1 - bias) * (1 - 0.1 * np.arange(W.shape[2]) / W.shape[2])
-    bias = np.where(stored[place], bias[place], np.asarray(laws.density) / 2)
-    free = length[place], bias, np.ones(len(place))
+    bias = np.where(stored[which], bias[which], np.asarray(laws.density) / 2)
+    free = length[which], bias, np.ones(len(which))
     solved = minimize(free, _Free(family, Population(laws)), own_loss=True)
     models = jax.vmap(Family.model)(family, *solved.models)
 
@@ -264,8 +264,8 @@ def _mixtures(shapes, n, m) -> Iterator[list[Shape]]:
     """All ways to fill `m` dimensions with shapes of no more than `n` features in total."""
     if m == 0:
         yield []
-    for place, shape in enumerate(shapes):
+    for first, shape in enumerate(shapes):
         d, k = shape[1].shape
         if d <= m and k <= n:
-            for others in _mixtures(shapes[place:], n - k, m - d):
+            for others in _mixtures(shapes[first:], n - k, m - d):
                 yield [shape, *others]

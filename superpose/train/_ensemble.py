@@ -69,19 +69,19 @@ def ensemble(init: Callable[[Key[Array, ""]], Tree], *, members: ArrayLike, key:
     return jax.vmap(lambda own: init(stream(own, INIT)))(member_keys(key, members))
 
 
-def member(models: Tree, place) -> Tree:
-    """The member at `place`, or the members at several places, of an ensemble or of its losses.
+def member(models: Tree, index) -> Tree:
+    """The member at `index`, or the members at several indices, of an ensemble or of its losses.
 
-    Raises IndexError for a place that does not exist, which JAX's arrays would take for the last.
+    Raises IndexError for an index that does not exist, which JAX's arrays would take for the last.
     """
-    if not isinstance(place, slice | jax.core.Tracer):
-        place = np.asarray(place)
-        if place.dtype.kind not in "iub":
-            raise TypeError(f"place must be the number of a member, or several, got {place.dtype}")
+    if not isinstance(index, slice | jax.core.Tracer):
+        index = np.asarray(index)
+        if index.dtype.kind not in "iub":
+            raise TypeError(f"index must be the number of a member, or several, got {index.dtype}")
         members = count(models)
-        if place.dtype != bool and place.size and not (-members <= place.min() and place.max() < members):
-            raise IndexError(f"place must be within 0..{members - 1}, got {place.tolist()}")
-    return jax.tree.map(lambda leaf: leaf[place], models)
+        if index.dtype != bool and index.size and not (-members <= index.min() and index.max() < members):
+            raise IndexError(f"index must be within 0..{members - 1}, got {index.tolist()}")
+    return jax.tree.map(lambda leaf: leaf[index], models)
 
 
 def stack(models: Sequence[Tree]) -> Tree:

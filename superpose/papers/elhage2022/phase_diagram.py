@@ -160,27 +160,27 @@ def figure(cells: xr.Dataset) -> Figure:
     return fig
 
 
-def _panels(fig: FigureBase, one: xr.Dataset, n: int, m: int) -> None:
+def _panels(fig: FigureBase, chart: xr.Dataset, n: int, m: int) -> None:
     """The diagram of one size: what becomes of the extra feature, and, below, how sure that is."""
     size = f"{n} features in {m} dimension{'s' * (m > 1)}"
-    fig.suptitle(f"{size}, {int(one.members)} models in each cell", fontsize=11)
+    fig.suptitle(f"{size}, {int(chart.members)} models in each cell", fontsize=11)
     axes = fig.subplots(2, 5, width_ratios=[0.55, 1, 1, 1, 1])
     plot.phase_key(axes[0, 0])
     axes[0, 0].set_anchor("N")
     axes[1, 0].remove()
     axes = axes[:, 1:]
-    edges = plot.log_edges(one.extra_importance), plot.log_edges(one.density)
-    colors = plot.phase_colors(one.norm.values, one.superposition.values)
+    edges = plot.log_edges(chart.extra_importance), plot.log_edges(chart.density)
+    colors = plot.phase_colors(chart.norm.values, chart.superposition.values)
     for ax, color in zip(axes[0, :3], colors, strict=True):
         ax.pcolormesh(*edges, color, rasterized=True)
-    _differ(axes[0, 3], edges, one.phase, n)
+    _differ(axes[0, 3], edges, chart.phase, n)
 
-    most, lower = int(one.distinct.max()), -100 * one.excess.sel(of="families")
+    most, lower = int(chart.distinct.max()), -100 * chart.excess.sel(of="families")
     steps, percent = matplotlib.colormaps["viridis"].resampled(most), {"format": "%g%%", "extend": "both"}
     maps: list[tuple[xr.DataArray, Any, Normalize, dict[str, Any]]] = [
-        (one.reached, "cividis", Normalize(0, 1), {}),
-        (100 * one.gap, "viridis", LogNorm(0.1, 100), percent),
-        (one.distinct, steps, Normalize(0.5, most + 0.5), {"ticks": range(1, most + 1, 1 + most // 10)}),
+        (chart.reached, "cividis", Normalize(0, 1), {}),
+        (100 * chart.gap, "viridis", LogNorm(0.1, 100), percent),
+        (chart.distinct, steps, Normalize(0.5, most + 0.5), {"ticks": range(1, most + 1, 1 + most // 10)}),
         (lower.where(lower > 1e-4), "magma_r", LogNorm(1e-3, 1), percent),
     ]
     for ax, (values, cmap, norm, scale) in zip(axes[1], maps, strict=True):
@@ -220,25 +220,25 @@ def claims(cells: xr.Dataset) -> list[Claim]:
     return [claim for size in cells["size"].values for claim in _rows(cells.sel(size=size), str(size))]
 
 
-def _rows(one: xr.Dataset, size: str) -> list[Claim]:
+def _rows(chart: xr.Dataset, size: str) -> list[Claim]:
     """The claims of one size's diagram."""
-    n, r = SIZES[size][0], one.extra_importance
-    norm, superposition, phase = (one[name].sel(of="models") for name in ("norm", "superposition", "phase"))
-    same = phase == one.phase
+    n, r = SIZES[size][0], chart.extra_importance
+    norm, superposition, phase = (chart[name].sel(of="models") for name in ("norm", "superposition", "phase"))
+    same = phase == chart.phase
     # At r = 1 it is arbitrary which two of three features share a dimension.
     away, where = (r > 0, "all cells") if n == 2 else (abs(np.log10(r)) > 0.04, "the cells away from r = 1")
-    excess = 100 * one.excess.sel(of="prototypes").values
+    excess = 100 * chart.excess.sel(of="prototypes").values
     differing = excess[~same.sel(of="prototypes").values]
     worst = differing.max() if differing.size else 0.0
-    below = -one.excess.sel(of="families").values
+    below = -chart.excess.sel(of="families").values
     jump = np.median(abs(np.diff(superposition[:, r < 0.5], axis=0)).max(axis=0))
     # Counted in cells from the sparsest, the border is between the densest with superposition and the next.
     shared, places = ((norm > 0.5) & (superposition > 0.4)).values, np.arange(norm.sizes["density"])
     border = np.where(shared, places[:, None], -1).max(axis=0) + 0.5
-    theirs = np.interp(np.log(theory.phase_boundary(n, r.values)), np.log(one.density.values), places)
+    theirs = np.interp(np.log(theory.phase_boundary(n, r.values)), np.log(chart.density.values), places)
     distance = np.median(abs(border - theirs))
     # What becomes of the extra feature, whatever the others do.
-    fate = np.array(list(theory.PHASES[n].values()))[one.phase.values]
+    fate = np.array(list(theory.PHASES[n].values()))[chart.phase.values]
     alike = (fate[0] == fate[1]).all(-1)[:, away]
     dedicated = ((norm > 0.9) & (superposition < 0.1))[:, r > 10**0.1]
     says, ours = from_section(SECTION, "the paper's figure"), from_section("ours", "exact losses of both")
@@ -264,7 +264,7 @@ def _rows(one: xr.Dataset, size: str) -> list[Claim]:
         ours(f"{size}-families-never", f"{size}: nowhere is the best family better than the best model, so no start was missing",
              "least excess of the family over the model", below.min(), at_least(-1e-6), number="{:.0e}", quick=False),
         ours(f"{size}-sure", f"{size}: more than one start finds the best minimum",
-             "share of cells", 100 * (one.reached * one.members > 1.5).mean(), at_least(95, "%"),
+             "share of cells", 100 * (chart.reached * chart.members > 1.5).mean(), at_least(95, "%"),
              source="exact losses of all starts", number="{:.1f}%", quick=False),
     ]
     if n == 2:
@@ -286,11 +286,11 @@ def _rows(one: xr.Dataset, size: str) -> list[Claim]:
 
 def notes(cells: xr.Dataset) -> list[str]:
     chances = [
-        f"{size}: {int(one.members)} starts in each of {one.sizes['density']} × {one.sizes['extra_importance']} "
-        f"cells, the best is shown. Of the starts, {float(one.reached.median()):.0%} find it (median of cells); with "
+        f"{size}: {int(chart.members)} starts in each of {chart.sizes['density']} × {chart.sizes['extra_importance']} "
+        f"cells, the best is shown. Of the starts, {float(chart.reached.median()):.0%} find it (median of cells); with "
         "95% confidence a better minimum is missed only if a start finds it with a chance below "
-        f"{float(one.missed.max()):.2f}."
-        for size, one in ((size, cells.sel(size=size)) for size in cells["size"].values)
+        f"{float(chart.missed.max()):.2f}."
+        for size, chart in ((size, cells.sel(size=size)) for size in cells["size"].values)
     ]
     return chances + [
         "The paper trains ten models in each cell, drops the worst and averages nine. Averages mix phases, so "

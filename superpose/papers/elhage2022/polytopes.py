@@ -137,12 +137,12 @@ def figure(best: xr.Dataset) -> Figure:
     return fig
 
 
-def _column(column, name: str, one: xr.Dataset) -> None:
+def _column(column, name: str, shape: xr.Dataset) -> None:
     """A polytope's corners, the graph and the matrix of its `W^T W`, and the directions that it gives up."""
     corners, graph, matrix, given_up = column
-    W, k = one.W.values, one.sizes["feature"]
+    W, k = shape.W.values, shape.sizes["feature"]
     gram, parts = W.T @ W, measures.polytopes(W)
-    shares = np.unique(one.share.values.round(4))
+    shares = np.unique(shape.share.values.round(4))
     fractions = ", ".join(str(Fraction(float(share)).limit_denominator(20)) for share in shares)
     corners.set_title(f"{name}\n$D_i$ = {fractions}", fontsize=8.5)
     color = {i: plot.POLYTOPE_COLORS[part.name] for part in parts for i in part.features}

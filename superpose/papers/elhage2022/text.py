@@ -153,9 +153,9 @@ def _related(best: xr.Dataset) -> xr.Dataset:
             tries.append([by_pmi, cosine[at][most].mean(), cosine[at][least].mean()])
         tenths = [(pmi[part], cosine[pairs][part]) for part in np.array_split(np.argsort(pmi), 10)]
         profile = [[x.mean(), y.mean(), *np.quantile(y, [0.1, 0.9])] for x, y in tenths]
-    one = {"n_represented": n, "oftener": oftener, "by_density": by_density, "related": ("kind", tries[0])}
-    one |= {"error": ("kind", np.std(tries[1:], axis=0)), "profile": (("tenth", "number"), profile)}
-    return xr.Dataset(one, {"kind": ["by_pmi", "beside", "apart"]})
+    values = {"n_represented": n, "oftener": oftener, "by_density": by_density, "related": ("kind", tries[0])}
+    values |= {"error": ("kind", np.std(tries[1:], axis=0)), "profile": (("tenth", "number"), profile)}
+    return xr.Dataset(values, {"kind": ["by_pmi", "beside", "apart"]})
 
 
 def _ranked(values: np.ndarray) -> np.ndarray:
@@ -188,11 +188,11 @@ def _pictures(fig: FigureBase, text: xr.Dataset, named: dict[int, list[int]]) ->
     axes = np.ravel(fig.subplots(1, len(named), width_ratios=[{2: 4.4, 3: 5.8}[m] for m in named]))
     for ax, (m, shown) in zip(axes, named.items(), strict=True):
         draw, kind = {2: (named_plane, ""), 3: (named_sphere, " as a map of the sphere")}[m]
-        one, names = text.sel(n_hidden=m), {i: labels[i] for i in shown}
-        draw(ax, one.W.values[:m], names, plot.importance_colors(share(density)))
+        model, names = text.sel(n_hidden=m), {i: labels[i] for i in shown}
+        draw(ax, model.W.values[:m], names, plot.importance_colors(share(density)))
         numbers = not all(fonts.drawable(words[i]) for i in shown)
         key = "; numbers stand for words, see the notes" if numbers else ""
-        title = f"{m} hidden dimensions{kind}: {int(one.n_represented)} words represented"
+        title = f"{m} hidden dimensions{kind}: {int(model.n_represented)} words represented"
         ax.set_title(f"{title};\nin gray, the next by norm{key}")
     bar = plot.colorbar(fig, axes, plot.importance_colors, "windows that have the word", shrink=0.7, pad=0.01)
     bar.mappable.set_norm(share)
@@ -207,13 +207,13 @@ def _numbers(axes: np.ndarray, best: xr.Dataset) -> None:
         every = best.sel(world=world, kind="by_pmi")
         stored.plot(sizes, every.n_represented, "o-", ms=4, color=color, label=name)
         rank.errorbar(sizes, every.related, 2 * every.error, fmt="o-", ms=4, color=color, capsize=2, lw=1.2)
-        one = every.sel(n_hidden=middle)
-        there, D = one.represented, one.dimensionality
+        model = every.sel(n_hidden=middle)
+        there, D = model.represented, model.dimensionality
         share.plot(density[there], D[there], "o", ms=3.5, mew=0, alpha=0.8, color=color)
         share.plot(density[~there], D[~there], "o", ms=3, mfc="none", mew=0.5, alpha=0.6, color=color)
         if there.sum() >= 5:
-            information, mean, low, high = one.profile.values.T
-            label = f"rank correlation {float(one.related):+.2f}"
+            information, mean, low, high = model.profile.values.T
+            label = f"rank correlation {float(model.related):+.2f}"
             together.fill_between(information, low, high, color=color, alpha=0.13, lw=0)
             together.plot(information, mean, "o-", ms=3.5, color=color, label=label)
             together.legend(loc="upper left")
