@@ -344,11 +344,9 @@ def _options(settings) -> list[str]:
 def _known_options(known: Sequence[str], command: str, args: Sequence[str]) -> None:
     given = [word.partition("=")[0].replace("_", "-") for word in args if word.startswith("--")]
     for option in given:
-        if given.count(option) > 1 and option in known:
+        if option in known and given.count(option) > 1:
             raise InputError(f"{option} is given twice; give it once, with all its values")
-    for word in args:
-        option = word.partition("=")[0].replace("_", "-")
-        if option.startswith("--") and option not in known:
+        if option not in known:
             raise InputError(
                 f"there is no option {option}; {_meant(option, known)} (see superpose {command} --help)"
             )

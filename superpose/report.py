@@ -42,7 +42,7 @@ class Result:
         """The command that runs it alone with the same settings."""
         changed = {
             name: value
-            for name, value in (self.config if "seed" in self.config else {}).items()
+            for name, value in self.config.items()
             if value != store.plain(getattr(self.experiment.module().Config(), name))
         }
         words = ["superpose", "run", self.experiment.name]
