@@ -3,6 +3,7 @@
 import { TASKS } from "./tasks.js";
 
 /** @import { Tasks } from "./tasks.js" */
+/** @typedef {{worker: Worker | null, job: Job | null}} Place */
 /** @typedef {{id: number, task: keyof Tasks, asked: any, group: string, resolve: (value: any) => void, reject: (error: Error) => void}} Job */
 /**
  * @typedef {{size: number,
@@ -16,7 +17,7 @@ import { TASKS } from "./tasks.js";
  * @param {string} program the text of the page's script @param {number} [size] @returns {Crew}
  */
 export function crewOf(program, size = Math.max(1, Math.min(navigator.hardwareConcurrency || 2, 8))) {
-  /** @type {{worker: Worker | null, job: Job | null}[]} */
+  /** @type {Place[]} */
   const places = Array.from({ length: size }, () => ({ worker: null, job: null }));
   /** @type {Job[]} */
   let line = [];
@@ -30,7 +31,7 @@ export function crewOf(program, size = Math.max(1, Math.min(navigator.hardwareCo
     }
   }
 
-  /** @param {typeof places[0]} place @param {Job} job */
+  /** @param {Place} place @param {Job} job */
   function begin(place, job) {
     try {
       if (!none) place.worker ??= hire(place);
@@ -41,7 +42,7 @@ export function crewOf(program, size = Math.max(1, Math.min(navigator.hardwareCo
     else setTimeout(() => end(place, job.id, answer(job)), 0);
   }
 
-  /** @param {typeof places[0]} place */
+  /** @param {Place} place */
   function hire(place) {
     url ||= URL.createObjectURL(new Blob([program], { type: "text/javascript" }));
     const worker = new Worker(url);
@@ -55,7 +56,7 @@ export function crewOf(program, size = Math.max(1, Math.min(navigator.hardwareCo
     return worker;
   }
 
-  /** @param {typeof places[0]} place @param {number} id @param {{value?: any, error?: string}} answer */
+  /** @param {Place} place @param {number} id @param {{value?: any, error?: string}} answer */
   function end(place, id, { value, error }) {
     const job = place.job;
     if (!job || job.id !== id) return;

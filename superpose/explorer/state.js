@@ -16,6 +16,7 @@
  * @property {number} hidden
  * @property {number} density the chance that each set of features is active
  * @property {number} decay feature i has the importance decay^i
+ * @property {number} extra the importance of the last feature is multiplied by this
  * @property {Values} values
  * @property {Kind} kind
  * @property {number} size features in a set
@@ -37,6 +38,7 @@
  * @property {number} members how many seeds train side by side
  * @property {"2-in-1" | "3-in-2"} diagram
  * @property {number[]} path cells of the phase map, as row * side + column: the last is open
+ * @property {"seed" | "own"} start what training starts from: the weights of a seed, or a model of one's own result
  * @property {string[]} at the point of one's own result that is open, as axis:index
  */
 
@@ -71,6 +73,7 @@ export const FIELDS = {
   hidden: whole(2, 1, 30),
   density: DENSITY,
   decay: DECAY,
+  extra: real(1, 0.1, 10),
   values: among("uniform", "signed", "binary"),
   kind: among("independent", "correlated", "anticorrelated"),
   size: whole(2, 1, 10),
@@ -103,6 +106,7 @@ export const FIELDS = {
     },
     write: (/** @type {number[]} */ cells) => cells.join("."),
   },
+  start: among("seed", "own"),
   at: {
     usual: [], wants: "a point such as density:3",
     read: (text) => {
