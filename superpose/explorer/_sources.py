@@ -32,7 +32,9 @@ def found(data: Any, features: Any = None) -> tuple[xr.Dataset, dict[str, Any]]:
         return data.data, _of_run(data)
     models = data if isinstance(data, xr.Dataset) else _side_by_side(data)
     if features is not None:
-        models = models.assign(_quantities(features, models)).assign_attrs(_law(features))
+        from superpose import grid
+
+        models = models.assign(_quantities(features, models)).assign_attrs(grid.law(features))
     return models, {"title": str(models.attrs.get("title", "Your models"))}
 
 
@@ -188,15 +190,3 @@ def _quantities(features: Any, data: xr.Dataset) -> dict[str, xr.DataArray]:
         ),
         "importance": along(features.importance, "feature"),
     }
-
-
-def _law(features: Any) -> dict[str, Any]:
-    from superpose.values import Binary, Uniform
-
-    names = {Uniform(): "uniform", Uniform(-1, 1): "signed", Binary(): "binary"}
-    value = getattr(features, "value", None)
-    values = next(
-        (name for law, name in names.items() if type(law) is type(value) and law == value), repr(value)
-    )
-    law = {"features": type(features).__name__.lower(), "values": values}
-    return law | ({"sizes": list(features.sizes)} if hasattr(features, "sizes") else {})
