@@ -18,6 +18,7 @@ _modules = (
     "dictionaries",
     "draws",
     "exact",
+    "explorer",
     "features",
     "fonts",
     "grid",

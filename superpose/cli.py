@@ -1,4 +1,4 @@
-"""The command line: `superpose list`, `run NAME`, `reproduce` and `verify FOLDER`, made from Configs.
+"""The command line: `superpose list`, `run NAME`, `explore`, `view RESULT`, `reproduce` and `verify FOLDER`.
 
 Only what an answer needs is imported, so that `superpose --help` answers at once.
 """
@@ -6,7 +6,7 @@ Only what an answer needs is imported, so that `superpose --help` answers at onc
 import io
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ usage:
   superpose list               the papers' experiments: what each shows, and how long it takes
   superpose run NAME           run one; its figure, data and claims go to results/NAME
   superpose run NAME --help    its settings
+  superpose explore            toy models that train in your browser: one page, which needs no network
+  superpose view RESULT        the same page with the models of a result in it; --help says of which
   superpose reproduce          run all; a page a paper with every figure and claim, and an index, go to report/
   superpose reproduce PAPER    run those of one paper
   superpose reproduce --help   how to run some of them, or small versions
@@ -31,6 +33,8 @@ examples:
   superpose run intro
   superpose run intro --densities 1 0.3 0.05 --members 100 --out /tmp/results
   superpose run phase-diagram --quick
+  superpose explore --out superposition.html
+  superpose view results/intro
   superpose reproduce --quick
   superpose reproduce --only intro phase-diagram
   superpose verify results
@@ -50,7 +54,7 @@ superpose.json is damaged, move that away first). Your own files beside them do 
 exit status: 0 all is whole; 1 something is missing or damaged; 2 there is nothing to verify
 """
 
-COMMANDS = ("list", "run", "reproduce", "verify")
+COMMANDS = ("list", "run", "explore", "view", "reproduce", "verify")
 
 
 class InputError(Exception):
@@ -86,6 +90,10 @@ def _main(args: list[str]) -> int:
             raise InputError(f"name an experiment: superpose run NAME, one of {', '.join(experiments())}")
         case ["run", name, *settings]:
             return _run(name, settings)
+        case ["explore", *settings]:
+            return _explore(settings)
+        case ["view", *settings]:
+            return _view(settings)
         case ["reproduce", *settings]:
             return _reproduce(settings)
         case ["verify", "-h" | "--help"]:
@@ -188,6 +196,82 @@ def _run(name: str, settings: Sequence[str]) -> int:
     Console(emoji=False).print(table(result.claims))
     print(f"picture: {folder / 'figure.png'}")
     return 1 if result.score.fails else 0
+
+
+def _explore(settings: Sequence[str]) -> int:
+    @dataclass
+    class Explore:
+        out: str = "explorer.html"
+        """The file that is written. A page that is there already is replaced; any other file is not."""
+        no_open: bool = False
+        """Write it only; open no browser."""
+
+    about = "Toy models that train in your browser. It writes one HTML file, which needs nothing else and no network."
+    asked = _parsed(Explore(), "explore", about, settings)
+    return _shown(asked.out, asked.no_open)
+
+
+def _view(settings: Sequence[str]) -> int:
+    from typing import Annotated
+
+    import tyro
+
+    @dataclass
+    class View:
+        result: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RESULT")] = ""
+        """A result's folder, such as results/intro, or a .zarr or .nc dataset with W (..., hidden, feature), b and loss on named axes."""
+        at: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME=VALUE")] = ()
+        """Only the models nearest to this value on an axis, such as density=0.1; may be given for several axes."""
+        out: str = ""
+        """The file that is written; explorer- and the result's name, unless given."""
+        no_open: bool = False
+        """Write it only; open no browser."""
+
+    about = "Your models, in your browser: the page of `superpose explore` with a result in it."
+    asked = _parsed(View(), "view", about, settings)
+    if not asked.result:
+        raise InputError("name a result: superpose view RESULT, such as results/intro")
+    at = {}
+    for each in asked.at:
+        name, given, value = each.partition("=")
+        if not (name and given and value) or name in at:
+            raise InputError(f"--at takes NAME=VALUE, such as density=0.1, once for an axis; got {each!r}")
+        at[name] = value
+    name = Path(asked.result).resolve().name.removesuffix(".zarr").removesuffix(".nc")
+    out = asked.out or f"explorer-{name}.html"
+    return _shown(out, asked.no_open, Path(asked.result), at)
+
+
+def _shown(out: str, no_open: bool, result: Path | None = None, at: Mapping[str, str] | None = None) -> int:
+    """Write the explorer, and show it in a browser where there is one."""
+    from superpose import explorer
+
+    try:
+        page = explorer.written(out, result, at=at)
+    except OSError as error:
+        about_out = error.errno is None or error.filename in (None, out)
+        raise InputError(
+            _told(error, "the page") if about_out else f"{error.strerror}: {error.filename}"
+        ) from error
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    print(f"page: {out}")
+    if not no_open and not _opened(page):
+        print("there is no browser here; open the page on any machine that has one")
+    return 0
+
+
+def _opened(page: Path) -> bool:
+    """Whether a browser with a window was told to open the page; one in this terminal would take it over."""
+    import os
+    import webbrowser
+
+    windows = sys.platform != "linux" or any(os.environ.get(name) for name in _WINDOWS)
+    return windows and webbrowser.open(page.as_uri())
+
+
+_WINDOWS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "WSL_DISTRO_NAME")
+"""What is set on Linux where there are windows, or a browser of the user's choice."""
 
 
 def _reproduce(settings: Sequence[str]) -> int:
@@ -344,7 +428,7 @@ def _options(settings) -> list[str]:
 def _known_options(known: Sequence[str], command: str, args: Sequence[str]) -> None:
     given = [word.partition("=")[0].replace("_", "-") for word in args if word.startswith("--")]
     for option in given:
-        if option in known and given.count(option) > 1:
+        if option in known and option != "--at" and given.count(option) > 1:
             raise InputError(f"{option} is given twice; give it once, with all its values")
         if option not in known:
             raise InputError(
@@ -367,15 +451,15 @@ def _one_line(box: str) -> str:
     return " ".join(said).removeprefix("Error parsing config: ")
 
 
-def _told(error: OSError) -> str:
+def _told(error: OSError, what: str = "the results") -> str:
     import errno
 
     where = f": {error.filename}" if error.filename else ""
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
-            return f"no room to write the results{where}; free some space or choose another --out"
+            return f"no room to write {what}{where}; free some space or choose another --out"
         case errno.EACCES | errno.EPERM | errno.EROFS:
-            return f"no permission to write the results{where}; choose another --out"
+            return f"no permission to write {what}{where}; choose another --out"
         case None:
             return str(error)
     return f"{error.strerror or error}{where}; choose another --out"

@@ -16,12 +16,14 @@ import xarray as xr
 from superpose import measures
 from superpose.draws import AnyKey, stream
 from superpose.inputs import array
-from superpose.models import Network
+from superpose.models import Network, activation_name
 from superpose.train import cosine_adam, ensemble, fit, minimize
-from superpose.values import double
+from superpose.values import Binary, Uniform, double
 
 Axes = Mapping[str, Any]
 """The axes of a grid by name, each with its values."""
+SAID = ("activation", "hidden_activation", "features", "values", "target")
+"""Attributes of a dataset that say in words what its models are, and what they were trained on."""
 
 
 def fitted(
@@ -60,10 +62,10 @@ def fitted(
     settings = {"optimizer": cosine_adam(rate, steps)} | settings
     if judged is not None:  # nothing is made of the history
         settings = {"window": steps} | settings
-    trained = fit(models, steps=steps, key=key, **_losses(loss, values), **settings)
-    if judged is None:
-        return dataset(trained.models, trained.history[:, -1], axes=axes)
-    return dataset(trained.models, evaluated(trained.models, judged, values, key), axes=axes)
+    losses = _losses(loss, values)
+    trained = fit(models, steps=steps, key=key, **losses, **settings)
+    last = trained.history[:, -1] if judged is None else evaluated(trained.models, judged, values, key)
+    return dataset(trained.models, last, axes=axes).assign_attrs(_task(losses["loss"]))
 
 
 def solved(
@@ -74,8 +76,10 @@ def solved(
     Like `fitted`, but with `train.minimize`; the dataset also says which searches have `converged`.
     """
     axes, values, models = _starts(init, axes, members, key)
-    minimum = minimize(models, **_losses(loss, values), **settings)
-    return dataset(minimum.models, minimum.loss, axes=axes, converged=minimum.converged)
+    losses = _losses(loss, values)
+    minimum = minimize(models, **losses, **settings)
+    data = dataset(minimum.models, minimum.loss, axes=axes, converged=minimum.converged)
+    return data.assign_attrs(_task(losses["loss"]))
 
 
 def described(data: xr.Dataset) -> xr.Dataset:
@@ -121,6 +125,30 @@ def _losses(loss, values):
     return {"loss": each(loss, *values), "own_loss": True} if values else {"loss": loss()}
 
 
+def _task(loss) -> dict[str, Any]:
+    """What a dataset says of a loss: its law of features and its target, if it has them."""
+    target = {"target": loss.target} if hasattr(loss, "target") else {}
+    return target | (law(loss.features) if hasattr(loss, "features") else {})
+
+
+def law(features: Any) -> dict[str, Any]:
+    """What a dataset says of a law of features, but for density and importance, so that others can make the same.
+
+    >>> from superpose.features import Correlated
+    >>> law(Correlated(0.1, (2, 2)))
+    {'features': 'correlated', 'values': 'uniform', 'sizes': [2, 2]}
+    """
+    known = {Uniform(): "uniform", Uniform(-1, 1): "signed", Binary(): "binary"}
+    value = getattr(features, "value", None)
+    values = next(
+        (name for each, name in known.items() if type(each) is type(value) and each == value), repr(value)
+    )
+    said = {"features": type(features).__name__.lower(), "values": values}
+    return said | (
+        {"sizes": list(features.sizes)} if said["features"] in ("correlated", "anticorrelated") else {}
+    )
+
+
 def dataset(
     models: Network,
     loss,
@@ -133,7 +161,8 @@ def dataset(
     `models` and `loss` have one leading axis, over the grid's points in C order; `axes` has
     the axes' names and values, such as `{"density": densities, "member": range(10)}`. The
     dataset has `W` (..., hidden, feature), `b` (..., feature), also `W_out` and `hidden_bias` where the
-    models have them, and `loss` (...). `more` adds variables with one value per model.
+    models have them, and `loss` (...). `more` adds variables with one value per model. Its attributes say the
+    models' `activation` and `hidden_activation`.
     """
     if not hasattr(models, "W"):
         raise TypeError(f"models must be networks side by side, got {type(models).__name__}")
@@ -159,7 +188,8 @@ def dataset(
     if models.hidden_bias is not None:
         variables["hidden_bias"] = on_grid(models.hidden_bias, "hidden")
     variables |= {name: on_grid(values) for name, values in more.items()}
-    return xr.Dataset(variables, coords={name: np.asarray(values) for name, values in axes.items()})
+    said = {name: activation_name(getattr(models, name)) for name in ("activation", "hidden_activation")}
+    return xr.Dataset(variables, {name: np.asarray(values) for name, values in axes.items()}, said)
 
 
 def points(*axes) -> tuple[np.ndarray, ...]:
@@ -196,15 +226,23 @@ def best(data: xr.Dataset) -> xr.Dataset:
 
 
 def stacked(datasets: Mapping[Any, xr.Dataset], dim: str) -> xr.Dataset:
-    """Datasets of models of different sizes in one, along `dim`, padded with NaN; `unstacked` takes them apart again."""
+    """Datasets of models of different sizes in one, along `dim`, padded with NaN; `unstacked` takes them apart again.
+
+    What their attributes say differently of models, law and target, becomes a variable along `dim`.
+    """
+    differ = [name for name in SAID if len({data.attrs.get(name, "") for data in datasets.values()}) > 1]
     sized = [
-        data.assign_coords({axis: np.arange(n) for axis, n in data.sizes.items() if axis not in data.coords})
+        data.assign({name: data.attrs.get(name, "") for name in differ}).assign_coords(
+            {axis: np.arange(n) for axis, n in data.sizes.items() if axis not in data.coords}
+        )
         for data in datasets.values()
     ]
     flags = [name for name, data in sized[0].variables.items() if data.dtype == bool]
     together = xr.concat(sized, dim, join="outer", coords="minimal", compat="override", fill_value=np.nan)
     for name in flags:  # NaN turned them into numbers
         together[name] = together[name] == 1
+    for name in differ:
+        together.attrs.pop(name, None)
     return together.assign_coords({dim: list(datasets)})
 
 

@@ -154,7 +154,7 @@ def _drawn_by() -> str:
     return _hash(*_modules(drawing=True))
 
 
-_NOT_COMPUTING = ("cli", "interactive", "interrupts", "runs", "report", "store", "progress")
+_NOT_COMPUTING = ("cli", "explorer", "interactive", "interrupts", "runs", "report", "store", "progress")
 _DRAWING = ("plot", "words", "fonts", "claims")
 
 

@@ -10,7 +10,7 @@ ORDER = [
     {"progress", "memory", "interrupts", "jit", "corpus"}, {"draws", "inputs"}, {"values"}, {"features"}, {"models"}, {"exact"}, {"losses", "attacks"}, {"train"},
     {"polytopes"}, {"theory"}, {"solutions"},
     {"measures", "curves"}, {"dictionaries", "notebook"}, {"grid", "settings"}, {"costs"}, {"store"}, {"claims"},
-    {"fonts"}, {"plot"}, {"words"}, {"papers"}, {"report"}, {"runs"}, {"interactive"}, {"cli"},
+    {"fonts"}, {"plot"}, {"words"}, {"papers"}, {"report"}, {"runs"}, {"interactive"}, {"explorer"}, {"cli"},
 ]  # fmt: skip
 PLACE = {module: place for place, modules in enumerate(ORDER) for module in modules}
 

@@ -51,9 +51,7 @@ class Config:
 
 def run(config: Config) -> xr.Dataset:
     kinds = {LINEAR: (ReluOutput, False), RELU: (ReluHidden, False), BIASED: (ReluHidden, True)}
-    data = xr.concat([_best(*kind, config) for kind in kinds.values()], "kind").assign_coords(
-        kind=list(kinds)
-    )
+    data = grid.stacked({name: _best(*kind, config) for name, kind in kinds.items()}, "kind")
     key = draws.key_of(config.seed)
     worlds = [Independent(density, n_features=FEATURES) for density in DENSITIES]
     x = np.stack([world.sample_active(draws.stream(key, "inputs"), 4096) for world in worlds])

@@ -81,7 +81,7 @@ def run(config: Config) -> xr.Dataset:
         step=trained.steps,
         density=config.density,
         early=config.early,
-    )
+    ).assign_attrs(grid.law(Correlated(config.density, sizes)))
 
 
 def measured(data: xr.Dataset) -> xr.Dataset:

@@ -77,7 +77,9 @@ def run(config: Config) -> xr.Dataset:
     b[:, 0] *= ratio
     start = ReluOutput(jnp.asarray(W), jnp.asarray(b))
     solved = minimize(start, grid.each(loss, baseline, ratio), own_loss=True)
-    return grid.dataset(solved.models, solved.loss, axes=axes, converged=solved.converged)
+    data = grid.dataset(solved.models, solved.loss, axes=axes, converged=solved.converged)
+    one = xr.DataArray(np.arange(5) == 0, dims="feature")
+    return data.assign(density=data.baseline * xr.where(one, data.ratio, 1.0))
 
 
 def measured(data: xr.Dataset) -> xr.Dataset:

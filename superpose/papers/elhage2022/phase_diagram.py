@@ -98,7 +98,11 @@ def _diagram(size: str, members: int, config: Config) -> xr.Dataset:
     models = jax.tree.map(lambda leaf: leaf[family, np.arange(len(family))], families.models)
     certificate = {name: getattr(seen, name) for name in CERTIFICATE}
     best = grid.dataset(models, families.loss.min(axis=0), axes=cells, family=family, **certificate)
-    return data.merge(best.drop_vars("b").rename(W="family_W", loss="family_loss"))
+    extra = xr.DataArray(np.arange(n) == n - 1, dims="feature")
+    importance = xr.where(extra, data.extra_importance, 1.0)
+    return data.merge(best.drop_vars("b").rename(W="family_W", loss="family_loss")).assign(
+        importance=importance
+    )
 
 
 def _candidates(n_features: int, n_hidden: int) -> dict[str, solutions.Family]:

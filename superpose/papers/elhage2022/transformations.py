@@ -72,7 +72,11 @@ def run(config: Config) -> xr.Dataset:
     loss = jax.lax.map(jax.vmap(Population(world)), trained.snapshots)
     axes = {"step": at, "member": range(config.members)}
     flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), trained.snapshots)
-    return grid.dataset(flat, loss.ravel(), axes=axes).assign(density=config.density)
+    return (
+        grid.dataset(flat, loss.ravel(), axes=axes)
+        .assign(density=config.density)
+        .assign_attrs(grid.law(world))
+    )
 
 
 def levels(density: float) -> dict[str, float]:

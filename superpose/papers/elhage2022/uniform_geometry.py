@@ -77,7 +77,9 @@ def run(config: Config) -> xr.Dataset:
     )
     finer = np.geomspace(1, 10, 40)
     benefit = solutions.regular(RIVALS, 1 / finer).benefit
-    return data.assign(benefit=(("rival", "at"), benefit)).assign_coords(rival=list(RIVALS), at=finer)
+    return data.assign(density=1 / data.sparseness, benefit=(("rival", "at"), benefit)).assign_coords(
+        rival=list(RIVALS), at=finer
+    )
 
 
 def measured(data: xr.Dataset) -> xr.Dataset:

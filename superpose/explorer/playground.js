@@ -1,0 +1,403 @@
+// The playground: one model, or two after a fork, that trains while one watches and changes its world.
+
+import { brief, choice, selection, slider, steady, wholeNumber } from "./controls.js";
+import { h } from "./dom.js";
+import { exactLoss, hasExact } from "./exact.js";
+import { gram, jumps, nameOf, norms, polytopes, principalAxes, project } from "./measures.js";
+import { MOST_CHANGES, begun, changed, isExact, nextEvent, prepared, settingsAt } from "./simulation.js";
+import { barsView, curveView, directionsView, graphView, gramView, spaceView } from "./views.js";
+
+/** @import { App } from "./app.js" */
+/** @import { Model } from "./exact.js" */
+/** @import { Run } from "./engine.js" */
+/** @import { Polytope } from "./measures.js" */
+/** @import { State } from "./state.js" */
+/** @import { Level } from "./theory.js" */
+/** What is seen of a model, for the readings and for lessons.
+ * @typedef {{model: Model, step: number, loss: number, found: Polytope[], name: string, stored: number, push: number}} Seen */
+
+const SIZES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20, 25, 30, 40, 50, 60, 80, 100];
+const DENSITIES = Array.from({ length: 121 }, (_, i) => Number((10 ** (i / 40 - 3)).toPrecision(2))).filter((p, i, all) => p !== all[i - 1]);
+const DECAYS = Array.from({ length: 71 }, (_, i) => Number((0.3 + i / 100).toFixed(2)));
+const EXTRAS = Array.from({ length: 41 }, (_, i) => Number((10 ** (i / 20 - 1)).toPrecision(2)));
+const RATES = [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1];
+const SPEEDS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
+const TURNING = 150; // milliseconds between updates of words and numbers, which nobody reads faster
+
+/** What of a state says which run it is. @param {State} state */
+function identity(state) {
+  const { part, lesson, steps, speed, view, azimuth, elevation, time, members, diagram, path, at, ...rest } = state;
+  return JSON.stringify([rest, state.start === "own" ? at : []]);
+}
+
+/** @param {App} app */
+export function playgroundPart(app) {
+  /** @type {Run[]} */
+  let runs = begun(app.state);
+  let asked = "", shown = false, playing = false, busy = false, framed = false, dirty = true, generation = 0, target = 0;
+  let chosen = 0, turned = 0, described = "";
+  /** @type {{name: "density" | "decay" | "rate", value: number} | null} */
+  let pending = null;
+  /** @type {{key: string, levels: Level[]}} */
+  let theory = { key: "", levels: [] };
+  /** @type {Seen | null} */
+  let seen = null;
+  /** @type {Float64Array | undefined} */
+  let axes;
+
+  // The controls of what a model is start a new run; the others act on the run that goes on.
+  const restart = (/** @type {Partial<State>} */ patch) => {
+    asked = "";
+    app.set({ steps: 0, changes: [], fork: -1, start: "seed", ...patch });
+  };
+  const change = (/** @type {"density" | "decay" | "rate"} */ name, /** @type {number} */ value) => {
+    pending = { name, value };
+    wake();
+  };
+  const controls = {
+    features: slider("Features", SIZES, (features) => restart({ features })),
+    hidden: slider("Hidden dimensions", SIZES.filter((m) => m <= 30), (hidden) => restart({ hidden })),
+    density: slider("Density", DENSITIES, (value) => change("density", value)),
+    decay: slider("Importance", DECAYS, (value) => change("decay", value), (r) => (r === 1 ? "all equal" : `${r}ⁱ`)),
+    extra: slider("of the last feature, times", EXTRAS, (extra) => restart({ extra })),
+    values: choice("Values", { uniform: "0 to 1", signed: "−1 to 1", binary: "0 or 1" }, (values) => restart({ values })),
+    kind: choice("Features are active", { independent: "by themselves", correlated: "together", anticorrelated: "in turn" }, (kind) => restart({ kind })),
+    size: wholeNumber("in sets of", 1, 10, (size) => restart({ size })),
+    output: choice("Output", { relu: "ReLU", linear: "linear" }, (output) => restart({ output })),
+    layer: choice("Hidden layer", { linear: "linear", relu: "ReLU" }, (layer) => restart({ layer })),
+    loss: choice("Loss", { exact: "exact", sampled: "on samples" }, (loss) => restart({ loss })),
+    batch: slider("Samples a step", [16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192], (batch) => restart({ batch })),
+    optimizer: choice("Optimizer", { adam: "Adam", sgd: "SGD" }, (optimizer) => restart({ optimizer })),
+    rate: slider("Learning rate", RATES, (value) => change("rate", value)),
+    seed: wholeNumber("Seed", 0, 999999, (seed) => restart({ seed })),
+  };
+  const whyNot = h("small", {});
+  controls.loss.element.append(whyNot);
+
+  const play = h("button", { id: "play", class: "main", onclick: () => setPlaying(!playing) }, "Play");
+  const stepOnce = h("button", { onclick: () => goTo(runs[0].step + 1), title: "One step (key: .)" }, "Step");
+  const again = h("button", { onclick: () => restart({ start: app.state.start }), title: "From the same weights (key: r)" }, "Restart");
+  const newSeed = h("button", { onclick: () => restart({ seed: (app.state.seed + 1) % 1000000 }), title: "From other weights (key: n)" }, "New seed");
+  const stepNumber = h("b", {}, "0");
+  const speed = selection("Steps a frame", SPEEDS.map(String), (index) => app.set({ speed: SPEEDS[index] }, { quiet: true }));
+  speed.element.classList.add("speed");
+  const fork = h("button", { onclick: () => forked() }, "Fork");
+  const which = choice("Settings of", { 0: "A", 1: "B" }, (run) => choose(Number(run)), true);
+  const transport = h("div", { class: "transport" }, play, stepOnce, again, newSeed, fork, which.element, speed.element, h("span", { class: "step" }, "step ", stepNumber));
+
+  const views = [0, 1].map(() => ({
+    flat: directionsView(), graph: graphView(),
+    space: spaceView({ onTurn: (/** @type {{azimuth: number, elevation: number}} */ turn) => {
+      app.set({ azimuth: Math.round(turn.azimuth), elevation: Math.round(turn.elevation) }, { quiet: true });
+      redraw();
+    } }),
+  }));
+  const captions = [h("figcaption", {}), h("figcaption", {})];
+  const figures = views.map((view, i) =>
+    h("figure", { class: "picture", onclick: () => runs.length > 1 && choose(i) }, captions[i], view.flat.element, view.space.element, view.graph.element));
+  const viewChoice = choice("Picture", { auto: "directions", axes: "principal axes", graph: "graph" }, (view) => app.set({ view }), true);
+  const curve = curveView({}), matrix = gramView({}), bars = barsView();
+  const timeChoice = choice("Steps", { log: "log", linear: "linear" }, (time) => app.set({ time }), true);
+  const name = h("p", { class: "name" });
+  const facts = {
+    loss: h("dd", {}), level: h("dd", {}), stored: h("dd", {}), share: h("dd", {}), push: h("dd", {}),
+  };
+  const entry = h("p", { class: "readout" });
+
+  const element = h("div", { class: "bench" },
+    h("section", { class: "settings", "aria-label": "Settings" },
+      h("div", { class: "group" }, h("h3", {}, "World"), controls.density.element, controls.features.element, controls.decay.element,
+        controls.extra.element, controls.values.element, controls.kind.element, controls.size.element),
+      h("div", { class: "group" }, h("h3", {}, "Model"), controls.hidden.element, controls.output.element, controls.layer.element),
+      h("div", { class: "group" }, h("h3", {}, "Training"), controls.loss.element, controls.batch.element, controls.optimizer.element,
+        controls.rate.element, controls.seed.element)),
+    h("section", { class: "view", "aria-label": "Model" }, transport, h("div", { class: "pictures" }, ...figures), h("div", { class: "toolbar" }, viewChoice.element)),
+    h("section", { class: "curve", "aria-label": "Loss" }, curve.element, h("div", { class: "toolbar" }, timeChoice.element)),
+    h("section", { class: "readings", "aria-label": "What is seen" },
+      h("div", {}, name, h("dl", { class: "facts" },
+        h("dt", {}, "loss"), facts.loss, h("dt", {}, "nearest level of theory"), facts.level, h("dt", {}, "features stored"), facts.stored,
+        h("dt", {}, "dimensions for each"), facts.share, h("dt", { title: "How far the most sensitive output moves under a change of the input of length 1" }, "worst push"), facts.push)),
+      h("div", { class: "reading" }, h("h3", {}, "Wᵀ W, and biases"), matrix.element, entry),
+      h("div", { class: "reading" }, h("h3", {}, "Length and dimensionality of each feature"), bars.element)));
+
+  /** @param {boolean} now */
+  function setPlaying(now) {
+    playing = now;
+    play.textContent = now ? "Pause" : "Play";
+    if (!now) target = runs[0].step;
+    wake();
+  }
+
+  /** @param {number} step */
+  function goTo(step) {
+    playing = false;
+    play.textContent = "Play";
+    target = step;
+    wake();
+  }
+
+  /** @param {number} run */
+  function choose(run) {
+    chosen = run;
+    showSettings();
+    redraw();
+  }
+
+  function forked() {
+    if (runs.length > 1) {
+      runs = [runs[chosen]]; // the one whose settings are shown goes on as it is
+      const kept = chosen === 0 ? app.state.changes.filter((each) => each.run === 0)
+        : app.state.changes.filter((each) => each.run === 1 || each.step <= app.state.fork).map((each) => ({ ...each, run: 0 }));
+      chosen = 0;
+      take({ fork: -1, changes: kept });
+    } else {
+      take({ fork: runs[0].step });
+      runs = prepared(runs, app.state);
+      chosen = 1;
+    }
+    showSettings();
+    redraw();
+  }
+
+  /** Change the state in a way that belongs to the run that goes on. @param {Partial<State>} patch */
+  function take(patch) {
+    asked = identity({ ...app.state, ...patch });
+    app.set(patch);
+  }
+
+  /** Let what was asked for while Workers were busy happen at the step that they have reached. */
+  function settle() {
+    if (!pending) return;
+    const { name, value } = pending, { step } = runs[0];
+    pending = null;
+    if (step === 0 && app.state.fork < 0) {
+      asked = "";
+      return app.set({ [name]: value });
+    }
+    if (app.state.changes.length >= MOST_CHANGES) return app.announce("This run has seen too many changes to take more; restart it.");
+    take({ changes: changed(app.state.changes, { run: runs.length > 1 ? chosen : 0, step, name, value }) });
+    runs = prepared(runs, app.state);
+    showSettings();
+  }
+
+  function wake() {
+    dirty = true;
+    if (framed || !shown) return;
+    framed = true;
+    requestAnimationFrame(frame);
+  }
+
+  const redraw = wake;
+
+  /** @param {number} now */
+  function frame(now) {
+    framed = false;
+    if (!shown) return;
+    if (!busy) {
+      settle();
+      const replaying = !playing && target > runs[0].step;
+      if (playing || replaying) work(replaying);
+    }
+    if (dirty) draw(now);
+    if (playing || busy || target > runs[0].step || now - turned < TURNING) {
+      framed = true;
+      requestAnimationFrame(frame);
+    }
+  }
+
+  /** @param {boolean} replaying */
+  function work(replaying) {
+    const { state } = app, { step } = runs[0], mine = generation;
+    runs = prepared(runs, state);
+    const stop = Math.min(nextEvent(state, step), replaying ? target : step + state.speed, FIELD_STEPS);
+    if (stop <= step) return setPlaying(false);
+    busy = true;
+    app.crew.ask("advance", { runs, steps: stop - step, seconds: replaying ? 0.03 : 0.012 }, "play").then((done) => {
+      busy = false;
+      if (mine !== generation) return wake();
+      runs = done.runs;
+      if (!runs.every((run) => run.model.W.every(Number.isFinite))) {
+        setPlaying(false);
+        app.announce("The weights have become infinite; choose a lower learning rate and restart.");
+      }
+      app.set({ steps: runs[0].step }, { quiet: true });
+      wake();
+    }, (error) => {
+      busy = false;
+      setPlaying(false);
+      app.announce(error.message);
+    });
+  }
+
+  /** @param {number} now */
+  function draw(now) {
+    dirty = false;
+    const { state } = app, { model, world, history, step } = runs[Math.min(chosen, runs.length - 1)];
+    const slow = now - turned >= TURNING || !(playing || busy);
+    const kind = state.view === "graph" ? "graph" : state.view === "auto" && model.m > 2 ? "space" : "flat";
+    if (slow || !seen) {
+      turned = now;
+      seen = look(runs[Math.min(chosen, runs.length - 1)]);
+      tell(seen);
+    }
+    for (const [i, figure] of figures.entries()) {
+      const run = runs[i];
+      figure.hidden = !run;
+      if (!run) continue;
+      figure.classList.toggle("chosen", runs.length > 1 && i === chosen);
+      captions[i].textContent = runs.length > 1 ? `${"AB"[i]}: density ${brief(settingsAt(state, i, step).density)}` : "";
+      captions[i].hidden = runs.length < 2;
+      const view = views[i];
+      for (const [which, each] of Object.entries(view)) each.element.toggleAttribute("hidden", which !== kind);
+      const found = runs.length > 1 && kind !== "flat" ? polytopes(run.model) : seen.found;
+      if (kind === "flat") view.flat.draw({ model: flattened(run.model), world: run.world, trail: playing && !app.calm });
+      else if (kind === "graph") view.graph.draw({ model: run.model, world: run.world, found });
+      else view.space.draw({ model: run.model, world: run.world, turn: { azimuth: state.azimuth, elevation: state.elevation }, found });
+    }
+    matrix.draw({ model });
+    bars.draw({ model });
+    stepNumber.textContent = step.toLocaleString("en");
+    if (slow || state.speed > 1) {
+      curve.draw({
+        curves: runs.map((run, i) => ({ name: runs.length > 1 ? "AB"[i] : "loss", ...run.history, kind: i === chosen ? "main" : "fork" })),
+        levels: theory.levels, jumps: slow && !playing ? jumps(history.loss.map(Math.log), history.step.map((at) => at + 1), 0.1) : [],
+        changes: state.changes.map((each) => ({ step: each.step, text: `${each.name} ${brief(each.value)}` })),
+        logStep: state.time === "log",
+      });
+    }
+    levelsFor(model, world);
+  }
+
+  /** A model of more than two dimensions along its two principal axes. @param {Model} model @returns {Model} */
+  function flattened(model) {
+    if (model.m <= 2) return model;
+    axes = principalAxes(model, axes).axes;
+    const at = project(model, axes, 2), W = new Float64Array(2 * model.n);
+    for (let i = 0; i < model.n; i++) [W[i], W[model.n + i]] = [at[2 * i], at[2 * i + 1]];
+    return { ...model, m: 2, W };
+  }
+
+  /** @param {Run} run @returns {Seen} */
+  function look({ model, world, step, history, training }) {
+    const found = polytopes(model), length = norms(model), A = gram(model), { n } = model;
+    const exact = training.exact && hasExact(world, model);
+    let push = 0;
+    for (let i = 0; i < n; i++) push = Math.max(push, Math.hypot(...A.subarray(i * n, (i + 1) * n)));
+    return {
+      model, step, found, push, name: nameOf(found), stored: length.filter((each) => each > 0.5).length,
+      loss: exact ? exactLoss(model, world).loss : history.loss.at(-1) ?? NaN,
+    };
+  }
+
+  /** @param {Seen} now */
+  function tell({ model, loss, found, name: called, stored, push, step }) {
+    name.textContent = called;
+    facts.loss.textContent = Number.isFinite(loss) ? steady(loss) : "–";
+    const level = theory.levels.reduce((/** @type {Level | null} */ best, each) =>
+      !best || Math.abs(Math.log(each.loss / loss)) < Math.abs(Math.log(best.loss / loss)) ? each : best, null);
+    const over = level && loss / level.loss - 1;
+    facts.level.replaceChildren(...(level && Number.isFinite(over) ? [level.name, h("small", {}, over === null ? "" : distance(over))] : ["–"]));
+    facts.stored.textContent = `${stored} of ${model.n}`;
+    const size = model.W.reduce((sum, w) => sum + w * w, 0);
+    facts.share.textContent = size > 1e-9 ? steady(model.m / size, 3) : "–";
+    facts.push.textContent = `${steady(push, 3)} ×`;
+    if (called !== described && !playing) app.announce(called);
+    described = called;
+    app.saw({ model, step, loss, found, name: called, stored, push });
+  }
+
+  /** @param {Model} model @param {Run["world"]} world */
+  function levelsFor(model, world) {
+    const key = JSON.stringify([world, model.m, model.output, model.layer], (_, value) => (ArrayBuffer.isView(value) ? Array.from(/** @type {any} */ (value)) : value));
+    if (key === theory.key) return;
+    theory = { key, levels: [] };
+    app.crew.drop("levels");
+    app.crew.ask("levels", { world, model: { m: model.m, output: model.output, layer: model.layer } }, "levels").then((levels) => {
+      if (theory.key !== key) return;
+      theory.levels = levels;
+      turned = 0;
+      wake();
+    }, () => {});
+  }
+
+  function showSettings() {
+    const { state } = app, settings = settingsAt(state, chosen, Infinity), exactPossible = isExact({ ...state, loss: "exact" });
+    const { density, decay, rate } = settings;
+    controls.features.set(state.features);
+    controls.hidden.set(state.hidden);
+    controls.density.set(density);
+    controls.decay.set(decay, state.features > 1);
+    controls.extra.set(state.extra);
+    controls.extra.element.hidden = state.extra === 1;
+    controls.values.set(state.values);
+    controls.kind.set(state.kind);
+    controls.size.set(state.size);
+    controls.size.element.hidden = state.kind === "independent";
+    controls.output.set(state.output);
+    controls.layer.set(state.layer);
+    controls.loss.set(exactPossible ? state.loss : "sampled", exactPossible);
+    whyNot.textContent = exactPossible ? "" : state.layer === "relu" ? "A ReLU in between has no closed form." : "Too many features for the closed form.";
+    whyNot.hidden = exactPossible;
+    controls.batch.set(state.batch);
+    controls.batch.element.hidden = isExact(state);
+    controls.optimizer.set(state.optimizer);
+    controls.rate.set(rate);
+    controls.seed.set(state.seed);
+    viewChoice.set(state.view);
+    timeChoice.set(state.time);
+    speed.set(SPEEDS.findIndex((each) => each >= state.speed));
+    which.set(/** @type {0 | 1} */ (chosen));
+    which.element.hidden = runs.length < 2;
+    fork.textContent = runs.length < 2 ? "Fork" : `Go on with ${"AB"[chosen]} alone`;
+    viewChoice.element.hidden = state.hidden < 2;
+  }
+
+  return {
+    element,
+    show() {
+      shown = true;
+      this.update(app.state);
+      wake();
+    },
+    hide() {
+      shown = false;
+      setPlaying(false);
+      app.crew.drop("play");
+    },
+    /** @param {State} state */
+    update(state) {
+      if (identity(state) !== asked) {
+        asked = identity(state);
+        generation++;
+        runs = begun(state, state.start === "own" ? app.ownModel() ?? undefined : undefined);
+        target = state.steps;
+        chosen = 0;
+        pending = null;
+        seen = null;
+      }
+      showSettings();
+      wake();
+    },
+    setPlaying,
+    goTo,
+    /** What exports take. */
+    current: () => ({ runs, chosen, pictures: { model: /** @type {SVGSVGElement} */ ([...figures[Math.min(chosen, runs.length - 1)].querySelectorAll("svg")].find((each) => !each.hasAttribute("hidden"))), curve: curve.element, matrix: matrix.element, bars: bars.element } }),
+    /** @param {KeyboardEvent} event */
+    key(event) {
+      if (event.key === " ") setPlaying(!playing);
+      else if (event.key === ".") goTo(runs[0].step + 1);
+      else if (event.key === "r") restart({ start: app.state.start });
+      else if (event.key === "n") newSeed.click();
+      else return false;
+      return true;
+    },
+  };
+}
+
+const FIELD_STEPS = 1000000;
+
+/** How far above or below a level. @param {number} over a share */
+function distance(over) {
+  if (Math.abs(over) < 5e-5) return "there";
+  return `${Math.abs(100 * over).toPrecision(2)}% ${over > 0 ? "above" : "below"}`;
+}
