@@ -130,11 +130,11 @@ export function phasesPart(app) {
   }
 
   let walking = 0;
-  /** Follow the solution of this column from below the border of theory to beyond it. */
+  /** Follow the solution of this column from above the border of theory, where it is too dense to share, to far below. */
   function goAcross() {
     const column = open() % SIDE, { importance } = cellOf(column);
     const border = Math.round(cellPlace({ density: phaseBoundary(DIAGRAMS[name].n, importance), importance }).row);
-    const first = (border - 10) * SIDE + column, way = [first, ...wayBetween(first, Math.min(border + 8, SIDE - 1) * SIDE + column)];
+    const first = Math.min(border + 6, SIDE - 1) * SIDE + column, way = [first, ...wayBetween(first, (border - 12) * SIDE + column)];
     if (app.calm) return app.set({ path: way });
     const mine = (walking = Date.now());
     const step = (/** @type {number} */ count) => {
@@ -280,10 +280,11 @@ export function phasesPart(app) {
     write(prototype, `The best of the paper's fixed solutions here, “${names[losses.indexOf(least)]}”, has a loss of ${steady(least)}${best && over > 5e-5 ? `, ${percent(over)} more than the best model` : ""}.`);
     forget.hidden = path.length < 2;
     if (!here || !best) return write(said, path.length > 1 ? "" : "Drag across a border on the map, or hold Shift and use the arrow keys: the model of the first cell goes along, always in the minimum next to it.");
-    const cost = here.loss / best.loss - 1;
-    write(said, cost < 1e-4
-      ? "Followed from the first cell, the model is as good as the best here."
-      : `Followed from the first cell, the model is in a minimum that is ${percent(cost)} worse than the best${here.phase === best.phase ? "" : `: it still has “${names[here.phase]}”`}. Gradient descent does not leave it.`);
+    const costs = trail.points.map((point, i) => point.loss / (all[name].best[trail.path[i]]?.loss ?? NaN) - 1);
+    const cost = here.loss / best.loss - 1, most = Math.max(0, ...costs.filter(Number.isFinite));
+    write(said, cost > 1e-4
+      ? `Followed from the first cell, the model is ${percent(cost)} worse than the best${here.phase === best.phase ? "" : `, with “${names[here.phase]}”`}: it stays in its minimum, beyond the border at which another becomes better.`
+      : `Followed from the first cell, the model is as good as the best here.${most > 1e-3 ? ` On the way it was up to ${percent(most)} worse: it stayed in its minimum, beyond the border at which another becomes better.` : ""}`);
   }
 
   return {
@@ -468,7 +469,7 @@ function keyView() {
 
 /** The loss along a path: of the best in each cell, and of the solution that is followed. */
 function pathView() {
-  const view = picture(() => last && draw(...last)), { element } = view, high = 150, left = 46, right = 8, top = 8, bottom = 24;
+  const view = picture(() => last && draw(...last)), { element } = view, high = 150, left = 56, right = 8, top = 8, bottom = 24;
   let last = /** @type {Parameters<typeof draw> | null} */ (null);
   const between = make("path", { fill: "var(--accent)", "fill-opacity": 0.16 }, element);
   const changes = pool(element, "path", { stroke: "var(--soft)", "stroke-dasharray": "3 3" });

@@ -17,7 +17,7 @@ import { write } from "./svg.js";
 /** @import { Solution } from "./tasks.js" */
 /** Models that are alike, and how they are told apart: `over` is how far their loss lies above the least.
  * @typedef {{name: string, loss: number, over: number, color: string, tiles: Tile[]}} Alike */
-/** A picture of a model. `key` says what its label was made for.
+/** A picture of a model.
  * @typedef {{seed: number, element: HTMLButtonElement, context: CanvasRenderingContext2D, loss: HTMLElement, name: HTMLElement, called: string}} Tile */
 
 const MEMBERS = [12, 16, 20, 24, 30, 40, 50, 60, 80, 100];
@@ -40,8 +40,8 @@ export function seedsPart(app) {
   let minima = [];
   /** @type {Tile[]} */
   let tiles = [];
-  /** @type {{step: number, loss: number[]}[]} losses at steps that are further and further apart */
-  let marks = [];
+  /** @type {number[]} the losses at the last of the steps at which it is looked whether training has slowed down */
+  let before = [];
   let asked = "", shown = false, playing = false, busy = false, finishing = false, sorted = false, framed = false, dirty = true;
   let turn = 0, target = 0, pace = 1, told = 0, named = 0, automatic = true;
 
@@ -59,9 +59,8 @@ export function seedsPart(app) {
     h("section", { "aria-label": "Models" },
       h("p", { class: "intro" }, "The same model many times, each from other initial weights. Training takes them to different minima: which of them are the best, and how many find it?"),
       h("div", { class: "transport" }, play, again, finish, speed.element, h("span", { class: "step" }, "step ", stepNumber)),
-      grid),
+      verdict, grid),
     h("section", { class: "readings", "aria-label": "Their minima" },
-      h("div", {}, verdict),
       h("div", { class: "reading" }, head, list, note),
       h("div", { class: "group" }, members.element, world, h("button", { onclick: () => app.set({ part: "play" }) }, "Change world and model"))));
 
@@ -90,7 +89,7 @@ export function seedsPart(app) {
     asked = familyOf(state);
     runs = Array.from({ length: state.members }, (_, seed) => begun({ ...state, seed })[0]);
     minima = [];
-    marks = [];
+    before = [];
     target = state.steps;
     pace = 1;
     write(play, "Play");
@@ -98,6 +97,7 @@ export function seedsPart(app) {
     for (const tile of tiles) tile.called = "";
     grid.replaceChildren(...tiles.map((tile) => tile.element));
     grid.classList.toggle("many", runs.length > 40);
+    grid.classList.toggle("matrices", state.hidden > 2);
     paintTiles();
   }
 
@@ -136,7 +136,7 @@ export function seedsPart(app) {
     const { state } = app, { step } = runs[0], mine = turn, alone = { ...state, fork: -1 };
     if (state.changes.length) runs = runs.map((run) => prepared([run], alone)[0]);
     const most = playing ? Math.min(state.speed, 12 / pace) : Math.min(target - step, 40 / pace);
-    const steps = Math.min(Math.max(1, Math.floor(most)), nextEvent(alone, step) - step, MOST_STEPS - step);
+    const mark = markAfter(step), steps = Math.min(Math.max(1, Math.floor(most)), nextEvent(alone, step) - step, mark - step, MOST_STEPS - step);
     if (steps < 1) return setPlaying(false);
     busy = true;
     const each = Math.ceil(runs.length / app.crew.size), begin = performance.now();
@@ -153,7 +153,7 @@ export function seedsPart(app) {
       if (!runs.every((run) => run.model.W.every(Number.isFinite))) {
         setPlaying(false);
         app.announce("The weights have become infinite; choose a lower learning rate.");
-      } else if (playing && automatic && isExact(state) && slowed()) toMinima();
+      } else if (runs[0].step === mark && slowed() && automatic && target === mark && isExact(state)) toMinima();
       wake();
     }, (error) => failed(error, mine));
   }
@@ -166,12 +166,11 @@ export function seedsPart(app) {
     app.announce(error.message);
   }
 
-  /** Whether losses hardly change any more: by less than 0.2% while training became a quarter as long again. */
+  /** Whether losses hardly change any more: by less than 0.2% since the last time. */
   function slowed() {
-    const { step } = runs[0], last = marks.at(-1), loss = runs.map(lastLoss);
-    if (last && step < 1.25 * last.step) return false;
-    marks.push({ step, loss });
-    return step > 400 && last !== undefined && loss.every((now, at) => Math.abs(now / last.loss[at] - 1) < 0.002);
+    const last = before;
+    before = runs.map(lastLoss);
+    return last.length > 0 && before.every((now, at) => Math.abs(now / last[at] - 1) < 0.002);
   }
 
   /** Take each model to the minimum next to it. */
@@ -274,7 +273,7 @@ export function seedsPart(app) {
       const loss = lossOfTile(tile.seed);
       write(tile.loss, Number.isFinite(loss) ? loss.toPrecision(sorted ? 5 : 3) : "–");
       write(tile.name, tile.called);
-      tile.element.style.setProperty("--mine", sorted ? colors.get(tile) ?? OTHER : "transparent");
+      tile.element.style.setProperty("--mine", sorted ? colors.get(tile) ?? OTHER : "var(--line)");
       if (!training) tile.element.setAttribute("aria-label", `Seed ${tile.seed}: ${tile.called}, loss ${brief(loss)}. Open it in the playground.`);
     }
     const most = Math.max(...groups.map((group) => group.tiles.length)), rest = groups.slice(LISTED);
@@ -282,13 +281,15 @@ export function seedsPart(app) {
       const bar = h("i", {});
       bar.style.setProperty("--share", String(group.tiles.length / most));
       bar.style.setProperty("--mine", sorted ? group.color : "var(--soft)");
-      const above = group.loss === Infinity ? "" : group.over < 1e-9 ? steady(group.loss, sorted ? 5 : 3) : `+${(100 * group.over).toPrecision(2)}%`;
+      const above = group.loss === Infinity ? "" : group.over < 1e-9 ? steady(group.loss, sorted ? 5 : 3) : `+${brief(100 * group.over, 2)}%`;
       return h("li", { onpointerenter: () => spotlight(group), onpointerleave: () => spotlight(null) },
         h("span", {}, group.name || "…"), h("span", { class: "num" }, above), bar, h("b", { class: "num" }, group.tiles.length));
     };
     list.replaceChildren(...groups.slice(0, LISTED).map(row));
     const more = rest.reduce((sum, group) => sum + group.tiles.length, 0);
-    write(note, rest.length ? `${rest.length} more, with ${more} model${more === 1 ? "" : "s"}` : "");
+    const alikes = sorted && new Set(groups.map((group) => group.name)).size < groups.length;
+    write(note, (rest.length ? `${rest.length} more, with ${more} model${more === 1 ? "" : "s"}. ` : "")
+      + (alikes ? "Minima of one name differ in which feature has which place." : ""));
     write(head, sorted ? "Minima by their loss" : "What they are now");
     write(verdict, sorted ? verdictOf(groups) : finishing ? `${minima.filter(Boolean).length} of ${runs.length} at their minimum` : exact
       ? "When training has slowed down, or with Finish, each model goes to the exact minimum next to it, and they are sorted."
@@ -305,7 +306,7 @@ export function seedsPart(app) {
     const found = basins(/** @type {Solution[]} */ (minima), runs[0].world), count = runs.length, left = count - Math.round(found.converged * count);
     if (!(found.converged > 0)) return "None of the searches for a minimum has converged.";
     const second = groups.find((group) => group.over > 1e-5 && group.loss < Infinity), first = groups[0].name;
-    const next = !second ? "no other minimum was seen" : `the next, ${second.name === first ? `another ${first}` : withArticle(second.name)}, lies ${(100 * found.gap).toPrecision(2)}% above`;
+    const next = !second ? "no other minimum was seen" : `the next, ${second.name === first ? `another ${first}` : withArticle(second.name)}, lies ${brief(100 * found.gap, 2)}% above`;
     return `${Math.round(found.reached * count)} of ${count} reach the best, ${steady(found.best, 5)} (${withArticle(first)}); ${next}; a better one is missed only if a start finds it with chance < ${found.missed.toPrecision(2)}.${left ? ` ${left} did not converge.` : ""}`;
   }
 
@@ -339,6 +340,13 @@ export function seedsPart(app) {
 /** A run without its history, which a Worker does not need. @param {Run} run @returns {Run} */
 function light(run) {
   return { ...run, history: { step: [], loss: [] }, since: { sum: 0, count: 0 } };
+}
+
+/** The next step at which it is looked whether training has slowed down: each a quarter later. @param {number} step */
+function markAfter(step) {
+  let mark = 100;
+  while (mark <= step) mark = Math.ceil(1.25 * mark);
+  return mark;
 }
 
 /** @param {Run} run */
