@@ -22,8 +22,9 @@ from superpose.interrupts import leaving_at_once
 __all__ = ["page", "show", "widget", "written"]
 
 MODULES = (
-    "draws", "worlds", "exact", "engine", "polytopes", "measures", "theory", "tasks", "crew", "state", "python",
-    "colors", "views", "playground", "seeds", "phases", "own", "lessons", "share", "app",
+    "draws", "worlds", "exact", "engine", "polytopes", "measures", "theory", "basins", "tasks", "crew", "state", "simulation",
+    "python", "dom", "controls", "colors", "svg", "views", "charts", "playground", "seeds", "diagram", "phases", "own",
+    "lessons", "share", "app",
 )  # fmt: skip
 """The page's JavaScript, each module after those that it imports."""
 

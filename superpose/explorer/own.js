@@ -5,10 +5,12 @@ import { h } from "./dom.js";
 import { exactLoss, hasExact } from "./exact.js";
 import { dimensionality, nameOf, norms, polytopes } from "./measures.js";
 import { worldOf } from "./worlds.js";
-import { barsView, directionsView, graphView, gramView, spaceView } from "./views.js";
+import { barsView, gramView } from "./charts.js";
+import { directionsView, graphView, spaceView } from "./views.js";
 
 /** @import { App } from "./app.js" */
 /** @import { Model } from "./exact.js" */
+/** @import { Start } from "./simulation.js" */
 /** @import { State } from "./state.js" */
 /** @import { Kind, Values, World } from "./worlds.js" */
 /** Numbers as text: base64, little-endian, in C order. @typedef {{dtype: "float32" | "float64", shape: number[], data: string}} Packed */
@@ -27,7 +29,7 @@ import { barsView, directionsView, graphView, gramView, spaceView } from "./view
  *   notes: string[], figure: string, shown: string, groups: Group[]}} Result
  */
 /** One model of a result, and where it was trained. @typedef {{model: Model, loss: number, world: World | null, why: string}} OwnModel */
-/** @typedef {{result: Result | null, problem: string, modelAt: (at: string[]) => OwnModel | null}} Own */
+/** @typedef {{result: Result | null, problem: string, start: (at: string[]) => Start | null}} Own what it says, or why it cannot be read; and what training can go on from */
 
 /** @type {WeakMap<Packed, Float32Array | Float64Array>} */
 const unpackedArrays = new WeakMap();
@@ -60,10 +62,10 @@ export function readOwn(text) {
   return {
     result,
     problem,
-    modelAt(at) {
+    start(at) {
       if (!result?.groups.length) return null;
-      const group = groupAt(result, at);
-      return modelOfGroup(group, placeOf(group, at));
+      const group = groupAt(result, at), { model, world } = modelOfGroup(group, placeOf(group, at));
+      return world && trainable(model) ? { model, world } : null;
     },
   };
 }
@@ -132,6 +134,16 @@ function modelOfGroup(group, place) {
   return { model, loss: group.loss ? unpacked(group.loss)[at] : NaN, world, why };
 }
 
+/** @param {Model} model */
+function isFiniteModel({ W, b }) {
+  return W.every(Number.isFinite) && b.every(Number.isFinite);
+}
+
+/** Whether a model is one that the playground takes. @param {Model} model */
+function trainable(model) {
+  return isFiniteModel(model) && model.n <= 100 && model.m <= 30;
+}
+
 /** @param {App} app @param {Own} own */
 export function ownPart(app, own) {
   const element = h("div", { class: "own" });
@@ -172,8 +184,9 @@ export function ownPart(app, own) {
   }
 
   function goOn() {
-    const { model, world } = /** @type {OwnModel} */ (own.modelAt(app.state.at));
-    if (!world) return;
+    const start = own.start(app.state.at);
+    if (!start) return;
+    const { model, world } = start;
     app.set({
       part: "play", start: "own", features: model.n, hidden: model.m, output: model.output, layer: model.layer, values: world.values, kind: world.kind,
       size: world.sizes[0], density: world.density[0], decay: 1, extra: 1, loss: hasExact(world, model) ? "exact" : "sampled", steps: 0, changes: [], fork: -1,
@@ -192,7 +205,7 @@ export function ownPart(app, own) {
       axes.replaceChildren(h("h3", {}, "Which model"), ...[...which, ...controls].map((each) => each.element));
     }
     controls.forEach((control, i) => control.set(place[i]));
-    const finite = model.W.every(Number.isFinite) && model.b.every(Number.isFinite);
+    const finite = isFiniteModel(model);
     const kind = state.view === "graph" && finite ? "graph" : model.m > 2 && finite ? "space" : "flat";
     for (const [each, view] of Object.entries(views)) view.element.toggleAttribute("hidden", each !== kind || !finite);
     const shown = world ?? worldOf({ density: 1 }, model.n), found = finite ? polytopes(model) : [];
@@ -205,15 +218,15 @@ export function ownPart(app, own) {
     }
     name.textContent = finite ? nameOf(found) : "not finite: this model has weights that are not numbers";
     const rows = [["loss", Number.isFinite(loss) ? steady(loss, 6) : "–"]];
-    const trainable = world !== null && model.n <= 100 && model.m <= 30 && finite;
-    if (trainable && hasExact(world, model)) rows.push(["exact loss, computed here", steady(exactLoss(model, world).loss, 6)]);
+    const possible = world !== null && trainable(model);
+    if (possible && hasExact(world, model)) rows.push(["exact loss, computed here", steady(exactLoss(model, world).loss, 6)]);
     if (finite) {
       rows.push(["features stored", `${norms(model).filter((each) => each > 0.5).length} of ${model.n}`]);
       rows.push(["sum of dimensionalities", steady(dimensionality(model).reduce((a, b) => a + b, 0), 3)]);
     }
     facts.replaceChildren(...rows.flatMap(([key, value]) => [h("dt", {}, key), h("dd", {}, value)]));
-    train.disabled = !trainable;
-    why.textContent = trainable ? "" : reason || (finite ? "It is too large to train here: up to 100 features in 30 dimensions." : "");
+    train.disabled = !possible;
+    why.textContent = possible ? "" : reason || (finite ? "It is too large to train here: up to 100 features in 30 dimensions." : "");
   }
 
   return { element, show: () => update(app.state), hide() {}, update };

@@ -5,7 +5,8 @@ import { h } from "./dom.js";
 import { exactLoss, hasExact } from "./exact.js";
 import { gram, jumps, nameOf, norms, polytopes, principalAxes, project } from "./measures.js";
 import { MOST_CHANGES, begun, changed, isExact, nextEvent, prepared, settingsAt } from "./simulation.js";
-import { barsView, curveView, directionsView, graphView, gramView, spaceView } from "./views.js";
+import { barsView, curveView, gramView } from "./charts.js";
+import { directionsView, graphView, spaceView } from "./views.js";
 
 /** @import { App } from "./app.js" */
 /** @import { Model } from "./exact.js" */
@@ -33,7 +34,7 @@ function identity(state) {
 /** @param {App} app */
 export function playgroundPart(app) {
   /** @type {Run[]} */
-  let runs = begun(app.state);
+  let runs = begun(app.state, app.start());
   let asked = "", shown = false, playing = false, busy = false, framed = false, dirty = true, generation = 0, target = 0;
   let chosen = 0, turned = 0, described = "";
   /** @type {{name: "density" | "decay" | "rate", value: number} | null} */
@@ -61,7 +62,7 @@ export function playgroundPart(app) {
     decay: slider("Importance", DECAYS, (value) => change("decay", value), (r) => (r === 1 ? "all equal" : `${r}ⁱ`)),
     extra: slider("of the last feature, times", EXTRAS, (extra) => restart({ extra })),
     values: choice("Values", { uniform: "0 to 1", signed: "−1 to 1", binary: "0 or 1" }, (values) => restart({ values })),
-    kind: choice("Features are active", { independent: "by themselves", correlated: "together", anticorrelated: "in turn" }, (kind) => restart({ kind })),
+    kind: choice("Features are active", { independent: "alone", correlated: "together", anticorrelated: "in turn" }, (kind) => restart({ kind })),
     size: wholeNumber("in sets of", 1, 10, (size) => restart({ size })),
     output: choice("Output", { relu: "ReLU", linear: "linear" }, (output) => restart({ output })),
     layer: choice("Hidden layer", { linear: "linear", relu: "ReLU" }, (layer) => restart({ layer })),
@@ -82,7 +83,7 @@ export function playgroundPart(app) {
   const speed = selection("Steps a frame", SPEEDS.map(String), (index) => app.set({ speed: SPEEDS[index] }, { quiet: true }));
   speed.element.classList.add("speed");
   const fork = h("button", { onclick: () => forked() }, "Fork");
-  const which = choice("Settings of", { 0: "A", 1: "B" }, (run) => choose(Number(run)), true);
+  const which = choice("Settings of", /** @type {Record<"0" | "1", string>} */ ({ 0: "A", 1: "B" }), (run) => choose(Number(run)), true);
   const transport = h("div", { class: "transport" }, play, stepOnce, again, newSeed, fork, which.element, speed.element, h("span", { class: "step" }, "step ", stepNumber));
 
   const views = [0, 1].map(() => ({
@@ -100,7 +101,7 @@ export function playgroundPart(app) {
   const timeChoice = choice("Steps", { log: "log", linear: "linear" }, (time) => app.set({ time }), true);
   const name = h("p", { class: "name" });
   const facts = {
-    loss: h("dd", {}), level: h("dd", {}), stored: h("dd", {}), share: h("dd", {}), push: h("dd", {}),
+    loss: h("dd", {}), level: h("dd", { class: "wide" }), stored: h("dd", {}), share: h("dd", {}), push: h("dd", {}),
   };
   const entry = h("p", { class: "readout" });
 
@@ -115,7 +116,7 @@ export function playgroundPart(app) {
     h("section", { class: "curve", "aria-label": "Loss" }, curve.element, h("div", { class: "toolbar" }, timeChoice.element)),
     h("section", { class: "readings", "aria-label": "What is seen" },
       h("div", {}, name, h("dl", { class: "facts" },
-        h("dt", {}, "loss"), facts.loss, h("dt", {}, "nearest level of theory"), facts.level, h("dt", {}, "features stored"), facts.stored,
+        h("dt", {}, "loss"), facts.loss, facts.level, h("dt", {}, "features stored"), facts.stored,
         h("dt", {}, "dimensions for each"), facts.share, h("dt", { title: "How far the most sensitive output moves under a change of the input of length 1" }, "worst push"), facts.push)),
       h("div", { class: "reading" }, h("h3", {}, "Wᵀ W, and biases"), matrix.element, entry),
       h("div", { class: "reading" }, h("h3", {}, "Length and dimensionality of each feature"), bars.element)));
@@ -152,7 +153,7 @@ export function playgroundPart(app) {
       take({ fork: -1, changes: kept });
     } else {
       take({ fork: runs[0].step });
-      runs = prepared(runs, app.state);
+      runs = prepared(runs, app.state, app.start());
       chosen = 1;
     }
     showSettings();
@@ -170,13 +171,13 @@ export function playgroundPart(app) {
     if (!pending) return;
     const { name, value } = pending, { step } = runs[0];
     pending = null;
-    if (step === 0 && app.state.fork < 0) {
+    if (step === 0 && app.state.fork < 0 && app.state.start === "seed") {
       asked = "";
       return app.set({ [name]: value });
     }
     if (app.state.changes.length >= MOST_CHANGES) return app.announce("This run has seen too many changes to take more; restart it.");
     take({ changes: changed(app.state.changes, { run: runs.length > 1 ? chosen : 0, step, name, value }) });
-    runs = prepared(runs, app.state);
+    runs = prepared(runs, app.state, app.start());
     showSettings();
   }
 
@@ -208,7 +209,7 @@ export function playgroundPart(app) {
   /** @param {boolean} replaying */
   function work(replaying) {
     const { state } = app, { step } = runs[0], mine = generation;
-    runs = prepared(runs, state);
+    runs = prepared(runs, state, app.start());
     const stop = Math.min(nextEvent(state, step), replaying ? target : step + state.speed, FIELD_STEPS);
     if (stop <= step) return setPlaying(false);
     busy = true;
@@ -296,7 +297,7 @@ export function playgroundPart(app) {
     const level = theory.levels.reduce((/** @type {Level | null} */ best, each) =>
       !best || Math.abs(Math.log(each.loss / loss)) < Math.abs(Math.log(best.loss / loss)) ? each : best, null);
     const over = level && loss / level.loss - 1;
-    facts.level.replaceChildren(...(level && Number.isFinite(over) ? [level.name, h("small", {}, over === null ? "" : distance(over))] : ["–"]));
+    facts.level.textContent = level && over !== null && Number.isFinite(over) ? `${distance(over)} ${level.name}` : "";
     facts.stored.textContent = `${stored} of ${model.n}`;
     const size = model.W.reduce((sum, w) => sum + w * w, 0);
     facts.share.textContent = size > 1e-9 ? steady(model.m / size, 3) : "–";
@@ -346,7 +347,7 @@ export function playgroundPart(app) {
     viewChoice.set(state.view);
     timeChoice.set(state.time);
     speed.set(SPEEDS.findIndex((each) => each >= state.speed));
-    which.set(/** @type {0 | 1} */ (chosen));
+    which.set(chosen ? "1" : "0");
     which.element.hidden = runs.length < 2;
     fork.textContent = runs.length < 2 ? "Fork" : `Go on with ${"AB"[chosen]} alone`;
     viewChoice.element.hidden = state.hidden < 2;
@@ -369,7 +370,7 @@ export function playgroundPart(app) {
       if (identity(state) !== asked) {
         asked = identity(state);
         generation++;
-        runs = begun(state, state.start === "own" ? app.ownModel() ?? undefined : undefined);
+        runs = begun(state, app.start());
         target = state.steps;
         chosen = 0;
         pending = null;
@@ -398,6 +399,6 @@ const FIELD_STEPS = 1000000;
 
 /** How far above or below a level. @param {number} over a share */
 function distance(over) {
-  if (Math.abs(over) < 5e-5) return "there";
-  return `${Math.abs(100 * over).toPrecision(2)}% ${over > 0 ? "above" : "below"}`;
+  if (Math.abs(over) < 5e-5) return "that of";
+  return `${brief(Math.abs(100 * over), 2)}% ${over > 0 ? "above" : "below"}`;
 }
