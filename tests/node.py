@@ -29,8 +29,8 @@ const send = (value) => console.log(JSON.stringify(value, (_, value) => {
 def run(code: str, data: Any = None) -> Any:
     """What `code`, an ES module beside those of the explorer, gives to `send`; it finds `data` under that name.
 
-    NumPy arrays arrive as flat typed arrays, and typed arrays come back as NumPy arrays. Other numbers that are not
-    finite come back as None.
+    NumPy arrays arrive as flat typed arrays, those of other types as lists, and typed arrays come back as NumPy
+    arrays. A number by itself that is not finite comes back as None.
 
     >>> run('import { norms } from "./measures.js"; send(norms({ n: 1, m: 2, W: data }));', np.array([3.0, 4.0]))
     array([5.])
@@ -44,9 +44,9 @@ def run(code: str, data: Any = None) -> Any:
 
 
 def _typed(value):
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray) and str(value.dtype) in ("float64", "float32", "int32", "uint32"):
         return {"dtype": str(value.dtype), "bytes": base64.b64encode(value.tobytes()).decode()}
-    return value.item()  # one of NumPy's numbers
+    return value.tolist()  # also of one of NumPy's numbers
 
 
 def _array(value):

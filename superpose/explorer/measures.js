@@ -4,7 +4,7 @@ import { CORNERS, connectedParts, nearestPolytope, polygonCorners } from "./poly
 
 /** @import { Model } from "./exact.js" */
 /** What measures need of a model. @typedef {Pick<Model, "n" | "m" | "W">} Weights */
-/** Such as "pentagon"; "dedicated" is a single feature, "unnamed", with the error NaN, one that is like no other.
+/** "dedicated" is a single feature; "unnamed", with the error NaN, is like no polytope.
  * @typedef {{name: string, features: number[], rank: number, error: number}} Polytope */
 
 /** A column shorter than this has no direction. */

@@ -75,7 +75,7 @@ const SHAPES = Object.entries({
 const [FLAT, HIGH] = [0, 1].map((height) => gramOfCorners(antiprismCorners(height)));
 
 /** @param {Corners} corners */
-function gramOfCorners(corners) {
+export function gramOfCorners(corners) {
   const product = (/** @type {number} */ i, /** @type {number} */ j) =>
     corners.reduce((sum, row) => sum + row[i] * row[j], 0);
   return Float64Array.from(corners[0].flatMap((_, i) => corners[0].map((_, j) => product(i, j))));
