@@ -69,6 +69,9 @@ function writeNumbers(labels, tips) {
 const LABELS = { "font-size": 12, fill: "var(--soft)", "text-anchor": "middle" };
 /** Letters over lines, which keep off them. */
 export const OVER = { stroke: "var(--card)", "stroke-width": 3, "stroke-linejoin": "round", "paint-order": "stroke" };
+/** What makes pale colors readable on white and dark ones on black. */
+const RIM = { stroke: "var(--ink)", "stroke-opacity": 0.6, "stroke-width": 0.75 };
+const SHADE = { stroke: "var(--ink)", "stroke-opacity": 0.3, "stroke-linecap": "round", fill: "none" };
 const DASHED = { stroke: "var(--line)", "stroke-width": 1, "stroke-dasharray": "3 3", fill: "none" };
 
 /** The directions of features in 1 or 2 dimensions. */
@@ -82,8 +85,8 @@ export function directionsView() {
   const circle = make("circle", { fill: "none", stroke: "var(--line)", "stroke-width": 1 }, middle);
   const ticks = pool(middle, "text", { ...LABELS, "font-size": 11 });
   const trails = pool(middle, "path", { fill: "none", "stroke-width": 1.5, "stroke-linejoin": "round" });
-  const arrows = pool(middle, "line", { "stroke-linecap": "round" });
-  const dots = pool(middle, "circle", { stroke: "var(--card)", "stroke-width": 1 });
+  const shade = make("path", SHADE, middle), arrows = pool(middle, "line", { "stroke-linecap": "round" });
+  const dots = pool(middle, "circle", RIM);
   const beads = pool(middle, "text", { "font-size": 11, "text-anchor": "middle", "font-weight": 600 });
   const numbers = pool(middle, "text", { ...LABELS, ...OVER });
   let past = /** @type {Float64Array[]} */ ([]);
@@ -130,6 +133,7 @@ export function directionsView() {
       write(tick, ["−1", "0", "1"][at]);
     });
     drawTrails(line ? { ...now, trail: false } : now, scale, colors);
+    put(shade, { d: starOf(xs.map((x, i) => ({ x, y: ys[i], from: line ? ys[i] : 0 }))), "stroke-width": 2.2 * thick + 1.3 });
     arrows(n).forEach((arrow, at) => {
       const i = n - 1 - at; // the first feature on top
       put(arrow, { x2: xs[i], y1: line ? ys[i] : 0, y2: ys[i], stroke: colors[i], "stroke-width": 2.2 * thick });
@@ -146,6 +150,12 @@ export function directionsView() {
     say(() => seen(model));
   };
   return { element, draw };
+}
+
+/** Lines from the middle as one path. @param {{x: number, y: number, from: number}[]} tips */
+function starOf(tips) {
+  const short = (/** @type {number} */ x) => Math.round(10 * x) / 10;
+  return tips.map(({ x, y, from }) => `M0 ${short(from)}L${short(x)} ${short(y)}`).join("");
 }
 
 /** How far points on a line must be moved off it so that they are so far apart: the next to a line or as near as
@@ -179,8 +189,8 @@ export function spaceView({ onTurn = () => {} } = {}) {
   const equator = make("path", DASHED, middle);
   const axes = [0, 1, 2].map(() => make("line", DASHED, middle));
   const edges = pool(middle, "line", { "stroke-linecap": "round" });
-  const arrows = pool(middle, "line", { "stroke-linecap": "round" });
-  const dots = pool(middle, "circle", { stroke: "var(--card)", "stroke-width": 1 });
+  const shade = make("path", { ...SHADE, "stroke-opacity": 0.15 }, middle);
+  const arrows = pool(middle, "line", { "stroke-linecap": "round" }), dots = pool(middle, "circle", RIM);
   const numbers = pool(middle, "text", { ...LABELS, ...OVER });
 
   /** @param {number} right @param {number} up in radians */
@@ -254,6 +264,7 @@ export function spaceView({ onTurn = () => {} } = {}) {
       });
     });
     const order = tips.map((_, i) => i).sort((i, j) => tips[i].near - tips[j].near);
+    put(shade, { d: starOf(tips.map(({ x, y }) => ({ x, y, from: 0 }))), "stroke-width": 2 * thick + 1.3 });
     arrows(n).forEach((arrow, at) => {
       const { x, y, near } = tips[order[at]];
       put(arrow, { x2: x, y2: y, stroke: colors[order[at]], "stroke-width": thick * (2 + 0.7 * near), "stroke-opacity": clear(near) });
@@ -265,7 +276,7 @@ export function spaceView({ onTurn = () => {} } = {}) {
     writeNumbers(numbers, n > NUMBERED ? [] : tips);
     const share = main ? main.share[0] + main.share[1] + main.share[2] : 1;
     put(note, { y: width - 4 });
-    write(note, main ? `3 of ${m} axes: ${Math.round(100 * share)}% of the length²` : "");
+    write(note, main ? `3 of ${m} principal axes: ${Math.round(100 * share)}% of |W|²` : "");
     say(() => seen(model, found.length > 0 ? found : undefined) + (main ? `; three principal axes show ${Math.round(100 * share)}%` : ""));
   };
   return { element, draw };
@@ -300,8 +311,8 @@ export function graphView() {
   let data = /** @type {Data | undefined} */ (undefined);
   const { element, fit, say } = picture(() => data && draw(data)), slowly = throttled(200);
   const links = pool(element, "line", { stroke: "var(--soft)", "stroke-opacity": 0.6 });
-  const dots = pool(element, "circle", { "stroke-width": 1 });
-  const names = pool(element, "text", LABELS), empty = make("text", { ...LABELS, "font-size": 14 }, element);
+  const dots = pool(element, "circle", RIM), names = pool(element, "text", LABELS);
+  const empty = make("text", { ...LABELS, "font-size": 14 }, element);
 
   const paint = () => {
     if (!data) return;
@@ -320,8 +331,8 @@ export function graphView() {
     });
     const all = found.flatMap(({ name, features }) => features.map((i) => ({ i, name })));
     dots(all.length).forEach((dot, at) => {
-      const { i, name } = all[at], dark = name === "dedicated";
-      put(dot, { cx: xOf(i), cy: yOf(i), r: 4 * thick, fill: polytopeColor(name), stroke: dark ? "var(--soft)" : "var(--card)" });
+      const { i, name } = all[at];
+      put(dot, { cx: xOf(i), cy: yOf(i), r: 4.5 * thick, fill: polytopeColor(name) });
     });
     names(labeled ? found.length : 0).forEach((label, at) => {
       const { name, features } = found[at], across = features.map(xOf);
