@@ -242,7 +242,7 @@ function pathOf({ step, loss }, xOf, yOf, low, high) {
 }
 
 /** The place of the last step up to this one. @param {number[]} steps @param {number} step */
-function placeOf(steps, step) {
+function placedAlong(steps, step) {
   let low = 0, high = steps.length - 1;
   while (low < high) {
     const middle = (low + high + 1) >> 1;
@@ -254,7 +254,7 @@ function placeOf(steps, step) {
 
 /** @param {Curve} curve @param {number} step */
 function lossAt(curve, step) {
-  const { step: steps, loss } = curve, at = placeOf(steps, step);
+  const { step: steps, loss } = curve, at = placedAlong(steps, step);
   return steps.length > 0 && step >= steps[0] && step <= 1.02 * steps[steps.length - 1] + 1 ? loss[at] : NaN;
 }
 
@@ -273,7 +273,7 @@ function saidAt({ curves, changes, levels }, step) {
  * @param {(loss: number) => number} yOf @param {number} right */
 function dropsOf({ step, loss }, jumps, xOf, yOf, right) {
   const all = jumps.map(([before, after]) => {
-    const a = placeOf(step, before), b = placeOf(step, after), change = loss[b] / loss[a] - 1, middle = (a + b) >> 1;
+    const a = placedAlong(step, before), b = placedAlong(step, after), change = loss[b] / loss[a] - 1, middle = (a + b) >> 1;
     const x = xOf(step[middle]), y = yOf(loss[middle]), says = `${change < 0 ? "−" : "+"}${Math.abs(Math.round(100 * change))}%`;
     const part = { step: step.slice(a, b + 1), loss: loss.slice(a, b + 1) };
     return { x, y, says, change, d: pathOf(part, xOf, yOf, 0, Infinity), beyond: x + 44 > right };

@@ -195,7 +195,7 @@ export function nameOf(found) {
   const kinds = [...sizes].sort(([, a], [, b]) => Math.max(...b) - Math.max(...a));
   const phrases = kinds.map(([name, { length: count, 0: size }]) => {
     if (name === "dedicated") return `${count} dedicated`;
-    if (name === "unnamed") return count === 1 ? `unnamed cluster of ${size}` : `${count} unnamed clusters`;
+    if (name === "unnamed") return count === 1 ? `irregular group of ${size}` : `${count} irregular groups`;
     if (count === 1) return name;
     if (name.endsWith("hedron")) return `${count} ${name.slice(0, -2)}a`;
     return `${count} ${name}${name.endsWith("x") ? "es" : "s"}`;

@@ -64,7 +64,7 @@ export function readOwn(text) {
     problem,
     start(at) {
       if (!result?.groups.length) return null;
-      const group = groupAt(result, at), { model, world } = modelOfGroup(group, placeOf(group, at));
+      const group = groupAt(result, at), { model, world } = modelOfGroup(group, placeInGroup(group, at));
       return world && trainable(model) ? { model, world } : null;
     },
   };
@@ -77,7 +77,7 @@ function groupAt(result, at) {
 }
 
 /** Where on each axis of a group; without a word of it, where the loss is least. @param {Group} group @param {string[]} at */
-function placeOf(group, at) {
+function placeInGroup(group, at) {
   const said = group.axes.map(({ name, values }) => {
     const found = at.find((each) => each.startsWith(`${name}:`));
     return found ? Math.min(Number(found.slice(name.length + 1)), values.length - 1) : -1;
@@ -177,7 +177,7 @@ export function ownPart(app, own) {
 
   /** @param {string} key @param {number} index */
   function choose(key, index) {
-    const group = groupAt(/** @type {Result} */ (result), app.state.at), place = placeOf(group, app.state.at);
+    const group = groupAt(/** @type {Result} */ (result), app.state.at), place = placeInGroup(group, app.state.at);
     const at = key === "group" ? [] : group.axes.map((axis, i) => `${axis.name}:${axis.name === key ? index : place[i]}`);
     const which = key === "group" ? index : /** @type {Result} */ (result).groups.indexOf(group);
     app.set({ at: which > 0 ? [`group:${which}`, ...at] : at });
@@ -196,7 +196,7 @@ export function ownPart(app, own) {
   /** @param {State} state */
   function update(state) {
     if (!result?.groups.length) return;
-    const group = groupAt(result, state.at), place = placeOf(group, state.at), { model, loss, world, why: reason } = modelOfGroup(group, place);
+    const group = groupAt(result, state.at), place = placeInGroup(group, state.at), { model, loss, world, why: reason } = modelOfGroup(group, place);
     if (shownGroup !== group.name || !controls.length) {
       shownGroup = group.name;
       controls = group.axes.map((axis) => axisControl(axis, (index) => choose(axis.name, index)));

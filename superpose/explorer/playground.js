@@ -1,11 +1,12 @@
 // The playground: one model, or two after a fork, that trains while one watches and changes its world.
 
 import { brief, choice, selection, slider, steady, wholeNumber } from "./controls.js";
+import { curveView } from "./curve.js";
 import { h } from "./dom.js";
 import { exactLoss, hasExact } from "./exact.js";
 import { gram, jumps, nameOf, norms, polytopes, principalAxes, project } from "./measures.js";
 import { MOST_CHANGES, begun, changed, isExact, nextEvent, prepared, settingsAt } from "./simulation.js";
-import { barsView, curveView, gramView } from "./charts.js";
+import { barsView, gramView } from "./charts.js";
 import { directionsView, graphView, spaceView } from "./views.js";
 
 /** @import { App } from "./app.js" */
