@@ -97,6 +97,7 @@ function startPage() {
       link.setAttribute("href", `#${linkOf({ ...state, part: /** @type {State["part"]} */ (part) })}`);
     }
     lessons.element.hidden = state.part !== "lessons";
+    element("stage").classList.toggle("taught", state.part === "lessons");
     if (state.part === "lessons") {
       lessons.update();
       lessons.notice(needed === "phases" ? null : seen);

@@ -37,7 +37,7 @@ export function playgroundPart(app) {
   /** @type {Run[]} */
   let runs = begun(app.state, app.start());
   let asked = "", shown = false, playing = false, busy = false, framed = false, dirty = true, generation = 0, target = 0;
-  let chosen = 0, turned = 0, described = "";
+  let chosen = 0, turned = 0, settled = 0, described = "";
   /** @type {{name: "density" | "decay" | "rate", value: number} | null} */
   let pending = null;
   /** @type {{key: string, levels: Level[]}} */
@@ -80,12 +80,10 @@ export function playgroundPart(app) {
   const stepOnce = h("button", { onclick: () => goTo(runs[0].step + 1), title: "One step (key: .)" }, "Step");
   const again = h("button", { onclick: () => restart({ start: app.state.start }), title: "From the same weights (key: r)" }, "Restart");
   const newSeed = h("button", { onclick: () => restart({ seed: (app.state.seed + 1) % 1000000 }), title: "From other weights (key: n)" }, "New seed");
-  const stepNumber = h("b", {}, "0");
-  const speed = selection("Steps a frame", SPEEDS.map(String), (index) => app.set({ speed: SPEEDS[index] }, { quiet: true }));
-  speed.element.classList.add("speed");
+  const speed = selection("Speed", SPEEDS.map((steps) => `${steps} a frame`), (index) => app.set({ speed: SPEEDS[index] }, { quiet: true }));
   const fork = h("button", { onclick: () => forked() }, "Fork");
   const which = choice("Settings of", /** @type {Record<"0" | "1", string>} */ ({ 0: "A", 1: "B" }), (run) => choose(Number(run)), true);
-  const transport = h("div", { class: "transport" }, play, stepOnce, again, newSeed, fork, which.element, speed.element, h("span", { class: "step" }, "step ", stepNumber));
+  const transport = h("div", { class: "transport" }, play, stepOnce, again, newSeed, fork, which.element, speed.element);
 
   const views = [0, 1].map(() => ({
     flat: directionsView(), graph: graphView(),
@@ -102,22 +100,24 @@ export function playgroundPart(app) {
   const timeChoice = choice("Steps", { log: "log", linear: "linear" }, (time) => app.set({ time }), true);
   const name = h("p", { class: "name" });
   const facts = {
-    loss: h("dd", {}), level: h("dd", { class: "wide" }), stored: h("dd", {}), share: h("dd", {}), push: h("dd", {}),
+    step: h("dd", {}, "0"), loss: h("dd", {}), level: h("dd", { class: "wide" }), stored: h("dd", {}), share: h("dd", {}), push: h("dd", {}),
   };
   const entry = h("p", { class: "readout" });
 
+  const wide = !matchMedia("(max-width: 720px)").matches;
+  /** @param {string} title @param {boolean} open @param {...keyof typeof controls} names */
+  const group = (title, open, ...names) =>
+    h("details", { class: "group", open }, h("summary", {}, title), ...names.map((each) => controls[each].element));
   const element = h("div", { class: "bench" },
     h("section", { class: "settings", "aria-label": "Settings" },
-      h("div", { class: "group" }, h("h3", {}, "World"), controls.density.element, controls.features.element, controls.decay.element,
-        controls.extra.element, controls.values.element, controls.kind.element, controls.size.element),
-      h("div", { class: "group" }, h("h3", {}, "Model"), controls.hidden.element, controls.output.element, controls.layer.element),
-      h("div", { class: "group" }, h("h3", {}, "Training"), controls.loss.element, controls.batch.element, controls.optimizer.element,
-        controls.rate.element, controls.seed.element)),
+      group("World", true, "density", "features", "decay", "extra", "values", "kind", "size"),
+      group("Model", wide, "hidden", "output", "layer"),
+      group("Training", wide, "loss", "batch", "optimizer", "rate", "seed")),
     h("section", { class: "view", "aria-label": "Model" }, transport, h("div", { class: "pictures" }, ...figures), h("div", { class: "toolbar" }, viewChoice.element)),
     h("section", { class: "curve", "aria-label": "Loss" }, curve.element, h("div", { class: "toolbar" }, timeChoice.element)),
     h("section", { class: "readings", "aria-label": "What is seen" },
       h("div", {}, name, h("dl", { class: "facts" },
-        h("dt", {}, "loss"), facts.loss, facts.level, h("dt", {}, "features stored"), facts.stored,
+        h("dt", {}, "step"), facts.step, h("dt", {}, "loss"), facts.loss, facts.level, h("dt", {}, "features stored"), facts.stored,
         h("dt", {}, "dimensions for each"), facts.share, h("dt", { title: "How far the most sensitive output moves under a change of the input of length 1" }, "worst push"), facts.push)),
       h("div", { class: "reading" }, h("h3", {}, "Wᵀ W, and biases"), matrix.element, entry),
       h("div", { class: "reading" }, h("h3", {}, "Length and dimensionality of each feature"), bars.element)));
@@ -168,10 +168,11 @@ export function playgroundPart(app) {
   }
 
   /** Let what was asked for while Workers were busy happen at the step that they have reached. */
-  function settle() {
-    if (!pending) return;
+  function settle(/** @type {number} */ now) {
+    if (!pending || (playing && now - settled < TURNING)) return;
     const { name, value } = pending, { step } = runs[0];
     pending = null;
+    settled = now;
     if (step === 0 && app.state.fork < 0 && app.state.start === "seed") {
       asked = "";
       return app.set({ [name]: value });
@@ -196,7 +197,7 @@ export function playgroundPart(app) {
     framed = false;
     if (!shown) return;
     if (!busy) {
-      settle();
+      settle(now);
       const replaying = !playing && target > runs[0].step;
       if (playing || replaying) work(replaying);
     }
@@ -258,7 +259,7 @@ export function playgroundPart(app) {
     }
     matrix.draw({ model });
     bars.draw({ model });
-    stepNumber.textContent = step.toLocaleString("en");
+    facts.step.textContent = step.toLocaleString("en");
     if (slow || state.speed > 1) {
       curve.draw({
         curves: runs.map((run, i) => ({ name: runs.length > 1 ? "AB"[i] : "loss", ...run.history, kind: i === chosen ? "main" : "fork" })),
