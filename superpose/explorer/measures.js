@@ -237,6 +237,32 @@ export function jumps(values, steps, size, factor = 1.25) {
 }
 
 /**
+ * Where a loss falls after it stood still: the `jumps` of its logarithm, smoothed, that follow upon a time, half as long as
+ * all before, in which it fell by less than a third as much. Overlapping ones are one.
+ * @param {{loss: number[], step: number[]}} curve @returns {[number, number][]}
+ */
+export function drops({ loss, step }) {
+  const logs = loss.map((_, at) => median(loss.slice(Math.max(0, at - 4), at + 5).map(Math.log)));
+  const steps = step.map((at) => at + 1);
+  /** @type {[number, number][]} */
+  const found = [];
+  for (const [a, b] of jumps(logs, steps, 0.05)) {
+    const last = found.at(-1);
+    if (last && steps[a] <= 1.25 * steps[last[1]]) last[1] = b;
+    else found.push([a, b]);
+  }
+  return found.filter(([a, b]) => {
+    const before = steps.findIndex((at) => at >= steps[a] / 1.5);
+    return steps[a] > 10 && logs[a] - logs[b] > 3 * Math.abs(logs[before] - logs[a]);
+  });
+}
+
+/** @param {number[]} numbers */
+function median(numbers) {
+  return numbers.sort((a, b) => a - b)[numbers.length >> 1];
+}
+
+/**
  * Where the feature graph has its points, n x 2 and up is positive, and its links: between features whose
  * cosine is beyond `link` in size, as wide as `|W_i . W_j|`. Each part is by itself, with its features at
  * its polytope's corners; the parts are in rows, the largest first. Features in no part stay at 0.

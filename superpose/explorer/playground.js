@@ -4,7 +4,7 @@ import { brief, choice, selection, slider, steady, wholeNumber } from "./control
 import { curveView } from "./curve.js";
 import { h } from "./dom.js";
 import { exactLoss, hasExact } from "./exact.js";
-import { gram, jumps, nameOf, norms, polytopes, principalAxes, project } from "./measures.js";
+import { drops, gram, nameOf, norms, polytopes, principalAxes, project } from "./measures.js";
 import { MOST_CHANGES, begun, changed, isExact, nextEvent, prepared, settingsAt } from "./simulation.js";
 import { barsView, gramView } from "./charts.js";
 import { directionsView, graphView, spaceView } from "./views.js";
@@ -218,12 +218,14 @@ export function playgroundPart(app) {
     app.crew.ask("advance", { runs, steps: stop - step, seconds: replaying ? 0.03 : 0.012 }, "play").then((done) => {
       busy = false;
       if (mine !== generation) return wake();
+      const several = runs.length;
       runs = done.runs;
+      if (runs.length !== several || replaying) showSettings();
       if (!runs.every((run) => run.model.W.every(Number.isFinite))) {
         setPlaying(false);
         app.announce("The weights have become infinite; choose a lower learning rate and restart.");
       }
-      app.set({ steps: runs[0].step }, { quiet: true });
+      app.set({ steps: Math.max(runs[0].step, replaying ? target : 0) }, { quiet: true });
       wake();
     }, (error) => {
       busy = false;
@@ -263,7 +265,7 @@ export function playgroundPart(app) {
     if (slow || state.speed > 1) {
       curve.draw({
         curves: runs.map((run, i) => ({ name: runs.length > 1 ? "AB"[i] : "loss", ...run.history, kind: i === chosen ? "main" : "fork" })),
-        levels: theory.levels, jumps: slow && !playing ? jumps(history.loss.map(Math.log), history.step.map((at) => at + 1), 0.1) : [],
+        levels: theory.levels, jumps: drops(history),
         changes: state.changes.map((each) => ({ step: each.step, text: `${each.name} ${brief(each.value)}` })),
         logStep: state.time === "log",
       });
