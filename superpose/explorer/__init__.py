@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -83,7 +84,8 @@ def written(
             error.filename = str(path)
             raise
         finally:
-            new.unlink(missing_ok=True)
+            with suppress(OSError):
+                new.unlink(missing_ok=True)
     return place
 
 
@@ -170,7 +172,7 @@ def _script() -> str:
     return joined(texts)
 
 
-_NAMES = r"\{[\s\w,$]*\}"
+_NAMES = r"\{\s*[\w$]+(?:\s*,\s*[\w$]+)*\s*,?\s*\}"
 _IMPORT = re.compile(rf'^(?:import|export) {_NAMES} from "\./(\w+)\.js";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async function|function|const|let|class)\b)", re.MULTILINE)
 _TOP = re.compile(r"^(?:async function|function|const|let|class)\*? (\w+)", re.MULTILINE)
