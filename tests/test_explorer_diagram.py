@@ -63,5 +63,5 @@ def test_a_followed_solution_stays_in_its_minimum_beyond_the_border(size, column
 
 
 def test_ways_between_cells_go_cell_by_cell():
-    code = 'import { nearestOf, wayBetween } from "./diagram.js"; send([wayBetween(0, 153), wayBetween(7, 7), nearestOf(2 * 50 + 49, (at) => at === 48), nearestOf(3, () => false)]);'
+    code = 'import { nearestCell, wayBetween } from "./diagram.js"; send([wayBetween(0, 153), wayBetween(7, 7), nearestCell(2 * 50 + 49, (at) => at === 48), nearestCell(3, () => false)]);'
     assert run(code) == [[51, 102, 153], [], 48, -1]

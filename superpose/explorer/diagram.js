@@ -23,7 +23,7 @@ export function cellOf(index) {
 
 /** Where a density or an importance is along its axis, in cells; whole numbers are the middles of cells.
  * @param {Cell} cell */
-export function placeOf({ density, importance }) {
+export function cellPlace({ density, importance }) {
   return { row: ((Math.log10(density) + 2) * (SIDE - 1)) / 2, column: ((Math.log10(importance) + 1) * (SIDE - 1)) / 2 };
 }
 
@@ -35,7 +35,7 @@ export function lattice(step) {
 }
 
 /** The finest of the lattices on which the nearest cell `is` there has this cell; -1 if on none. @param {number} index @param {(index: number) => boolean} is */
-export function nearestOf(index, is) {
+export function nearestCell(index, is) {
   const row = Math.floor(index / SIDE), column = index % SIDE;
   for (const step of STEPS) {
     const near = [row, column].map((at) => step * Math.min(Math.round(at / step), Math.floor((SIDE - 1) / step)));

@@ -3,7 +3,7 @@
 
 import { phaseColor, rgbOf } from "./colors.js";
 import { brief, choice, steady } from "./controls.js";
-import { cellOf, DIAGRAMS, followed, lattice, nearestOf, phaseOf, placeOf, SIDE, wayBetween } from "./diagram.js";
+import { cellOf, DIAGRAMS, followed, lattice, nearestCell, phaseOf, cellPlace, SIDE, wayBetween } from "./diagram.js";
 import { h } from "./dom.js";
 import { norms, superposition } from "./measures.js";
 import { make, picture, pointerAt, pool, put, widthOf, write } from "./svg.js";
@@ -15,7 +15,7 @@ import { directionsView } from "./views.js";
 /** @import { Model } from "./exact.js" */
 /** @import { State } from "./state.js" */
 /** @typedef {State["diagram"]} Name */
-/** A solution in a cell, and what becomes of the extra feature in it. @typedef {{model: Model, loss: number, phase: number, norm: number, shared: number}} Point */
+/** A solution in a cell, and what becomes of the extra feature in it. @typedef {{model: Model, loss: number, phase: number, norm: number, shared: number, color: number[]}} Point */
 /** The best of a cell. @typedef {Point & {reached: number, seed: number}} Best */
 /**
  * What is known of a diagram: the best of all starts, and of a few until those are done.
@@ -28,7 +28,7 @@ const CHUNK = { "2-in-1": 16, "3-in-2": 2 };
 const FEW = 3;
 /** Where the names of the phases are: column, row, and their width, in cells. @type {Record<Name, [number, number, number][]>} */
 const AREAS = {
-  "2-in-1": [[9.5, 44, 19], [39.5, 44, 19], [24.5, 20, 40]],
+  "2-in-1": [[10, 44, 19], [38, 44, 23], [24.5, 20, 40]],
   "3-in-2": [[9.5, 44, 19], [37, 46.3, 24], [12, 20, 23], [37, 20, 23]],
 };
 const USUAL_CELL = 32 * SIDE + 16;
@@ -36,8 +36,8 @@ const LONGEST_PATH = 400;
 
 /** @param {Model} model @param {number} loss @returns {Point} */
 function pointOf(model, loss) {
-  const last = model.n - 1;
-  return { model, loss, phase: phaseOf(model), norm: norms(model)[last], shared: superposition(model)[last] };
+  const norm = norms(model)[model.n - 1], shared = superposition(model)[model.n - 1];
+  return { model, loss, phase: phaseOf(model), norm, shared, color: rgbOf(phaseColor(norm, shared)) };
 }
 
 /** @param {App} app */
@@ -50,19 +50,21 @@ export function phasesPart(app) {
   /** @type {{name: Name, path: number[], points: Point[]}} the solution that is followed, as far as it is known */
   let trail = { name: "2-in-1", path: [], points: [] };
   let name = app.state.diagram, shown = false, turn = 0, flying = 0, framed = false, dirty = true, since = 0, saying = 0;
-  /** @type {Set<string>} cells that Workers are busy with */
+  /** @type {Set<number>} cells that Workers are busy with; negative, less 1, for the coarse picture */
   let asked = new Set();
+  const asking = (/** @type {number} */ cell, /** @type {number} */ starts) => (starts === FEW ? -1 - cell : cell);
   /** @type {number | null} the cell under the mouse */
   let pointed = null;
   /** @type {number[]} */
   let path = [];
 
-  const diagrams = choice("Diagram", { "2-in-1": "2 features, 1 dimension", "3-in-2": "3 features, 2 dimensions" }, (diagram) => app.set({ diagram, path: [] }), true);
+  const diagrams = choice("Features", { "2-in-1": "2 in 1 dimension", "3-in-2": "3 in 2 dimensions" }, (diagram) => app.set({ diagram, path: [] }), true);
   const progress = h("p", { class: "readout" });
   const map = mapView({ point: pointAt, drag: dragTo, end: () => app.set({ path }), key: moveBy });
   const views = [directionsView(), directionsView()];
   const captions = views.map(() => h("figcaption", {}));
   const pictures = views.map((view, i) => h("figure", { class: "picture" }, captions[i], view.element));
+  const pair = h("div", { class: "pair" }, ...pictures);
   const place = h("p", { class: "name" }), prototype = h("p", { class: "readout" }), said = h("p", { class: "said" });
   const rows = ["loss", "phase", "length of the extra feature", "its superposition", "found by"].map((label) => {
     const cells = [h("td", {}), h("td", {})];
@@ -80,7 +82,7 @@ export function phasesPart(app) {
       h("div", { class: "toolbar" }, diagrams.element, progress),
       map.element, keyView()),
     h("section", { class: "cell readings", "aria-label": "The cell" },
-      h("div", {}, place, h("div", { class: "pair" }, ...pictures), table, prototype),
+      h("div", {}, place, pair, table, prototype),
       h("div", { class: "row" }, train, across, forget),
       h("div", { class: "reading" }, said, chart.element)));
 
@@ -131,7 +133,7 @@ export function phasesPart(app) {
   /** Follow the solution of this column from below the border of theory to beyond it. */
   function goAcross() {
     const column = open() % SIDE, { importance } = cellOf(column);
-    const border = Math.round(placeOf({ density: phaseBoundary(DIAGRAMS[name].n, importance), importance }).row);
+    const border = Math.round(cellPlace({ density: phaseBoundary(DIAGRAMS[name].n, importance), importance }).row);
     const first = (border - 10) * SIDE + column, way = [first, ...wayBetween(first, Math.min(border + 8, SIDE - 1) * SIDE + column)];
     if (app.calm) return app.set({ path: way });
     const mine = (walking = Date.now());
@@ -160,7 +162,7 @@ export function phasesPart(app) {
       const { cells, starts } = nextCells();
       if (!cells.length) break;
       flying++;
-      for (const cell of cells) asked.add(`${cell} ${starts}`);
+      for (const cell of cells) asked.add(asking(cell, starts));
       app.crew.ask("solve", { cells: cells.map(cellOf), n, m, members: starts }, "phases").then((solved) => {
         solved.forEach(({ model, loss, reached, seed }, at) => {
           const best = { ...pointOf(model, loss), reached, seed };
@@ -186,7 +188,7 @@ export function phasesPart(app) {
     const row = Math.floor(near / SIDE), column = near % SIDE;
     const far = (/** @type {number} */ cell) => (Math.floor(cell / SIDE) - row) ** 2 + ((cell % SIDE) - column) ** 2;
     const left = (/** @type {number[]} */ cells, /** @type {number} */ starts) =>
-      cells.filter((cell) => !best[cell] && (starts === members || !rough[cell]) && !asked.has(`${cell} ${starts}`));
+      cells.filter((cell) => !best[cell] && (starts === members || !rough[cell]) && !asked.has(asking(cell, starts)));
     const coarse = left(lattice(8), FEW);
     if (coarse.length && !best.some(Boolean)) return { cells: coarse.slice(0, Math.ceil((CHUNK[name] * members) / FEW / 2)), starts: FEW };
     const looked = left([...new Set([near, ...path, open()])], members);
@@ -257,12 +259,14 @@ export function phasesPart(app) {
     const at = cellOf(cell), names = PHASES[n], losses = phaseLosses(n, at.density, at.importance), least = Math.min(...losses);
     const { members } = DIAGRAMS[name], whole = best && best === all[name].best[cell];
     write(place, `Density ${brief(at.density, 2)}, extra feature ${brief(at.importance, 2)} × as important`);
-    write(captions[0], here ? "best" : "");
+    pair.classList.toggle("line", n === 2);
+    write(captions[0], `${here ? "best" : "the best model"}; ${n - 1} is the extra feature`);
     write(captions[1], "followed");
     write(heads[0], `best of ${whole ? members : FEW} starts`);
     heads[1].hidden = pictures[1].hidden = !here;
     for (const [i, point] of [best, here].entries()) {
       if (point) views[i].draw({ model: point.model, world: phaseWorld(at, n) });
+      put(views[i].element, { preserveAspectRatio: n === 2 ? "xMidYMid slice" : "xMidYMid" }); // of a line, only the line
       const over = here && best && i === 1 ? here.loss / best.loss - 1 : 0;
       const texts = point
         ? [steady(point.loss) + (over > 1e-4 ? ` (+${percent(over)})` : ""), names[point.phase], point.norm.toFixed(2), point.shared.toFixed(2), i === 0 && best ? `${Math.round(100 * best.reached)}% of starts` : "–"]
@@ -317,7 +321,7 @@ export function phasesPart(app) {
 
 /** The best known of the nearest cell. @param {Known} known @param {number} cell */
 function nearBest({ best, rough }, cell) {
-  const near = nearestOf(cell, (at) => Boolean(best[at] ?? rough[at]));
+  const near = nearestCell(cell, (at) => Boolean(best[at] ?? rough[at]));
   return near < 0 ? undefined : best[near] ?? rough[near];
 }
 
@@ -339,7 +343,7 @@ function mapView(on) {
   const image = make("image", { x: left, y: top, preserveAspectRatio: "none", "image-rendering": "pixelated" }, element);
   const halo = make("path", { fill: "none", stroke: "#ffffff", "stroke-opacity": 0.7, "stroke-width": 3.5 }, element);
   const border = make("path", { fill: "none", stroke: "#1d1d1b", "stroke-width": 1.5, "stroke-dasharray": "5 3" }, element);
-  const names = pool(element, "text", { "font-size": 13, "text-anchor": "middle", "pointer-events": "none" });
+  const names = pool(element, "text", { "text-anchor": "middle" });
   const ticks = pool(element, "text", { "font-size": 13, fill: "var(--soft)" }), marks = pool(element, "path", { stroke: "var(--line)" });
   const titles = [make("text", { "font-size": 13, fill: "var(--ink)", "text-anchor": "middle" }, element), make("text", { "font-size": 13, fill: "var(--ink)", "text-anchor": "middle" }, element)];
   write(titles[0], "importance of the extra feature");
@@ -383,24 +387,25 @@ function mapView(on) {
     side = Math.min(width - left - 8, 640);
     for (const each of [image, touched]) put(each, { width: side, height: side });
     const { n } = DIAGRAMS[name], line = Array.from({ length: 101 }, (_, i) => 10 ** ((i / 50 - 1) * 1.02));
-    const middle = placeOf({ density: phaseBoundary(n, 1), importance: 1 }), even = n === 2 ? y(middle.row) : top + side;
+    const middle = cellPlace({ density: phaseBoundary(n, 1), importance: 1 }), even = n === 2 ? y(middle.row) : top + side;
     const d = line.map((r, i) => {
-      const at = placeOf({ density: phaseBoundary(n, r), importance: r });
+      const at = cellPlace({ density: phaseBoundary(n, r), importance: r });
       return `${i ? "L" : "M"}${x(at.column).toFixed(1)} ${y(at.row).toFixed(1)}`;
     }).join("") + `M${x(middle.column).toFixed(1)} ${top}V${even.toFixed(1)}`;
     put(halo, { d });
     put(border, { d });
+    const letters = side < 400 ? 12 : 13;
     const labels = AREAS[name].flatMap(([column, row, wide], phase) => {
-      const lines = wrapped(PHASES[n][phase], (wide / SIDE) * side, 13);
-      return lines.map((text, i) => ({ text, x: x(column), y: y(row) + 16 * (i - (lines.length - 1) / 2) + 5, fill: phase === 0 ? "#1d1d1b" : "#ffffff" }));
+      const lines = wrapped(PHASES[n][phase], (wide / SIDE) * side, letters);
+      return lines.map((text, i) => ({ text, x: x(column), y: y(row) + 16 * (i - (lines.length - 1) / 2) + 5, fill: phase === 0 ? "#1d1d1b" : "#ffffff", "font-size": letters }));
     });
     names(labels.length).forEach((label, i) => {
       const { text, ...at } = labels[i];
       put(label, at);
       write(label, text);
     });
-    const across = [0.1, 0.3, 1, 3, 10].map((importance) => ({ at: x(placeOf({ density: 1, importance }).column), text: `${importance}×` }));
-    const up = [0.01, 0.03, 0.1, 0.3, 1].map((density) => ({ at: y(placeOf({ density, importance: 1 }).row), text: String(density) }));
+    const across = [0.1, 0.3, 1, 3, 10].map((importance) => ({ at: x(cellPlace({ density: 1, importance }).column), text: `${importance}×` }));
+    const up = [0.01, 0.03, 0.1, 0.3, 1].map((density) => ({ at: y(cellPlace({ density, importance: 1 }).row), text: String(density) }));
     ticks(10).forEach((tick, i) => {
       const { at, text } = i < 5 ? across[i] : up[i - 5];
       put(tick, i < 5 ? { x: at, y: top + side + 19, "text-anchor": "middle" } : { x: left - 8, y: at + 4.5, "text-anchor": "end" });
@@ -425,7 +430,7 @@ function mapView(on) {
       const pixels = colors.createImageData(SIDE, SIDE);
       for (let cell = 0; cell < SIDE * SIDE; cell++) {
         const point = pointAt(cell), at = 4 * ((SIDE - 1 - Math.floor(cell / SIDE)) * SIDE + (cell % SIDE));
-        if (point) pixels.data.set([...rgbOf(phaseColor(point.norm, point.shared)), 255], at);
+        if (point) pixels.data.set([...point.color, 255], at);
       }
       colors.putImageData(pixels, 0, 0);
       image.setAttribute("href", canvas.toDataURL());
