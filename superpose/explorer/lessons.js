@@ -65,7 +65,7 @@ export const LESSONS = [
 
 /** The latest value of a setting. @param {State} state @param {"density" | "decay"} name */
 function latest(state, name) {
-  return state.changes.findLast((change) => change.name === name)?.value ?? state[name];
+  return state.changes.filter((change) => change.name === name).at(-1)?.value ?? state[name];
 }
 
 /** Whether a path over the map of 2 features in 1 dimension has points on both sides of the border. @param {number[]} path */
