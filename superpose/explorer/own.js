@@ -117,12 +117,12 @@ function modelOfGroup(group, place) {
     const quantity = (/** @type {Quantity} */ { axes: along, array }) => {
       const own = array.shape.slice(along.length - (["feature", "set"].includes(along.at(-1) ?? "") ? 1 : 0)), size = own.reduce((a, b) => a * b, 1);
       const numbers = unpacked(array);
-      let start = 0;
+      let start = 0; // an axis of features or sets, which is the last, is taken whole
       for (const [dim, name] of along.entries()) {
         const axis = axes.findIndex((each) => each.name === name);
         start = start * array.shape[dim] + (axis >= 0 ? place[axis] : 0);
       }
-      const found = Array.from(numbers.subarray(along.at(-1) === "feature" || along.at(-1) === "set" ? start : start, start + size));
+      const found = Array.from(numbers.subarray(start, start + size));
       return found.length === 1 ? found[0] : found;
     };
     try {
@@ -154,6 +154,8 @@ export function ownPart(app, own) {
     app.set({ azimuth: Math.round(azimuth), elevation: Math.round(elevation) }, { quiet: true });
     update(app.state);
   } }) };
+  const figure = result.figure.startsWith("data:image/") ? h("figure", {}, h("img", { src: result.figure, alt: `The figure of ${result.title}` })) : "";
+  const named = h("p", { class: "readout" });
   const matrix = gramView(), bars = barsView(), name = h("p", { class: "name" }), facts = h("dl", { class: "facts" });
   const train = h("button", { class: "main", onclick: () => goOn() }, "Train it on in the playground"), why = h("p", { class: "readout" });
   const axes = h("div", { class: "group" });
@@ -163,13 +165,13 @@ export function ownPart(app, own) {
 
   element.append(
     h("div", {}, h("h2", {}, result.title), h("p", { class: "said" }, [result.summary, result.shown].filter(Boolean).join(" "))),
-    result.groups.length > 0 && h("div", { class: "bench" },
+    result.groups.length > 0 ? h("div", { class: "bench" },
       h("section", { class: "settings", "aria-label": "Which model" }, axes, h("div", { class: "group" }, train, why)),
       h("section", { class: "view", "aria-label": "Model" }, h("figure", { class: "picture" }, ...Object.values(views).map((view) => view.element))),
-      h("section", { class: "readings", "aria-label": "What is seen" }, h("div", {}, name, facts),
+      h("section", { class: "curve", "aria-label": "Figure" }, figure),
+      h("section", { class: "readings", "aria-label": "What is seen" }, h("div", {}, name, facts, named),
         h("div", { class: "reading" }, h("h3", {}, "Wᵀ W, and biases"), matrix.element),
-        h("div", { class: "reading" }, h("h3", {}, "Length and dimensionality of each feature"), bars.element))) || "",
-    result.figure.startsWith("data:image/") && h("figure", {}, h("img", { src: result.figure, alt: `The figure of ${result.title}` })) || "",
+        h("div", { class: "reading" }, h("h3", {}, "Length and dimensionality of each feature"), bars.element))) : figure,
     claimsOf(result) || "",
     result.notes.length > 0 && h("section", {}, h("h3", {}, "What was chosen"), h("ul", {}, ...result.notes.map((note) => h("li", {}, note)))) || "",
     Object.keys(result.settings).length > 0 && h("details", {}, h("summary", {}, "Settings"), h("dl", { class: "facts" },
@@ -225,6 +227,9 @@ export function ownPart(app, own) {
       rows.push(["sum of dimensionalities", steady(dimensionality(model).reduce((a, b) => a + b, 0), 3)]);
     }
     facts.replaceChildren(...rows.flatMap(([key, value]) => [h("dt", {}, key), h("dd", {}, value)]));
+    const lengths = finite && group.features.length ? norms(model) : [];
+    const stored = Array.from(lengths, (length, i) => ({ length, name: group.features[i] })).filter((each) => each.length > 0.5).sort((a, b) => b.length - a.length);
+    named.textContent = stored.slice(0, 20).map((each) => each.name).join(", ") + (stored.length > 20 ? ", …" : "");
     train.disabled = !possible;
     why.textContent = possible ? "" : reason || (finite ? "It is too large to train here: up to 100 features in 30 dimensions." : "");
   }
