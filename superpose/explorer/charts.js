@@ -52,7 +52,7 @@ export function barsView() {
     const sizes = [norms(model), dimensionality(model)];
     const row = Math.max(2.6, Math.min(22, 264 / n)), top = 24, bottom = top + n * row;
     const width = fit(() => bottom + 52), wide = width > 230, few = n <= FEW && wide;
-    const left = row >= 11 ? 22 : 2, room = few ? 34 : 8, across = width - left - 2 * room - 14;
+    const left = row >= 11 ? 22 : 5, room = few ? 34 : 8, across = width - left - 2 * room - 14;
     const starts = [left, left + 0.6 * across + room + 14], reach = [reachOf(Math.max(...sizes[0])), 1];
     const lengths = sizes.map((size, at) =>
       size.map((value) => [0.6, 0.4][at] * across * Math.min(1, value / reach[at])));

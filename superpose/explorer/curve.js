@@ -131,7 +131,7 @@ function axesLayer(parent) {
   write(step, "step");
   return ({ left, right, top, bottom, low, high, end, xOf, yOf }, { logStep }) => {
     const up = lossTicks(low, high, (bottom - top) / 26), ys = up.map(yOf);
-    const along = stepTicks(end, logStep, (right - left) / 64);
+    const along = logStep ? logSteps(end, xOf) : evenTicks(0, end, Math.min(8, (right - left) / 50));
     grid(up.length).forEach((line, at) => put(line, { x1: left, x2: right, y1: ys[at], y2: ys[at] }));
     losses(up.length).forEach((text, at) => {
       put(text, { x: left - 7, y: ys[at] + 4 });
@@ -160,12 +160,14 @@ function lossTicks(low, high, most) {
   return evenTicks(low, high, 4);
 }
 
-/** @param {number} end @param {boolean} log @param {number} most */
-function stepTicks(end, log, most) {
-  if (!log) return evenTicks(0, end, most);
-  const tens = [];
-  for (let ten = 1; ten <= end; ten *= 10) tens.push(ten);
-  return [0, ...tens.filter((_, at) => (tens.length - 1 - at) % Math.ceil((tens.length + 1) / most) === 0)];
+/** 0 and the powers of 10 for which there is room.
+ * @param {number} end @param {(step: number) => number} xOf */
+function logSteps(end, xOf) {
+  const ticks = [];
+  for (let ten = 10 ** Math.floor(Math.log10(end)); ten >= 1; ten /= 10) {
+    if (ticks.length === 0 || xOf(ticks[ticks.length - 1]) - xOf(ten) > 40) ticks.push(ten);
+  }
+  return [0, ...ticks.filter((tick) => xOf(tick) - xOf(0) > 30)];
 }
 
 /** Evenly spaced and round. @param {number} low @param {number} high @param {number} most */
@@ -397,5 +399,5 @@ function levelNear(loss, levels) {
   if (!near) return [];
   const { name, off } = near;
   if (Math.abs(off) < 0.001) return [`at the level of ${name}`];
-  return [`${numeral(100 * Math.abs(off), 2)}% ${off < 0 ? "below" : "above"} that of ${name}`];
+  return [`${numeral(100 * Math.abs(off), 2)}% ${off < 0 ? "below" : "above"} ${name}`];
 }

@@ -332,7 +332,7 @@ export function graphView() {
   let data = /** @type {Data | undefined} */ (undefined);
   const { element, fit, say } = picture(() => data && draw(data)), slowly = throttled(200);
   const links = pool(element, "line", { stroke: "var(--soft)", "stroke-opacity": 0.6 });
-  const dots = pool(element, "circle", RIM), names = pool(element, "text", LABEL);
+  const dots = pool(element, "circle", RIM), names = pool(element, "text", { ...LABEL, "font-size": 11 });
   const empty = make("text", { ...LABEL, "font-size": 14 }, element);
 
   const paint = () => {
