@@ -12,7 +12,7 @@ const SMALL = { "font-size": 11, fill: "var(--soft)" };
 const MIDDLE = { ...SMALL, "text-anchor": "middle" };
 const CRISP = { "shape-rendering": "crispEdges" };
 /** Rows and columns of up to so many features have their numbers beside them. */
-const FEW = 12;
+const FEW_FEATURES = 12;
 
 /** A strip of a color map. @param {Element} parent @param {(share: number) => string} color */
 function strip(parent, color) {
@@ -51,7 +51,7 @@ export function barsView() {
     const { model } = now, { n } = model, shared = superposition(model);
     const sizes = [norms(model), dimensionality(model)];
     const row = Math.max(2.6, Math.min(22, 264 / n)), top = 24, bottom = top + n * row;
-    const width = fit(() => bottom + 52), wide = width > 230, few = n <= FEW && wide;
+    const width = fit(() => bottom + 52), wide = width > 230, few = n <= FEW_FEATURES && wide;
     const left = row >= 11 ? 22 : 5, room = few ? 34 : 8, across = width - left - 2 * room - 14;
     const starts = [left, left + 0.6 * across + room + 14], reach = [reachOf(Math.max(...sizes[0])), 1];
     const lengths = sizes.map((size, at) =>
@@ -152,7 +152,7 @@ export function gramView({ onPoint = () => {} } = {}) {
   /** @param {Data} now */
   const draw = (now) => {
     data = now;
-    const { model } = now, { n, b } = model, few = n <= FEW, many = n > 20;
+    const { model } = now, { n, b } = model, few = n <= FEW_FEATURES, many = n > 20;
     product = gram(model);
     left = top = few ? 18 : 0;
     const width = fit((width) => top + (width - left - 2) / 1.13 + 34), all = (width - left - 2) / 1.13;
