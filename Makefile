@@ -9,14 +9,16 @@ demo: .venv/installed
 	$(BIN)/superpose run intro
 	@echo "The picture is at results/intro/figure.png"
 
+# ARGS=--browser makes tests that need a browser or Node fail, rather than be skipped, where there is none.
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --dist loadfile $(ARGS)
 
-# Format, lint, types, and the examples in docstrings.
-check: .venv/installed-dev
+# Format, lint, types, those of the explorer's JavaScript too, and the examples in docstrings.
+check: .venv/installed-dev node_modules/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	node_modules/.bin/tsc
 	$(BIN)/python -m pytest --doctest-modules --doctest-glob=README.md superpose README.md
 
 # Side by side with PyTorch and occhio; half an hour on an idle machine. Writes benchmarks/README.md.
@@ -36,5 +38,9 @@ bench: .venv/installed-bench
 	$(PIP) --editable ".[bench]"
 	@touch $@
 
+node_modules/installed: package.json
+	npm install --no-audit --no-fund --silent
+	@touch $@
+
 clean:
-	rm -rf .venv results
+	rm -rf .venv node_modules results

@@ -1,5 +1,8 @@
 """Shapes and types are checked in tests, before superpose is first imported."""
 
+import os
+import shutil
+
 import jax
 import pytest
 from jaxtyping import install_import_hook
@@ -10,6 +13,11 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 def pytest_addoption(parser):
     parser.addoption("--report", help="a folder of `superpose reproduce --quick`, so that no test makes one")
+    parser.addoption(
+        "--browser",
+        action="store_true",
+        help="fail where there is no browser or Node, instead of skipping the test",
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -25,3 +33,37 @@ def _free_compiled_programs():
     """Each module's programs are let go after it: hundreds of them exhaust the memory maps of a process."""
     yield
     jax.clear_caches()
+
+
+@pytest.fixture(scope="session")
+def needed(request):
+    """Called with the name of a program, returns where it is, or skips the test; with `--browser` that is a failure."""
+
+    def needed(what: str, where: str | None) -> str:
+        if where is None:
+            (pytest.fail if request.config.getoption("--browser") else pytest.skip)(
+                f"needs {what}", pytrace=False
+            )
+        return where
+
+    return needed
+
+
+@pytest.fixture(scope="session")
+def node(needed) -> str:
+    return needed("Node", shutil.which("node"))
+
+
+@pytest.fixture(scope="session")
+def browser(needed):
+    """Debian's Chromium, driven by Playwright; one for all tests of a process."""
+    path = needed("Chromium", shutil.which("chromium"))
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        needed("Playwright", None)
+    with sync_playwright() as playwright:
+        sandbox = [] if os.geteuid() else ["--no-sandbox"]  # which root cannot have
+        browser = playwright.chromium.launch(executable_path=path, args=sandbox)
+        yield browser
+        browser.close()

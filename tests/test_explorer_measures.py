@@ -138,8 +138,8 @@ def test_a_phrase_names_what_is_stored_largest_parts_first():
         "2 digons": parts(digon=2),
         "digon + 1 dedicated": parts(dedicated=1, digon=1),
         "3 dedicated": parts(dedicated=3),
-        "5 unnamed clusters + digon + 3 dedicated": parts(dedicated=3, digon=1, unnamed=5),
-        "unnamed cluster of 7 + 2 triangles": parts(triangle=2, unnamed=1),
+        "5 irregular groups + digon + 3 dedicated": parts(dedicated=3, digon=1, unnamed=5),
+        "irregular group of 7 + 2 triangles": parts(triangle=2, unnamed=1),
         "2 square antiprisms + 3 octahedra + 2 4-simplexes": parts(
             octahedron=3, four_simplex=2, square_antiprism=2
         ),

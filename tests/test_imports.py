@@ -48,14 +48,15 @@ def test_measures_need_no_models():
     assert set(_imported(tree)) <= {"inputs", "jit", "polytopes"}
 
 
-def test_the_command_answers_without_jax():
+def test_the_command_answers_without_jax(tmp_path):
     code = (
         "import sys; from superpose.cli import main; status = main(sys.argv[1:]); "
         "loaded = {'jax', 'xarray', 'matplotlib', 'zarr', 'equinox'} & set(sys.modules); "
         "sys.exit(f'loaded {loaded}' if loaded else status)"
     )
-    for word in ("--help", "--version", "list"):
-        done = subprocess.run([sys.executable, "-c", code, word], capture_output=True, text=True, timeout=60)
+    for words in (["--help"], ["--version"], ["list"], ["explore", "--no-open"]):
+        command = [sys.executable, "-c", code, *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert done.stdout
         assert not done.stderr

@@ -20,6 +20,7 @@ from superpose import (  # fmt: skip
     curves,
     dictionaries,
     draws,
+    explorer,
     features,
     grid,
     inputs,
@@ -408,6 +409,14 @@ REFUSED = [
     ("corpus.pointwise_information", lambda: corpus.pointwise_information([1, 0]), ValueError, "bags must be a matrix (window, word) of 0 and 1"),
     ("corpus.pointwise_information", lambda: corpus.pointwise_information([[1, np.nan]]), ValueError, "bags must be a matrix (window, word) of 0 and 1"),
     ("corpus.shuffled", lambda: corpus.shuffled([["red", "sea"]], 0), ValueError, "bags must be a matrix (window, word) of 0 and 1"),
+    ("explorer.page", lambda: explorer.page(np.eye(2)), TypeError, "data must be models, what minimize, fit or superpose.run gave, an xarray.Dataset"),
+    ("explorer.page", lambda: explorer.page("no such folder"), FileNotFoundError, "no such folder is not there; give a result's folder"),
+    ("explorer.page", lambda: explorer.page(MODELS, features=0.1), TypeError, "features must be a law that samples"),
+    ("explorer.page", lambda: explorer.page(MODELS, features=features.Independent(0.1, n_features=2)), ValueError, "features must be the law of the models' 3, got 2"),
+    ("explorer.show", lambda: explorer.show(MODELS, at={"x": 1}), ValueError, "there is no axis 'x'; there are member"),
+    ("explorer.widget", lambda: explorer.widget(DATA.drop_vars("W")), ValueError, "data must have W (..., hidden, feature), got"),
+    ("explorer.written", lambda: explorer.written("/"), IsADirectoryError, "/ is a folder; give a file"),
+    ("explorer.joined", lambda: explorer.joined({"a": "export default 1;\n"}), ValueError, "a.js has 'export default 1;', which cannot stand in one script"),
     ("notebook.std", lambda: notebook.std(5, 0, 2), ValueError, "n_hidden must be at least 1"),
     ("notebook.init", lambda: notebook.init(5, 2, 0, key=0), ValueError, "n_instances must be at least 1"),
     ("notebook.optimizer", lambda: notebook.optimizer(10, "cosin"), ValueError, "unknown rate 'cosin'"),
@@ -431,15 +440,16 @@ ELSEWHERE = {
     "losses.SameSamples",  # takes any loss: test_losses
     "inputs.number",  # by what models are scaled with
     "corpus.topics",  # takes nothing
+    "grid.law",  # any law: test_explorer
     "draws.bits", "draws.uniform", "draws.normal", "draws.choice",  # take what `key_of` gives: test_draws
     "models.activation_name", "solutions.Family", "solutions.assignments", "grid.fitted", "grid.solved", "grid.described", "grid.evaluated", "grid.points", "grid.stacked", "grid.unstacked", "settings.at_least",
     "settings.shares", "settings.option", "costs.check_room", "costs.Cost", "costs.training", "costs.minimizing", "costs.evaluating", "notebook.MeanSquare", "notebook.optimize",
 }  # fmt: skip
 RESULTS = {
     "measures.Polytope", "polytopes.Match", "theory.LinearTerms", "solutions.Regular", "solutions.Candidates", "train.Fit",
-    "train.Minimum", "train.Basins",
+    "train.Minimum", "train.Basins", "explorer.Frame",
 }  # fmt: skip
-MODULES = ("draws", "inputs", "corpus", "features", "models", "losses", "attacks", "measures", "curves", "theory", "solutions", "train", "dictionaries", "polytopes", "grid", "settings", "costs", "notebook")  # fmt: skip
+MODULES = ("draws", "inputs", "corpus", "features", "models", "losses", "attacks", "measures", "curves", "theory", "solutions", "train", "dictionaries", "polytopes", "grid", "settings", "costs", "notebook", "explorer")  # fmt: skip
 
 
 def test_the_table_has_every_public_name():

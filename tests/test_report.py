@@ -4,9 +4,14 @@ import json
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
+from told import law_of, numbers
 
 from superpose import store
+from superpose.explorer import _data
+from superpose.losses import Population
+from superpose.models import ReluOutput
 from superpose.papers import experiments, papers
 
 ALL = list(experiments())
@@ -26,7 +31,7 @@ def told(folder):
     return json.loads((folder / "report.json").read_text(encoding="utf-8"))
 
 
-def _data(folder, name):
+def _dataset(folder, name):
     return store.load(folder / "results" / name)
 
 
@@ -83,3 +88,24 @@ def test_pages_need_no_other_file_and_their_links_lead_somewhere(folder, told):
     for each in experiments().values():
         assert each.name in read[f"{each.paper.name}.html"].ids
     assert f"<b>{told['score']['holds']}</b>" in pages["index.html"]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_explorer_shows_every_result_and_knows_the_worlds_of_its_models(folder, name):
+    told = _data.described(folder / "results" / name)
+    assert told["experiment"] == name
+    assert told["claims"]
+    assert 10_000 < len(told["figure"]) < 400_000
+    assert len(json.dumps(told)) < 2_000_000
+    assert bool(told["groups"]) == ("W" in _dataset(folder, name))
+    for group in told["groups"]:
+        if group["world"] and group["layer"] == "linear" and group["feature"] <= 20:
+            where = {axis["name"]: len(axis["values"]) // 2 for axis in group["axes"]}
+            W, b, loss = (numbers(group[part])[tuple(where.values())] for part in ("W", "b", "loss"))
+            found = Population(law_of(group, where))(
+                ReluOutput(W, b, activation=_ACTIVATIONS[group["output"]]), 0
+            )
+            np.testing.assert_allclose(found, loss, rtol=0.02)  # some are sampled
+
+
+_ACTIVATIONS = {"relu": "relu", "linear": "identity"}

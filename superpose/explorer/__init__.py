@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -22,8 +23,9 @@ from superpose.interrupts import leaving_at_once
 __all__ = ["page", "show", "widget", "written"]
 
 MODULES = (
-    "draws", "worlds", "exact", "engine", "polytopes", "measures", "theory", "tasks", "crew", "state", "python",
-    "colors", "views", "playground", "seeds", "phases", "own", "lessons", "share", "app",
+    "draws", "worlds", "exact", "engine", "polytopes", "measures", "theory", "basins", "tasks", "crew", "state", "simulation",
+    "python", "dom", "controls", "colors", "svg", "views", "charts", "curve", "playground", "seeds", "diagram", "phases", "own",
+    "lessons", "share", "app",
 )  # fmt: skip
 """The page's JavaScript, each module after those that it imports."""
 
@@ -82,7 +84,8 @@ def written(
             error.filename = str(path)
             raise
         finally:
-            new.unlink(missing_ok=True)
+            with suppress(OSError):
+                new.unlink(missing_ok=True)
     return place
 
 
@@ -169,7 +172,7 @@ def _script() -> str:
     return joined(texts)
 
 
-_NAMES = r"\{[\s\w,$]*\}"
+_NAMES = r"\{\s*[\w$]+(?:\s*,\s*[\w$]+)*\s*,?\s*\}"
 _IMPORT = re.compile(rf'^(?:import|export) {_NAMES} from "\./(\w+)\.js";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async function|function|const|let|class)\b)", re.MULTILINE)
 _TOP = re.compile(r"^(?:async function|function|const|let|class)\*? (\w+)", re.MULTILINE)

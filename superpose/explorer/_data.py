@@ -114,7 +114,7 @@ def _chosen(data: xr.Dataset, at: Mapping[str, Any]) -> xr.Dataset:
     """The models nearest to these values on the axes of these names."""
     for name, value in at.items():
         if name not in _lead(data):
-            there = meant(name, map(str, _lead(data))) if _lead(data) else "there is one model"
+            there = meant(name, [*map(str, _lead(data))]) if _lead(data) else "there is one model"
             raise ValueError(f"there is no axis {name!r}; {there}")
         data = data.isel({name: _nearest(name, data[name].values, value)})
     return _trimmed(data) if at else data

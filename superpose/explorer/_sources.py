@@ -32,9 +32,7 @@ def found(data: Any, features: Any = None) -> tuple[xr.Dataset, dict[str, Any]]:
         return data.data, _of_run(data)
     models = data if isinstance(data, xr.Dataset) else _side_by_side(data)
     if features is not None:
-        from superpose import grid
-
-        models = models.assign(_quantities(features, models)).assign_attrs(grid.law(features))
+        models = _in_world(models, features)
     return models, {"title": str(models.attrs.get("title", "Your models"))}
 
 
@@ -73,18 +71,23 @@ def _foreign(path: Path) -> xr.Dataset:
 
 def _of_folder(folder: Path) -> dict[str, Any]:
     """What a result's files say, also where its experiment is no longer known."""
-    claims = store.read_json(folder / "claims.json") or []
+    claims, notes = (store.read_json(folder / f"{name}.json") for name in ("claims", "notes"))
     settings, _ = store.settings(folder)
+    name = folder.resolve().name
     about = {
-        "title": folder.resolve().name,
-        "experiment": folder.resolve().name,
-        "settings": settings or {},
-        "claims": [_claim(each) for each in claims],
-        "notes": store.read_json(folder / "notes.json") or [],
+        "title": name,
+        "experiment": name,
+        "settings": settings if isinstance(settings, dict) else {},
+        "claims": [_claim(each) for each in _list(claims) if isinstance(each, dict)],
+        "notes": [str(each) for each in _list(notes)],
         "figure": _smaller(_bytes(folder / "figure.svg"), _bytes(folder / "figure.png")),
     }
-    experiment = experiments().get(about["experiment"])
-    return about | (_of_experiment(experiment) if experiment else {})
+    known = experiments()
+    return about | (_of_experiment(known[name]) if name in known else {})
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _of_run(run: Any) -> dict[str, Any]:
@@ -130,7 +133,10 @@ def _smaller(svg: bytes, png: bytes) -> str:
         return ""
     from PIL import Image
 
-    whole = Image.open(io.BytesIO(png)).convert("RGB")
+    try:
+        whole = Image.open(io.BytesIO(png)).convert("RGB")
+    except Exception:  # a file that is no picture, or one of more pixels than fit
+        return ""
     for width in (1600, 1200, 800):
         image, small = whole.copy(), io.BytesIO()
         image.thumbnail((width, 2 * width))
@@ -153,7 +159,7 @@ def _side_by_side(data: Any) -> xr.Dataset:
             f"got {type(data).__name__}"
         )
     lead = _axes_of(np.ndim(models.W) - 2)
-    variables = {
+    variables: dict[str, Any] = {
         name: ((*lead, *own), np.asarray(getattr(models, name)))
         for name, own in OWN.items()
         if getattr(models, name, None) is not None
@@ -176,17 +182,21 @@ def _activations(models: Any) -> dict[str, str]:
     return {"activation": activation_name(models.activation), "hidden_activation": layer}
 
 
-def _quantities(features: Any, data: xr.Dataset) -> dict[str, xr.DataArray]:
-    """Density and importance of a law, or of one for each model, along the models' axes."""
-    lead = data.W.dims[:-2]
+def _in_world(data: xr.Dataset, features: Any) -> xr.Dataset:
+    """The dataset with what a law of features says, or one for each model along their axes."""
+    from superpose import grid
+    from superpose.features import check_law
+
+    check_law(features)
+    lead, n = data.W.dims[:-2], data.sizes["feature"]
+    if features.importance.shape[-1] != n:
+        raise ValueError(f"features must be the law of the models' {n}, got {features.importance.shape[-1]}")
 
     def along(values, own):
         values = np.asarray(values)
         return xr.DataArray(values, dims=(*lead[: values.ndim - 1], own))
 
-    return {
-        "set_density": along(
-            features.set_density if hasattr(features, "set_density") else features.density, "set"
-        ),
-        "importance": along(features.importance, "feature"),
-    }
+    sets = vars(features).get("set_density")
+    sets = features.density if sets is None else sets  # each independent feature is a set
+    said = {"set_density": along(sets, "set"), "importance": along(features.importance, "feature")}
+    return data.assign(said).assign_attrs(grid.law(features))

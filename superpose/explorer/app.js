@@ -11,15 +11,15 @@ import { shareDialog } from "./share.js";
 import { linkOf, possible, stateOf, usualState } from "./state.js";
 
 /** @import { Crew } from "./crew.js" */
-/** @import { Model } from "./exact.js" */
 /** @import { Seen } from "./playground.js" */
+/** @import { Start } from "./simulation.js" */
 /** @import { State } from "./state.js" */
 /**
  * What the parts of the page share. `set` changes the state; quietly where only the link has to follow. `calm` is true for
  * people who want less motion.
  * @typedef {{state: State, crew: Crew, calm: boolean, set: (patch: Partial<State>, how?: {quiet?: boolean}) => void,
  *   announce: (text: string) => void, saw: (seen: Seen) => void, openLesson: (lesson: number) => void, link: () => string,
- *   ownModel: () => Model | null}} App
+ *   start: () => Start | null}} App
  */
 
 const PARTS = /** @type {const} */ ({ lessons: "Lessons", play: "Playground", seeds: "Many seeds", phases: "Phase map", own: "Your result" });
@@ -29,6 +29,10 @@ function startPage() {
   const own = readOwn(document.getElementById("result")?.textContent ?? "");
   const first = stateOf(location.hash);
   let state = first.state, problems = first.problems, late = 0;
+  if (state.start === "own" && !own.start(state.at)) {
+    state = { ...state, start: "seed" };
+    problems.push("This link is about a model of a result that is not in this page; here is one of the same size from its seed.");
+  }
   if (!location.hash && own.result) state = { ...state, part: "own" };
   else if (!location.hash) state = { ...state, ...lessonState(1) };
   /** @type {Seen | null} */
@@ -62,7 +66,7 @@ function startPage() {
       if (LESSONS[lesson - 1].part === "play") play.setPlaying(!app.calm);
     },
     link: () => `${location.href.replace(/#.*/, "")}#${linkOf(state)}`,
-    ownModel: () => own.modelAt(state.at),
+    start: () => (state.start === "own" ? own.start(state.at) : null),
   };
 
   const play = playgroundPart(app);
@@ -93,6 +97,7 @@ function startPage() {
       link.setAttribute("href", `#${linkOf({ ...state, part: /** @type {State["part"]} */ (part) })}`);
     }
     lessons.element.hidden = state.part !== "lessons";
+    element("stage").classList.toggle("taught", state.part === "lessons");
     if (state.part === "lessons") {
       lessons.update();
       lessons.notice(needed === "phases" ? null : seen);

@@ -3,7 +3,8 @@
 /** Colors of things without an order, which all eyes can tell apart. */
 export const SETS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999"];
 
-/** Colors of polytopes, in the order in which they win as features grow sparser. @type {Record<string, string>} */
+/** Colors of polytopes, in the order in which they win as features grow sparser.
+ * @type {Record<string, string>} */
 export const POLYTOPE_COLORS = {
   dedicated: "#000000",
   "4-simplex": "#7b5ea7",
@@ -62,19 +63,20 @@ export function importanceColor(share) {
   return IMPORTANCE[tableIndex(share)];
 }
 
-/** Black for a dedicated dimension, yellow for one that is shared with as much again. @param {number} shared */
+/** Black for a dedicated dimension, yellow for one that is shared with as much again.
+ * @param {number} shared */
 export function superpositionColor(shared) {
   return SUPERPOSITION[tableIndex(shared)];
 }
 
-/** Blue at -1, light gray at 0, red at +1. @param {number} weight */
+/** Blue at -1, light gray at 0 and for NaN, red at +1. @param {number} weight */
 export function weightColor(weight) {
-  return WEIGHTS[tableIndex((weight + 1) / 2)];
+  return WEIGHTS[tableIndex(Number.isNaN(weight) ? 0.5 : (weight + 1) / 2)];
 }
 
 /**
- * The paper's two-dimensional color map: from blue (superposition 0) to red (1 or more), and from gray (norm 0)
- * to full color (norm 1 or more).
+ * The paper's two-dimensional color map: from blue (superposition 0) to red (1 or more), and from gray
+ * (norm 0) to full color (norm 1 or more).
  * @param {number} norm @param {number} superposition
  */
 export function phaseColor(norm, superposition) {

@@ -82,14 +82,14 @@ function linearErrors(A, b, world) {
 }
 
 /** @type {{of: World | null, supports: ReturnType<typeof supports>}} */
-const last = { of: null, supports: { mask: new Int32Array(0), chance: new Float64Array(0) } };
+const lastSupports = { of: null, supports: { mask: new Int32Array(0), chance: new Float64Array(0) } };
 
 /** The same for a ReLU output: the sum over all supports. @param {Float64Array} A @param {Float64Array} b @param {World} world */
 function reluErrors(A, b, world) {
   const { n, importance } = world, { low, width } = LAWS[world.values];
   const mean = low + width / 2, square = mean ** 2 + width ** 2 / 12;
-  if (last.of !== world) Object.assign(last, { of: world, supports: supports(world) });
-  const { mask, chance } = last.supports;
+  if (lastSupports.of !== world) Object.assign(lastSupports, { of: world, supports: supports(world) });
+  const { mask, chance } = lastSupports.supports;
   const dA = new Float64Array(n * n), db = new Float64Array(n);
   const tree = treeOf(n), { half, turn, byHalf } = tree;
   const gains = new Float64Array(n), order = new Int32Array(n), active = new Int32Array(n);

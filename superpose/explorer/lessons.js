@@ -15,34 +15,34 @@ import { phaseBoundary } from "./theory.js";
 export const LESSONS = [
   {
     title: "A feature is a direction",
-    words: "This network must squeeze five numbers through two and give all five back. Each arrow is a feature: the direction in which its number is stored, as long as the share of it that comes back. Here all five are always active, and the network does the only thing it can: it gives the two most important ones a dimension each and forgets the rest.",
-    wanted: "Make all five features equally important, with the slider under World. Which two survive now?",
+    words: "This network must squeeze five numbers through two and give all five back. Each arrow is a feature: the direction in which its number is stored, long where much of it comes back. Here all five are always active, and the network does the only thing it can: the two most important features get a dimension each, and the rest are forgotten.",
+    wanted: "Give it a third hidden dimension, with the slider under Model. Which feature comes back?",
     part: "play",
-    state: { density: 1, decay: 0.9, speed: 4 },
-    done: (state, seen) => last(state, "decay") === 1 && (seen?.stored ?? 0) === 2 && (seen?.step ?? 0) > 200,
+    state: { density: 1, seed: 3 },
+    done: (state, seen) => state.hidden === 3 && seen?.model.m === 3 && seen.stored === 3 && seen.step > 200,
   },
   {
     title: "Sparsity makes room",
-    words: "Real features are rare: most of the time, most of them are absent. Then two that share a direction seldom meet, and the ReLU clears away what is left of their interference. So the network stores more features than it has dimensions. That is superposition.",
-    wanted: "While it trains, lower the density to 0.1 or less. Watch the forgotten features come back.",
+    words: "Real features are rare: most of the time most of them are absent. Two that share a direction then seldom meet, and the ReLU clears away what is left of their interference. So the network stores more features than it has dimensions. That is superposition.",
+    wanted: "While it trains, lower the density to 0.2 or less, and watch forgotten features come back.",
     part: "play",
-    state: { density: 1, decay: 0.9, speed: 4 },
-    done: (state, seen) => last(state, "density") <= 0.1 && (seen?.stored ?? 0) >= 4,
+    state: { density: 1, seed: 3 },
+    done: (state, seen) => latest(state, "density") <= 0.2 && (seen?.stored ?? 0) >= 4,
   },
   {
     title: "Antipodal pairs",
-    words: "The least that two features can share is one dimension, at its opposite ends. When one is active the other's output is pushed below zero, where the ReLU cuts it off: only when both are active at once is anything lost. The dashed lines under the curve say what each way of storing costs.",
+    words: "The least that two features can share is one dimension, at its opposite ends. When one is active, the other's output is pushed below zero, where the ReLU cuts it off: only when both are active at once is anything lost. The dashed lines across the curve say what each way of storing costs.",
     wanted: "Raise the density until being together costs more than being forgotten, and the pair breaks.",
     part: "play",
-    state: { features: 2, hidden: 1, density: 0.2, decay: 0.8, speed: 4 },
-    done: (state, seen) => last(state, "density") > 0.4 && seen?.stored === 1 && seen.step > 100,
+    state: { features: 2, hidden: 1, density: 0.2, decay: 0.8, seed: 1 },
+    done: (state, seen) => latest(state, "density") > 0.5 && seen?.stored === 1 && seen.step > 100,
   },
   {
     title: "The pentagon, and other minima",
-    words: "Five equal features in two dimensions would like to be a regular pentagon. But training goes downhill from random weights, and can end in another valley: two pairs and a feature that is left out, for example. Averages over such runs would show a shape that no network has.",
+    words: "Five equal features in two dimensions would like to be a regular pentagon. But training only goes downhill from random weights, and can end in another valley: two pairs and a feature that is left out, for example. An average over such runs would show a shape that no network has.",
     wanted: "Press New seed, let it train, and compare the losses, until you have found the pentagon.",
     part: "play",
-    state: { density: 0.05, decay: 1, seed: 0, speed: 8 },
+    state: { density: 0.2, decay: 1, seed: 0 },
     done: (_, seen) => seen?.name === "pentagon" && seen.step > 200,
   },
   {
@@ -55,17 +55,17 @@ export const LESSONS = [
   },
   {
     title: "Why attackers like it",
-    words: "A feature that shares its dimension can be moved through the others: a little of each, all at once, adds up. The worst push says how far some output moves when the input changes by a length of 1. Without superposition that is 1; each shared dimension opens a way in.",
-    wanted: "Lower the density while it trains, until the worst push exceeds 1.5.",
+    words: "A feature that shares its dimensions can be moved through the others: a little of each, all at once, adds up. The worst push says how far some output moves when the input changes by a length of 1. Alone in its dimension that is 1; in this pentagon it is twice as much, and nobody had to look for it.",
+    wanted: "Raise the density step by step while it trains, until the worst push is down at 1. What did that cost?",
     part: "play",
-    state: { density: 1, decay: 0.95, speed: 8 },
-    done: (_, seen) => (seen?.push ?? 0) > 1.5 && (seen?.stored ?? 0) > 2,
+    state: { density: 0.05 },
+    done: (state, seen) => latest(state, "density") > 0.5 && (seen?.push ?? 2) < 1.05 && (seen?.step ?? 0) > 100,
   },
 ];
 
 /** The latest value of a setting. @param {State} state @param {"density" | "decay"} name */
-function last(state, name) {
-  return state.changes.findLast((change) => change.name === name)?.value ?? state[name];
+function latest(state, name) {
+  return state.changes.filter((change) => change.name === name).at(-1)?.value ?? state[name];
 }
 
 /** Whether a path over the map of 2 features in 1 dimension has points on both sides of the border. @param {number[]} path */

@@ -195,7 +195,7 @@ export function nameOf(found) {
   const kinds = [...sizes].sort(([, a], [, b]) => Math.max(...b) - Math.max(...a));
   const phrases = kinds.map(([name, { length: count, 0: size }]) => {
     if (name === "dedicated") return `${count} dedicated`;
-    if (name === "unnamed") return count === 1 ? `unnamed cluster of ${size}` : `${count} unnamed clusters`;
+    if (name === "unnamed") return count === 1 ? `irregular group of ${size}` : `${count} irregular groups`;
     if (count === 1) return name;
     if (name.endsWith("hedron")) return `${count} ${name.slice(0, -2)}a`;
     return `${count} ${name}${name.endsWith("x") ? "es" : "s"}`;
@@ -234,6 +234,32 @@ export function jumps(values, steps, size, factor = 1.25) {
     return [...within(low, a), [most.a, most.b], ...within(b, high)]; // others do not overlap it
   };
   return within(0, values.length - 1);
+}
+
+/**
+ * Where a loss falls after it stood still: the `jumps` of its logarithm, smoothed, that follow upon a time, half as long as
+ * all before, in which it fell by less than a third as much. Overlapping ones are one.
+ * @param {{loss: number[], step: number[]}} curve @returns {[number, number][]}
+ */
+export function drops({ loss, step }) {
+  const logs = loss.map((_, at) => median(loss.slice(Math.max(0, at - 4), at + 5).map(Math.log)));
+  const steps = step.map((at) => at + 1);
+  /** @type {[number, number][]} */
+  const found = [];
+  for (const [a, b] of jumps(logs, steps, 0.05)) {
+    const last = found.at(-1);
+    if (last && steps[a] <= 1.25 * steps[last[1]]) last[1] = b;
+    else found.push([a, b]);
+  }
+  return found.filter(([a, b]) => {
+    const before = steps.findIndex((at) => at >= steps[a] / 1.5);
+    return steps[a] > 10 && logs[a] - logs[b] > 3 * Math.abs(logs[before] - logs[a]);
+  });
+}
+
+/** @param {number[]} numbers */
+function median(numbers) {
+  return numbers.sort((a, b) => a - b)[numbers.length >> 1];
 }
 
 /**

@@ -5,10 +5,12 @@ import { h } from "./dom.js";
 import { exactLoss, hasExact } from "./exact.js";
 import { dimensionality, nameOf, norms, polytopes } from "./measures.js";
 import { worldOf } from "./worlds.js";
-import { barsView, directionsView, graphView, gramView, spaceView } from "./views.js";
+import { barsView, gramView } from "./charts.js";
+import { directionsView, graphView, spaceView } from "./views.js";
 
 /** @import { App } from "./app.js" */
 /** @import { Model } from "./exact.js" */
+/** @import { Start } from "./simulation.js" */
 /** @import { State } from "./state.js" */
 /** @import { Kind, Values, World } from "./worlds.js" */
 /** Numbers as text: base64, little-endian, in C order. @typedef {{dtype: "float32" | "float64", shape: number[], data: string}} Packed */
@@ -27,7 +29,7 @@ import { barsView, directionsView, graphView, gramView, spaceView } from "./view
  *   notes: string[], figure: string, shown: string, groups: Group[]}} Result
  */
 /** One model of a result, and where it was trained. @typedef {{model: Model, loss: number, world: World | null, why: string}} OwnModel */
-/** @typedef {{result: Result | null, problem: string, modelAt: (at: string[]) => OwnModel | null}} Own */
+/** @typedef {{result: Result | null, problem: string, start: (at: string[]) => Start | null}} Own what it says, or why it cannot be read; and what training can go on from */
 
 /** @type {WeakMap<Packed, Float32Array | Float64Array>} */
 const unpackedArrays = new WeakMap();
@@ -60,10 +62,10 @@ export function readOwn(text) {
   return {
     result,
     problem,
-    modelAt(at) {
+    start(at) {
       if (!result?.groups.length) return null;
-      const group = groupAt(result, at);
-      return modelOfGroup(group, placeOf(group, at));
+      const group = groupAt(result, at), { model, world } = modelOfGroup(group, placeInGroup(group, at));
+      return world && trainable(model) ? { model, world } : null;
     },
   };
 }
@@ -75,7 +77,7 @@ function groupAt(result, at) {
 }
 
 /** Where on each axis of a group; without a word of it, where the loss is least. @param {Group} group @param {string[]} at */
-function placeOf(group, at) {
+function placeInGroup(group, at) {
   const said = group.axes.map(({ name, values }) => {
     const found = at.find((each) => each.startsWith(`${name}:`));
     return found ? Math.min(Number(found.slice(name.length + 1)), values.length - 1) : -1;
@@ -115,12 +117,12 @@ function modelOfGroup(group, place) {
     const quantity = (/** @type {Quantity} */ { axes: along, array }) => {
       const own = array.shape.slice(along.length - (["feature", "set"].includes(along.at(-1) ?? "") ? 1 : 0)), size = own.reduce((a, b) => a * b, 1);
       const numbers = unpacked(array);
-      let start = 0;
+      let start = 0; // an axis of features or sets, which is the last, is taken whole
       for (const [dim, name] of along.entries()) {
         const axis = axes.findIndex((each) => each.name === name);
         start = start * array.shape[dim] + (axis >= 0 ? place[axis] : 0);
       }
-      const found = Array.from(numbers.subarray(along.at(-1) === "feature" || along.at(-1) === "set" ? start : start, start + size));
+      const found = Array.from(numbers.subarray(start, start + size));
       return found.length === 1 ? found[0] : found;
     };
     try {
@@ -130,6 +132,16 @@ function modelOfGroup(group, place) {
     }
   }
   return { model, loss: group.loss ? unpacked(group.loss)[at] : NaN, world, why };
+}
+
+/** @param {Model} model */
+function isFiniteModel({ W, b }) {
+  return W.every(Number.isFinite) && b.every(Number.isFinite);
+}
+
+/** Whether a model is one that the playground takes. @param {Model} model */
+function trainable(model) {
+  return isFiniteModel(model) && model.n <= 100 && model.m <= 30;
 }
 
 /** @param {App} app @param {Own} own */
@@ -142,6 +154,8 @@ export function ownPart(app, own) {
     app.set({ azimuth: Math.round(azimuth), elevation: Math.round(elevation) }, { quiet: true });
     update(app.state);
   } }) };
+  const figure = result.figure.startsWith("data:image/") ? h("figure", {}, h("img", { src: result.figure, alt: `The figure of ${result.title}` })) : "";
+  const named = h("p", { class: "readout" });
   const matrix = gramView(), bars = barsView(), name = h("p", { class: "name" }), facts = h("dl", { class: "facts" });
   const train = h("button", { class: "main", onclick: () => goOn() }, "Train it on in the playground"), why = h("p", { class: "readout" });
   const axes = h("div", { class: "group" });
@@ -151,13 +165,13 @@ export function ownPart(app, own) {
 
   element.append(
     h("div", {}, h("h2", {}, result.title), h("p", { class: "said" }, [result.summary, result.shown].filter(Boolean).join(" "))),
-    result.groups.length > 0 && h("div", { class: "bench" },
+    result.groups.length > 0 ? h("div", { class: "bench" },
       h("section", { class: "settings", "aria-label": "Which model" }, axes, h("div", { class: "group" }, train, why)),
       h("section", { class: "view", "aria-label": "Model" }, h("figure", { class: "picture" }, ...Object.values(views).map((view) => view.element))),
-      h("section", { class: "readings", "aria-label": "What is seen" }, h("div", {}, name, facts),
+      h("section", { class: "curve", "aria-label": "Figure" }, figure),
+      h("section", { class: "readings", "aria-label": "What is seen" }, h("div", {}, name, facts, named),
         h("div", { class: "reading" }, h("h3", {}, "Wᵀ W, and biases"), matrix.element),
-        h("div", { class: "reading" }, h("h3", {}, "Length and dimensionality of each feature"), bars.element))) || "",
-    result.figure.startsWith("data:image/") && h("figure", {}, h("img", { src: result.figure, alt: `The figure of ${result.title}` })) || "",
+        h("div", { class: "reading" }, h("h3", {}, "Length and dimensionality of each feature"), bars.element))) : figure,
     claimsOf(result) || "",
     result.notes.length > 0 && h("section", {}, h("h3", {}, "What was chosen"), h("ul", {}, ...result.notes.map((note) => h("li", {}, note)))) || "",
     Object.keys(result.settings).length > 0 && h("details", {}, h("summary", {}, "Settings"), h("dl", { class: "facts" },
@@ -165,15 +179,16 @@ export function ownPart(app, own) {
 
   /** @param {string} key @param {number} index */
   function choose(key, index) {
-    const group = groupAt(/** @type {Result} */ (result), app.state.at), place = placeOf(group, app.state.at);
+    const group = groupAt(/** @type {Result} */ (result), app.state.at), place = placeInGroup(group, app.state.at);
     const at = key === "group" ? [] : group.axes.map((axis, i) => `${axis.name}:${axis.name === key ? index : place[i]}`);
     const which = key === "group" ? index : /** @type {Result} */ (result).groups.indexOf(group);
     app.set({ at: which > 0 ? [`group:${which}`, ...at] : at });
   }
 
   function goOn() {
-    const { model, world } = /** @type {OwnModel} */ (own.modelAt(app.state.at));
-    if (!world) return;
+    const start = own.start(app.state.at);
+    if (!start) return;
+    const { model, world } = start;
     app.set({
       part: "play", start: "own", features: model.n, hidden: model.m, output: model.output, layer: model.layer, values: world.values, kind: world.kind,
       size: world.sizes[0], density: world.density[0], decay: 1, extra: 1, loss: hasExact(world, model) ? "exact" : "sampled", steps: 0, changes: [], fork: -1,
@@ -183,7 +198,7 @@ export function ownPart(app, own) {
   /** @param {State} state */
   function update(state) {
     if (!result?.groups.length) return;
-    const group = groupAt(result, state.at), place = placeOf(group, state.at), { model, loss, world, why: reason } = modelOfGroup(group, place);
+    const group = groupAt(result, state.at), place = placeInGroup(group, state.at), { model, loss, world, why: reason } = modelOfGroup(group, place);
     if (shownGroup !== group.name || !controls.length) {
       shownGroup = group.name;
       controls = group.axes.map((axis) => axisControl(axis, (index) => choose(axis.name, index)));
@@ -192,7 +207,7 @@ export function ownPart(app, own) {
       axes.replaceChildren(h("h3", {}, "Which model"), ...[...which, ...controls].map((each) => each.element));
     }
     controls.forEach((control, i) => control.set(place[i]));
-    const finite = model.W.every(Number.isFinite) && model.b.every(Number.isFinite);
+    const finite = isFiniteModel(model);
     const kind = state.view === "graph" && finite ? "graph" : model.m > 2 && finite ? "space" : "flat";
     for (const [each, view] of Object.entries(views)) view.element.toggleAttribute("hidden", each !== kind || !finite);
     const shown = world ?? worldOf({ density: 1 }, model.n), found = finite ? polytopes(model) : [];
@@ -205,15 +220,18 @@ export function ownPart(app, own) {
     }
     name.textContent = finite ? nameOf(found) : "not finite: this model has weights that are not numbers";
     const rows = [["loss", Number.isFinite(loss) ? steady(loss, 6) : "–"]];
-    const trainable = world !== null && model.n <= 100 && model.m <= 30 && finite;
-    if (trainable && hasExact(world, model)) rows.push(["exact loss, computed here", steady(exactLoss(model, world).loss, 6)]);
+    const possible = world !== null && trainable(model);
+    if (possible && hasExact(world, model)) rows.push(["exact loss, computed here", steady(exactLoss(model, world).loss, 6)]);
     if (finite) {
       rows.push(["features stored", `${norms(model).filter((each) => each > 0.5).length} of ${model.n}`]);
       rows.push(["sum of dimensionalities", steady(dimensionality(model).reduce((a, b) => a + b, 0), 3)]);
     }
     facts.replaceChildren(...rows.flatMap(([key, value]) => [h("dt", {}, key), h("dd", {}, value)]));
-    train.disabled = !trainable;
-    why.textContent = trainable ? "" : reason || (finite ? "It is too large to train here: up to 100 features in 30 dimensions." : "");
+    const lengths = finite && group.features.length ? norms(model) : [];
+    const stored = Array.from(lengths, (length, i) => ({ length, name: group.features[i] })).filter((each) => each.length > 0.5).sort((a, b) => b.length - a.length);
+    named.textContent = stored.slice(0, 20).map((each) => each.name).join(", ") + (stored.length > 20 ? ", …" : "");
+    train.disabled = !possible;
+    why.textContent = possible ? "" : reason || (finite ? "It is too large to train here: up to 100 features in 30 dimensions." : "");
   }
 
   return { element, show: () => update(app.state), hide() {}, update };

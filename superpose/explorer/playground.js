@@ -1,11 +1,13 @@
 // The playground: one model, or two after a fork, that trains while one watches and changes its world.
 
 import { brief, choice, selection, slider, steady, wholeNumber } from "./controls.js";
+import { curveView } from "./curve.js";
 import { h } from "./dom.js";
 import { exactLoss, hasExact } from "./exact.js";
-import { gram, jumps, nameOf, norms, polytopes, principalAxes, project } from "./measures.js";
+import { drops, gram, nameOf, norms, polytopes, principalAxes, project } from "./measures.js";
 import { MOST_CHANGES, begun, changed, isExact, nextEvent, prepared, settingsAt } from "./simulation.js";
-import { barsView, curveView, directionsView, graphView, gramView, spaceView } from "./views.js";
+import { barsView, gramView } from "./charts.js";
+import { directionsView, graphView, spaceView } from "./views.js";
 
 /** @import { App } from "./app.js" */
 /** @import { Model } from "./exact.js" */
@@ -33,9 +35,9 @@ function identity(state) {
 /** @param {App} app */
 export function playgroundPart(app) {
   /** @type {Run[]} */
-  let runs = begun(app.state);
+  let runs = begun(app.state, app.start());
   let asked = "", shown = false, playing = false, busy = false, framed = false, dirty = true, generation = 0, target = 0;
-  let chosen = 0, turned = 0, described = "";
+  let chosen = 0, turned = 0, settled = 0, described = "";
   /** @type {{name: "density" | "decay" | "rate", value: number} | null} */
   let pending = null;
   /** @type {{key: string, levels: Level[]}} */
@@ -61,7 +63,7 @@ export function playgroundPart(app) {
     decay: slider("Importance", DECAYS, (value) => change("decay", value), (r) => (r === 1 ? "all equal" : `${r}ⁱ`)),
     extra: slider("of the last feature, times", EXTRAS, (extra) => restart({ extra })),
     values: choice("Values", { uniform: "0 to 1", signed: "−1 to 1", binary: "0 or 1" }, (values) => restart({ values })),
-    kind: choice("Features are active", { independent: "by themselves", correlated: "together", anticorrelated: "in turn" }, (kind) => restart({ kind })),
+    kind: choice("Features are active", { independent: "alone", correlated: "together", anticorrelated: "in turn" }, (kind) => restart({ kind })),
     size: wholeNumber("in sets of", 1, 10, (size) => restart({ size })),
     output: choice("Output", { relu: "ReLU", linear: "linear" }, (output) => restart({ output })),
     layer: choice("Hidden layer", { linear: "linear", relu: "ReLU" }, (layer) => restart({ layer })),
@@ -78,12 +80,10 @@ export function playgroundPart(app) {
   const stepOnce = h("button", { onclick: () => goTo(runs[0].step + 1), title: "One step (key: .)" }, "Step");
   const again = h("button", { onclick: () => restart({ start: app.state.start }), title: "From the same weights (key: r)" }, "Restart");
   const newSeed = h("button", { onclick: () => restart({ seed: (app.state.seed + 1) % 1000000 }), title: "From other weights (key: n)" }, "New seed");
-  const stepNumber = h("b", {}, "0");
-  const speed = selection("Steps a frame", SPEEDS.map(String), (index) => app.set({ speed: SPEEDS[index] }, { quiet: true }));
-  speed.element.classList.add("speed");
+  const speed = selection("Speed", SPEEDS.map((steps) => `${steps} a frame`), (index) => app.set({ speed: SPEEDS[index] }, { quiet: true }));
   const fork = h("button", { onclick: () => forked() }, "Fork");
-  const which = choice("Settings of", { 0: "A", 1: "B" }, (run) => choose(Number(run)), true);
-  const transport = h("div", { class: "transport" }, play, stepOnce, again, newSeed, fork, which.element, speed.element, h("span", { class: "step" }, "step ", stepNumber));
+  const which = choice("Settings of", /** @type {Record<"0" | "1", string>} */ ({ 0: "A", 1: "B" }), (run) => choose(Number(run)), true);
+  const transport = h("div", { class: "transport" }, play, stepOnce, again, newSeed, fork, which.element, speed.element);
 
   const views = [0, 1].map(() => ({
     flat: directionsView(), graph: graphView(),
@@ -100,22 +100,24 @@ export function playgroundPart(app) {
   const timeChoice = choice("Steps", { log: "log", linear: "linear" }, (time) => app.set({ time }), true);
   const name = h("p", { class: "name" });
   const facts = {
-    loss: h("dd", {}), level: h("dd", {}), stored: h("dd", {}), share: h("dd", {}), push: h("dd", {}),
+    step: h("dd", {}, "0"), loss: h("dd", {}), level: h("dd", { class: "wide" }), stored: h("dd", {}), share: h("dd", {}), push: h("dd", {}),
   };
   const entry = h("p", { class: "readout" });
 
+  const wide = !matchMedia("(max-width: 720px)").matches;
+  /** @param {string} title @param {boolean} open @param {...keyof typeof controls} names */
+  const group = (title, open, ...names) =>
+    h("details", { class: "group", open }, h("summary", {}, title), ...names.map((each) => controls[each].element));
   const element = h("div", { class: "bench" },
     h("section", { class: "settings", "aria-label": "Settings" },
-      h("div", { class: "group" }, h("h3", {}, "World"), controls.density.element, controls.features.element, controls.decay.element,
-        controls.extra.element, controls.values.element, controls.kind.element, controls.size.element),
-      h("div", { class: "group" }, h("h3", {}, "Model"), controls.hidden.element, controls.output.element, controls.layer.element),
-      h("div", { class: "group" }, h("h3", {}, "Training"), controls.loss.element, controls.batch.element, controls.optimizer.element,
-        controls.rate.element, controls.seed.element)),
+      group("World", true, "density", "features", "decay", "extra", "values", "kind", "size"),
+      group("Model", wide, "hidden", "output", "layer"),
+      group("Training", wide, "loss", "batch", "optimizer", "rate", "seed")),
     h("section", { class: "view", "aria-label": "Model" }, transport, h("div", { class: "pictures" }, ...figures), h("div", { class: "toolbar" }, viewChoice.element)),
     h("section", { class: "curve", "aria-label": "Loss" }, curve.element, h("div", { class: "toolbar" }, timeChoice.element)),
     h("section", { class: "readings", "aria-label": "What is seen" },
       h("div", {}, name, h("dl", { class: "facts" },
-        h("dt", {}, "loss"), facts.loss, h("dt", {}, "nearest level of theory"), facts.level, h("dt", {}, "features stored"), facts.stored,
+        h("dt", {}, "step"), facts.step, h("dt", {}, "loss"), facts.loss, facts.level, h("dt", {}, "features stored"), facts.stored,
         h("dt", {}, "dimensions for each"), facts.share, h("dt", { title: "How far the most sensitive output moves under a change of the input of length 1" }, "worst push"), facts.push)),
       h("div", { class: "reading" }, h("h3", {}, "Wᵀ W, and biases"), matrix.element, entry),
       h("div", { class: "reading" }, h("h3", {}, "Length and dimensionality of each feature"), bars.element)));
@@ -152,7 +154,7 @@ export function playgroundPart(app) {
       take({ fork: -1, changes: kept });
     } else {
       take({ fork: runs[0].step });
-      runs = prepared(runs, app.state);
+      runs = prepared(runs, app.state, app.start());
       chosen = 1;
     }
     showSettings();
@@ -166,17 +168,18 @@ export function playgroundPart(app) {
   }
 
   /** Let what was asked for while Workers were busy happen at the step that they have reached. */
-  function settle() {
-    if (!pending) return;
+  function settle(/** @type {number} */ now) {
+    if (!pending || (playing && now - settled < TURNING)) return;
     const { name, value } = pending, { step } = runs[0];
     pending = null;
-    if (step === 0 && app.state.fork < 0) {
+    settled = now;
+    if (step === 0 && app.state.fork < 0 && app.state.start === "seed") {
       asked = "";
       return app.set({ [name]: value });
     }
     if (app.state.changes.length >= MOST_CHANGES) return app.announce("This run has seen too many changes to take more; restart it.");
     take({ changes: changed(app.state.changes, { run: runs.length > 1 ? chosen : 0, step, name, value }) });
-    runs = prepared(runs, app.state);
+    runs = prepared(runs, app.state, app.start());
     showSettings();
   }
 
@@ -194,7 +197,7 @@ export function playgroundPart(app) {
     framed = false;
     if (!shown) return;
     if (!busy) {
-      settle();
+      settle(now);
       const replaying = !playing && target > runs[0].step;
       if (playing || replaying) work(replaying);
     }
@@ -208,19 +211,21 @@ export function playgroundPart(app) {
   /** @param {boolean} replaying */
   function work(replaying) {
     const { state } = app, { step } = runs[0], mine = generation;
-    runs = prepared(runs, state);
+    runs = prepared(runs, state, app.start());
     const stop = Math.min(nextEvent(state, step), replaying ? target : step + state.speed, FIELD_STEPS);
     if (stop <= step) return setPlaying(false);
     busy = true;
     app.crew.ask("advance", { runs, steps: stop - step, seconds: replaying ? 0.03 : 0.012 }, "play").then((done) => {
       busy = false;
       if (mine !== generation) return wake();
+      const several = runs.length;
       runs = done.runs;
+      if (runs.length !== several || replaying) showSettings();
       if (!runs.every((run) => run.model.W.every(Number.isFinite))) {
         setPlaying(false);
         app.announce("The weights have become infinite; choose a lower learning rate and restart.");
       }
-      app.set({ steps: runs[0].step }, { quiet: true });
+      app.set({ steps: Math.max(runs[0].step, replaying ? target : 0) }, { quiet: true });
       wake();
     }, (error) => {
       busy = false;
@@ -256,11 +261,11 @@ export function playgroundPart(app) {
     }
     matrix.draw({ model });
     bars.draw({ model });
-    stepNumber.textContent = step.toLocaleString("en");
+    facts.step.textContent = step.toLocaleString("en");
     if (slow || state.speed > 1) {
       curve.draw({
         curves: runs.map((run, i) => ({ name: runs.length > 1 ? "AB"[i] : "loss", ...run.history, kind: i === chosen ? "main" : "fork" })),
-        levels: theory.levels, jumps: slow && !playing ? jumps(history.loss.map(Math.log), history.step.map((at) => at + 1), 0.1) : [],
+        levels: theory.levels, jumps: drops(history),
         changes: state.changes.map((each) => ({ step: each.step, text: `${each.name} ${brief(each.value)}` })),
         logStep: state.time === "log",
       });
@@ -296,7 +301,7 @@ export function playgroundPart(app) {
     const level = theory.levels.reduce((/** @type {Level | null} */ best, each) =>
       !best || Math.abs(Math.log(each.loss / loss)) < Math.abs(Math.log(best.loss / loss)) ? each : best, null);
     const over = level && loss / level.loss - 1;
-    facts.level.replaceChildren(...(level && Number.isFinite(over) ? [level.name, h("small", {}, over === null ? "" : distance(over))] : ["–"]));
+    facts.level.textContent = level && over !== null && Number.isFinite(over) ? `${distance(over)} ${level.name}` : "";
     facts.stored.textContent = `${stored} of ${model.n}`;
     const size = model.W.reduce((sum, w) => sum + w * w, 0);
     facts.share.textContent = size > 1e-9 ? steady(model.m / size, 3) : "–";
@@ -346,7 +351,7 @@ export function playgroundPart(app) {
     viewChoice.set(state.view);
     timeChoice.set(state.time);
     speed.set(SPEEDS.findIndex((each) => each >= state.speed));
-    which.set(/** @type {0 | 1} */ (chosen));
+    which.set(chosen ? "1" : "0");
     which.element.hidden = runs.length < 2;
     fork.textContent = runs.length < 2 ? "Fork" : `Go on with ${"AB"[chosen]} alone`;
     viewChoice.element.hidden = state.hidden < 2;
@@ -369,7 +374,7 @@ export function playgroundPart(app) {
       if (identity(state) !== asked) {
         asked = identity(state);
         generation++;
-        runs = begun(state, state.start === "own" ? app.ownModel() ?? undefined : undefined);
+        runs = begun(state, app.start());
         target = state.steps;
         chosen = 0;
         pending = null;
@@ -398,6 +403,6 @@ const FIELD_STEPS = 1000000;
 
 /** How far above or below a level. @param {number} over a share */
 function distance(over) {
-  if (Math.abs(over) < 5e-5) return "there";
-  return `${Math.abs(100 * over).toPrecision(2)}% ${over > 0 ? "above" : "below"}`;
+  if (Math.abs(over) < 5e-5) return "that of";
+  return `${brief(Math.abs(100 * over), 2)}% ${over > 0 ? "above" : "below"}`;
 }

@@ -5,7 +5,7 @@ import { exactLoss, hasExact } from "./exact.js";
 import { rows } from "./engine.js";
 import { pythonOf } from "./python.js";
 import { linkOf } from "./state.js";
-import { pngOf, svgText } from "./views.js";
+import { pngOf, svgText } from "./svg.js";
 
 /** @import { App } from "./app.js" */
 /** @import { Run } from "./engine.js" */

@@ -10,6 +10,7 @@ import { setsOf, worldOf } from "./worlds.js";
 /** @import { Change, State } from "./state.js" */
 /** @import { World } from "./worlds.js" */
 
+/** A model of one's own to start from, and the world that it was trained in. @typedef {{model: Model, world: World}} Start */
 /** The settings that can change while a run goes on. @typedef {Pick<State, "density" | "decay" | "rate">} Changing */
 
 /** @param {State} state @param {number} run @param {number} step @returns {Changing} */
@@ -45,22 +46,35 @@ export function isExact(state) {
   return state.loss === "exact" && hasExact(worldOfState(state), state);
 }
 
-/** The run of a state before its first step. @param {State} state @param {Model} [model] another one to start from @returns {Run[]} */
-export function begun(state, model = modelAtStart(state)) {
-  const settings = settingsAt(state, 0, 0);
-  return [newRun(model, worldOfState(state, settings), trainingOf(state, settings.rate), state.seed)];
+/**
+ * The world of a run at a step. One's own has any densities and importances, until these are changed.
+ * @param {State} state @param {number} run @param {number} step @param {Start | null} start
+ */
+function worldAt(state, run, step, start) {
+  const world = worldOfState(state, settingsAt(state, run, step));
+  if (!start) return world;
+  const own = { ...start.world };
+  if (state.changes.some((change) => change.name === "density" && change.step <= step)) own.density = world.density;
+  if (state.changes.some((change) => change.name === "decay" && change.step <= step)) own.importance = world.importance;
+  return own;
+}
+
+/** The run of a state before its first step. @param {State} state @param {Start | null} start @returns {Run[]} */
+export function begun(state, start) {
+  const { rate } = settingsAt(state, 0, 0);
+  return [newRun(start?.model ?? modelAtStart(state), worldAt(state, 0, 0, start), trainingOf(state, rate), state.seed)];
 }
 
 /**
  * The runs with the settings that they have at their step, and the second one from the fork on.
- * @param {Run[]} runs @param {State} state @returns {Run[]}
+ * @param {Run[]} runs @param {State} state @param {Start | null} start @returns {Run[]}
  */
-export function prepared(runs, state) {
+export function prepared(runs, state, start) {
   const { step } = runs[0];
   if (state.fork >= 0 && step >= state.fork && runs.length === 1) runs = [runs[0], structuredClone(runs[0])];
   return runs.map((run, which) => {
-    const settings = settingsAt(state, which, step);
-    return { ...run, world: worldOfState(state, settings), training: trainingOf(state, settings.rate) };
+    const { rate } = settingsAt(state, which, step);
+    return { ...run, world: worldAt(state, which, step, start), training: trainingOf(state, rate) };
   });
 }
 

@@ -63,7 +63,8 @@ function inside(number, least, most) {
   return number >= least && number <= most ? number : undefined;
 }
 
-const DENSITY = real(0.1, 0.001, 1), DECAY = real(0.9, 0.3, 1), RATE = real(0.01, 0.0001, 1);
+/** What can change while a run goes on, and its letter in a link: a capital one for run 1. */
+const CHANGING = { density: "d", decay: "i", rate: "r" };
 
 /** @type {Record<keyof State, Field>} */
 export const FIELDS = {
@@ -71,8 +72,8 @@ export const FIELDS = {
   lesson: whole(1, 1, 6),
   features: whole(5, 1, 100),
   hidden: whole(2, 1, 30),
-  density: DENSITY,
-  decay: DECAY,
+  density: real(0.1, 0.001, 1),
+  decay: real(0.9, 0.3, 1),
   extra: real(1, 0.1, 10),
   values: among("uniform", "signed", "binary"),
   kind: among("independent", "correlated", "anticorrelated"),
@@ -82,14 +83,14 @@ export const FIELDS = {
   loss: among("exact", "sampled"),
   batch: whole(1024, 1, 8192),
   optimizer: among("adam", "sgd"),
-  rate: RATE,
+  rate: real(0.01, 0.0001, 1),
   seed: whole(0, 0, 999999),
   steps: whole(0, 0, 1000000),
   fork: whole(-1, -1, 1000000),
   changes: {
-    usual: [], read: readChanges, wants: "changes such as 500:density:0.05",
+    usual: [], read: readChanges, wants: "changes such as 500d0.05",
     write: (/** @type {Change[]} */ changes) =>
-      changes.map(({ run, step, name, value }) => `${step}:${run ? "b." : ""}${name}:${value}`).join(),
+      changes.map(({ run, step, name, value }) => `${step}${run ? CHANGING[name].toUpperCase() : CHANGING[name]}${value}`).join(),
   },
   speed: whole(4, 1, 1024),
   view: among("auto", "axes", "graph"),
@@ -117,14 +118,15 @@ export const FIELDS = {
   },
 };
 
-/** @param {string} text */
+/** @param {string} text @returns {Change[] | undefined} */
 function readChanges(text) {
-  const changes = text.split(",").map((change) => {
-    const [, step, run, name, value] = /^(\d{1,7}):(b\.)?(density|decay|rate):([^:]+)$/.exec(change) ?? [];
-    const read = name && { density: DENSITY, decay: DECAY, rate: RATE }[name]?.read(value);
-    return read === undefined ? undefined : { run: run ? 1 : 0, step: Number(step), name, value: read };
+  const changes = text.split(",").flatMap((change) => {
+    const [, step, letter, value] = /^(\d{1,7})([dirDIR])(.+)$/.exec(change) ?? [];
+    const name = Object.entries(CHANGING).find((each) => each[1] === letter?.toLowerCase())?.[0];
+    const read = name && FIELDS[/** @type {Change["name"]} */ (name)].read(value);
+    return read === undefined ? [] : [{ run: letter === letter.toUpperCase() ? 1 : 0, step: Number(step), name: /** @type {Change["name"]} */ (name), value: read }];
   });
-  return changes.length <= 200 && changes.every(Boolean) ? changes : undefined;
+  return changes.length <= 200 && changes.length === text.split(",").length ? changes : undefined;
 }
 
 /** @returns {State} */

@@ -2,14 +2,24 @@
 
 /** @typedef {Record<string, string | number>} Attributes */
 /**
- * A picture. Its unit is a sixteenth of the page's font size, so that letters and lines keep their sizes however
- * wide it is: `fit(height)` sets its height and returns its width. `say` changes what it says is seen.
+ * A picture. Its unit is a sixteenth of the page's font size, so that letters and lines keep their sizes
+ * however wide it is. `fit` sets its height and returns its width; `say` changes what it says is seen.
  * @typedef {{element: SVGSVGElement, fit: (height: (width: number) => number) => number,
  *   say: (text: () => string) => void}} Picture
  */
 
-/** The attributes that elements have, so that only changes reach the page. @type {WeakMap<Element, Attributes>} */
+/** What attributes are, so that only changes reach the page. @type {WeakMap<Element, Attributes>} */
 const KNOWN = new WeakMap();
+
+/** A number, or 0 for what is none. @param {number} x */
+export function finite(x) {
+  return Number.isFinite(x) ? x : 0;
+}
+
+/** A point of a path. @param {number} x @param {number} y */
+export function pair(x, y) {
+  return `${Math.round(10 * finite(x)) / 10} ${Math.round(10 * finite(y)) / 10}`;
+}
 
 /** Change an element's attributes. @param {Element} element @param {Attributes} attributes */
 export function put(element, attributes) {
@@ -17,7 +27,7 @@ export function put(element, attributes) {
   if (!known) KNOWN.set(element, (known = {}));
   for (const name in attributes) {
     const given = attributes[name];
-    const value = typeof given === "string" ? given : Number.isFinite(given) ? Math.round(100 * given) / 100 : 0;
+    const value = typeof given === "string" ? given : Math.round(100 * finite(given)) / 100;
     if (known[name] === value) continue;
     known[name] = value;
     element.setAttribute(name, `${value}`);
@@ -32,7 +42,8 @@ export function write(element, text) {
 /**
  * A new element.
  * @template {keyof SVGElementTagNameMap} Tag
- * @param {Tag} tag @param {Attributes} [attributes] @param {Element} [parent] @returns {SVGElementTagNameMap[Tag]}
+ * @param {Tag} tag @param {Attributes} [attributes] @param {Element} [parent]
+ * @returns {SVGElementTagNameMap[Tag]}
  */
 export function make(tag, attributes = {}, parent) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -107,7 +118,8 @@ export function widthOf(text, size) {
   return 0.54 * size * text.length;
 }
 
-/** A number as it is read: 1,200, 0.0312, 2.5×10⁻⁵. @param {number} value @param {number} [digits] that count */
+/** A number as it is read: 1,200, 0.0312, 2.5×10⁻⁵.
+ * @param {number} value @param {number} [digits] that count */
 export function numeral(value, digits = 3) {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? "not a number" : value > 0 ? "∞" : "−∞";
   const short = Number(value.toPrecision(digits)), size = Math.abs(short), sign = short < 0 ? "−" : "";
@@ -117,7 +129,7 @@ export function numeral(value, digits = 3) {
     return sign + whole.replace(/\B(?=(\d{3})+$)/g, ",") + (rest ? `.${rest}` : "");
   }
   const [mantissa, power] = size.toExponential().split("e");
-  const raised = [...power.replace("+", "")].map((c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[Number(c)])).join("");
+  const raised = [...power.replace("+", "")].map((c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[Number(c)] ?? "⁻").join("");
   return `${sign}${mantissa === "1" ? "" : `${mantissa}×`}10${raised}`;
 }
 
@@ -128,7 +140,7 @@ export function fixed(value, decimals = 2) {
   return value < 0 && Number(text) !== 0 ? `−${text}` : text;
 }
 
-/** How far an axis reaches for numbers up to this: in steps, so that it keeps still. @param {number} longest */
+/** How far an axis reaches for such numbers: in steps, so that it keeps still. @param {number} longest */
 export function reachOf(longest) {
   const needed = 1.1 * longest;
   if (!(needed > 1.35)) return 1.35;
@@ -136,11 +148,12 @@ export function reachOf(longest) {
   return power * ([2, 3, 5, 10].find((step) => needed <= step * power) ?? 10);
 }
 
-/** A picture as the text of a file, with its colors and fonts in it. @param {SVGSVGElement} element @param {string} title */
+/** A picture as the text of a file, with its colors and fonts in it.
+ * @param {SVGSVGElement} element @param {string} title */
 export function svgText(element, title) {
-  const copy = /** @type {SVGSVGElement} */ (element.cloneNode(true)), { width, height } = element.viewBox.baseVal;
-  const parts = [element, ...element.querySelectorAll("*")], copies = [copy, ...copy.querySelectorAll("*")];
-  parts.forEach((part, at) => {
+  const copy = /** @type {SVGSVGElement} */ (element.cloneNode(true));
+  const { width, height } = element.viewBox.baseVal, copies = copy.querySelectorAll("*");
+  element.querySelectorAll("*").forEach((part, at) => {
     const style = getComputedStyle(part);
     for (const { name, value } of part.attributes) {
       if (value.includes("var(")) copies[at].setAttribute(name, style.getPropertyValue(name));
@@ -148,7 +161,9 @@ export function svgText(element, title) {
   });
   const style = getComputedStyle(element);
   put(copy, { width, height, "font-family": style.fontFamily, color: style.color });
-  for (const name of ["role", "tabindex", "class", "style", "aria-label", "aria-description"]) copy.removeAttribute(name);
+  for (const name of element.getAttributeNames()) {
+    if (/^(role|tabindex|class|style|id|aria-.*)$/.test(name)) copy.removeAttribute(name);
+  }
   copy.style.setProperty("font-variant-numeric", "tabular-nums");
   const back = make("rect", { width, height, fill: style.getPropertyValue("--card").trim() || "#ffffff" });
   const names = [make("title"), make("desc")];
@@ -158,7 +173,8 @@ export function svgText(element, title) {
   return new XMLSerializer().serializeToString(copy);
 }
 
-/** A picture as a PNG of `scale` pixels for each unit. @param {SVGSVGElement} element @returns {Promise<Blob>} */
+/** A picture as a PNG of `scale` pixels for each unit.
+ * @param {SVGSVGElement} element @returns {Promise<Blob>} */
 export async function pngOf(element, scale = 2) {
   const { width, height } = element.viewBox.baseVal;
   const url = URL.createObjectURL(new Blob([svgText(element, "")], { type: "image/svg+xml" }));
@@ -168,8 +184,8 @@ export async function pngOf(element, scale = 2) {
     await image.decode();
     [canvas.width, canvas.height] = [Math.round(scale * width), Math.round(scale * height)];
     canvas.getContext("2d")?.drawImage(image, 0, 0, canvas.width, canvas.height);
-    return await new Promise((resolve, reject) =>
-      canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("the picture is too large for a PNG")))));
+    return await new Promise((resolve, reject) => canvas.toBlob((blob) =>
+      (blob ? resolve(blob) : reject(new Error("the picture is too large for a PNG")))));
   } finally {
     URL.revokeObjectURL(url);
   }

@@ -3,10 +3,12 @@
 
 import { hasExact } from "./exact.js";
 import { advance, initial, minimize } from "./engine.js";
+import { levels } from "./theory.js";
 import { worldOf } from "./worlds.js";
 
 /** @import { Model } from "./exact.js" */
 /** @import { Run } from "./engine.js" */
+/** @import { Level } from "./theory.js" */
 /** @import { World } from "./worlds.js" */
 /** A minimum that a start found. @typedef {{model: Model, loss: number, converged: boolean, seed: number}} Solution */
 /** A point of the phase diagram. @typedef {{density: number, importance: number}} Cell */
@@ -50,6 +52,14 @@ export const TASKS = {
       const best = found.reduce((a, b) => (b.loss < a.loss ? b : a));
       return { ...best, reached: found.filter((each) => each.loss <= best.loss * (1 + 1e-5)).length / members };
     });
+  },
+
+  /**
+   * What theory says of the loss of such models. @param {{world: World, model: Pick<Model, "m" | "output" | "layer">}} asked
+   * @returns {Level[]}
+   */
+  levels({ world, model }) {
+    return levels(world, model);
   },
 };
 

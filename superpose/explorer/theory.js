@@ -84,7 +84,7 @@ export function levels(world, { m, output, layer }) {
   // ReLUs let non-negative features pass, and bring any other output closer to them.
   const positive = world.values !== "signed", alone = positive && world.kind === "independent";
   if (!linear || !(layer === "relu" ? alone : positive || output === "linear")) return [nothing];
-  const shares = alone && output === "relu" && layer === "linear" && m < world.n;
+  const shares = alone && output === "relu" && layer === "linear";
   const exact = world.values === "uniform" && world.n <= 6;
   const shared = !shares ? [] : exact ? regularLevels(world, m, cost) : pairLevel(world, m, cost);
   const better = shared.filter(({ loss }) => loss < linear.loss).sort((a, b) => b.loss - a.loss);

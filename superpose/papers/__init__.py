@@ -14,7 +14,8 @@ An experiment's file asks one question. It has
 - `SECTION`, where the paper asks it; `TAKES`, its seconds on two cores; `QUICK`, the settings of its small version;
 - `Config`, a frozen dataclass with a `seed`: a setting is a field, its docstring the help;
   optionally a property `cost`, a `costs.Cost`, which says how long a run takes and whether it fits into memory;
-- `run(config) -> Dataset`: all the work;
+- `run(config) -> Dataset`: all the work. Where it has models, `W`, `b`, `density` and `importance` on named axes, and what
+  `grid.SAID` and `grid.law` say, let the explorer go on training them;
 - optionally `measured(dataset) -> Dataset`: what figure, claims and notes are about, computed once. Without it they
   are about what `run` gave;
 - `figure(measured) -> Figure`, `claims(measured) -> list[Claim]`, and `notes(measured) -> list[str]`: what

@@ -98,8 +98,8 @@ def _diagram(size: str, members: int, config: Config) -> xr.Dataset:
     models = jax.tree.map(lambda leaf: leaf[family, np.arange(len(family))], families.models)
     certificate = {name: getattr(seen, name) for name in CERTIFICATE}
     best = grid.dataset(models, families.loss.min(axis=0), axes=cells, family=family, **certificate)
-    extra = xr.DataArray(np.arange(n) == n - 1, dims="feature")
-    importance = xr.where(extra, data.extra_importance, 1.0)
+    is_extra = xr.DataArray(np.arange(n) == n - 1, dims="feature")
+    importance = xr.where(is_extra, data.extra_importance, 1.0)
     return data.merge(best.drop_vars("b").rename(W="family_W", loss="family_loss")).assign(
         importance=importance
     )
