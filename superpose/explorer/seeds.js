@@ -87,7 +87,7 @@ export function seedsPart(app) {
     automatic = true;
     app.crew.drop("seeds");
     asked = familyOf(state);
-    runs = Array.from({ length: state.members }, (_, seed) => begun({ ...state, seed })[0]);
+    runs = Array.from({ length: state.members }, (_, seed) => begun({ ...state, seed }, null)[0]);
     minima = [];
     before = [];
     target = state.steps;
@@ -134,7 +134,7 @@ export function seedsPart(app) {
   /** As many steps as a frame has time for, shared among the Workers. */
   function work() {
     const { state } = app, { step } = runs[0], mine = turn, alone = { ...state, fork: -1 };
-    if (state.changes.length) runs = runs.map((run) => prepared([run], alone)[0]);
+    if (state.changes.length) runs = runs.map((run) => prepared([run], alone, null)[0]);
     const most = playing ? Math.min(state.speed, 12 / pace) : Math.min(target - step, 40 / pace);
     const mark = markAfter(step), steps = Math.min(Math.max(1, Math.floor(most)), nextEvent(alone, step) - step, mark - step, MOST_STEPS - step);
     if (steps < 1) return setPlaying(false);
@@ -362,7 +362,7 @@ function withArticle(name) {
 /** @param {State} state */
 function worldInWords(state) {
   const { features, hidden, decay, kind, output, layer, loss, optimizer, rate } = state, { density } = worldOfState(state);
-  const importance = decay === 1 ? "equal importance" : `importance ${decay}ⁱ`;
+  const importance = (decay === 1 ? "equal importance" : `importance ${decay}ⁱ`) + (state.extra === 1 ? "" : `, of the last × ${brief(state.extra, 3)}`);
   const sets = kind === "independent" ? "" : `, ${kind} in sets of ${state.size}`;
   return `${features} feature${features === 1 ? "" : "s"} in ${hidden} dimension${hidden === 1 ? "" : "s"}, density ${brief(density[0])}, ${importance}${sets}; `
     + `${output === "relu" ? "ReLU" : "linear"} output${layer === "relu" ? ", ReLU layer" : ""}; ${optimizer === "adam" ? "Adam" : "SGD"} at ${rate} on ${loss === "exact" && isExact(state) ? "the exact loss" : "samples"}.`;
