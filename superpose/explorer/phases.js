@@ -28,7 +28,7 @@ const CHUNK = { "2-in-1": 16, "3-in-2": 2 };
 const FEW = 3;
 /** Where the names of the phases are: column, row, and their width, in cells. @type {Record<Name, [number, number, number][]>} */
 const AREAS = {
-  "2-in-1": [[10, 44, 19], [38, 44, 23], [24.5, 20, 40]],
+  "2-in-1": [[10, 44, 19], [38, 44.6, 23], [24.5, 20, 40]],
   "3-in-2": [[9.5, 44, 19], [37, 46.3, 24], [12, 20, 23], [37, 20, 23]],
 };
 const USUAL_CELL = 30 * SIDE + 10;
@@ -326,7 +326,7 @@ function nearBest({ best, rough }, cell) {
 
 /** @param {number} share */
 function percent(share) {
-  return `${brief(100 * share, share < 0.1 ? 2 : 3)}%`;
+  return `${brief(100 * share, 2)}%`;
 }
 
 /**
@@ -396,7 +396,7 @@ function mapView(on) {
     const letters = side < 400 ? 12 : 13;
     const labels = AREAS[name].flatMap(([column, row, wide], phase) => {
       const lines = wrapped(PHASES[n][phase], (wide / SIDE) * side, letters);
-      return lines.map((text, i) => ({ text, x: x(column), y: y(row) + 16 * (i - (lines.length - 1) / 2) + 5, fill: phase === 0 ? "#1d1d1b" : "#ffffff", "font-size": letters }));
+      return lines.map((text, i) => ({ text, x: x(column), y: y(row) + (letters + 3) * (i - (lines.length - 1) / 2) + 5, fill: phase === 0 ? "#1d1d1b" : "#ffffff", "font-size": letters }));
     });
     names(labels.length).forEach((label, i) => {
       const { text, ...at } = labels[i];

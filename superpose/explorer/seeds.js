@@ -135,16 +135,16 @@ export function seedsPart(app) {
   function work() {
     const { state } = app, { step } = runs[0], mine = turn, alone = { ...state, fork: -1 };
     if (state.changes.length) runs = runs.map((run) => prepared([run], alone, null)[0]);
-    const most = playing ? Math.min(state.speed, 12 / pace) : Math.min(target - step, 40 / pace);
+    const most = playing ? Math.min(state.speed, 10 / pace) : Math.min(target - step, 40 / pace);
     const mark = markAfter(step), steps = Math.min(Math.max(1, Math.floor(most)), nextEvent(alone, step) - step, mark - step, MOST_STEPS - step);
     if (steps < 1) return setPlaying(false);
     busy = true;
-    const each = Math.ceil(runs.length / app.crew.size), begin = performance.now();
+    const each = Math.ceil(runs.length / app.crew.size);
     const shares = Array.from({ length: Math.ceil(runs.length / each) }, (_, i) => runs.slice(i * each, (i + 1) * each));
     Promise.all(shares.map((share) => app.crew.ask("advance", { runs: share.map(light), steps }, "seeds"))).then((done) => {
       if (mine !== turn) return;
       busy = false;
-      pace += 0.2 * ((performance.now() - begin) / steps - pace);
+      pace += 0.2 * (Math.max(...done.map(({ took }) => took)) / steps - pace);
       runs = done.flatMap((share) => share.runs);
       if (playing) {
         target = runs[0].step;
