@@ -24,7 +24,7 @@ __all__ = ["page", "show", "widget", "written"]
 
 MODULES = (
     "draws", "worlds", "exact", "engine", "polytopes", "measures", "theory", "basins", "tasks", "crew", "state", "simulation",
-    "python", "dom", "controls", "colors", "svg", "views", "charts", "curve", "playground", "seeds", "diagram", "phases", "own",
+    "python", "dom", "controls", "colors", "svg", "views", "charts", "curve", "playground", "seeds", "diagram", "phasemap", "phases", "own",
     "lessons", "share", "app",
 )  # fmt: skip
 """The page's JavaScript, each module after those that it imports."""

@@ -33,13 +33,15 @@ export function basins(found, world) {
   }
   /** @param {number} a @param {number} first */
   function same(a, first) {
-    return loss[a] <= loss[first] * (1 + SAME_LOSS) && numbers[a].every((x, at) => Math.abs(x - numbers[first][at]) <= SAME_WEIGHTS);
+    return loss[a] <= loss[first] * (1 + SAME_LOSS)
+      && numbers[a].every((x, at) => Math.abs(x - numbers[first][at]) <= SAME_WEIGHTS);
   }
   const ended = loss.filter((each) => each < Infinity), lowest = ended.filter((each) => each <= best * (1 + SAME_LOSS));
   const second = Math.min(...ended.filter((each) => each > best * (1 + SAME_LOSS)));
   return {
     label, best: ended.length ? best : NaN, reached: lowest.length / loss.length, distinct,
-    gap: second < Infinity ? second / best - 1 : NaN, missed: 1 - 0.05 ** (1 / ended.length), converged: ended.length / loss.length,
+    gap: second < Infinity ? second / best - 1 : NaN, missed: 1 - 0.05 ** (1 / ended.length),
+    converged: ended.length / loss.length,
   };
 }
 
@@ -61,7 +63,8 @@ function invariants({ n, m, W, b, output }, world) {
     if (output === "relu" && most <= 0) [A[i], c[i]] = [row.map(() => 0), 0];
   });
   const kind = kindsOf(world), set = setOf(world);
-  const pair = A.flatMap((row, i) => row.map((_, j) => (kind[i] * n + kind[j]) * 3 + Number(i === j) + Number(set[i] === set[j])));
+  const near = (/** @type {number} */ i, /** @type {number} */ j) => Number(i === j) + Number(set[i] === set[j]);
+  const pair = A.flatMap((row, i) => row.map((_, j) => (kind[i] * n + kind[j]) * 3 + near(i, j)));
   const squares = A.map((row) => row.reduce((sum, a) => sum + a * a, 0));
   return [...sortedByKind(c, kind), ...sortedByKind(squares, kind), ...sortedByKind(A.flat(), pair)];
 }

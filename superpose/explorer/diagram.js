@@ -30,11 +30,16 @@ export function cellPlace({ density, importance }) {
 /** The cells of every `step`th row and column. @param {number} step */
 export function lattice(step) {
   const cells = [];
-  for (let row = 0; row < SIDE; row += step) for (let column = 0; column < SIDE; column += step) cells.push(row * SIDE + column);
+  for (let row = 0; row < SIDE; row += step) {
+    for (let column = 0; column < SIDE; column += step) cells.push(row * SIDE + column);
+  }
   return cells;
 }
 
-/** The finest of the lattices on which the nearest cell `is` there has this cell; -1 if on none. @param {number} index @param {(index: number) => boolean} is */
+/**
+ * The cell nearest to this one on the finest lattice where the nearest one `is` there; -1 if it is on none.
+ * @param {number} index @param {(index: number) => boolean} is
+ */
 export function nearestCell(index, is) {
   const row = Math.floor(index / SIDE), column = index % SIDE;
   for (const step of STEPS) {
@@ -48,10 +53,12 @@ const STEPS = [1, 2, 4, 8];
 
 /** The cells on the straight way from one to another, without the first. @param {number} from @param {number} to */
 export function wayBetween(from, to) {
-  const [row, column] = [Math.floor(from / SIDE), from % SIDE], down = Math.floor(to / SIDE) - row, across = (to % SIDE) - column;
-  const count = Math.max(Math.abs(down), Math.abs(across));
-  return Array.from({ length: count }, (_, i) =>
-    (row + Math.round((down * (i + 1)) / count)) * SIDE + column + Math.round((across * (i + 1)) / count));
+  const row = Math.floor(from / SIDE), column = from % SIDE, up = Math.floor(to / SIDE) - row, right = (to % SIDE) - column;
+  const count = Math.max(Math.abs(up), Math.abs(right));
+  return Array.from({ length: count }, (_, i) => {
+    const share = (i + 1) / count;
+    return (row + Math.round(up * share)) * SIDE + column + Math.round(right * share);
+  });
 }
 
 /**

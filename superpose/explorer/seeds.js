@@ -18,7 +18,8 @@ import { write } from "./svg.js";
 /** Models that are alike, and how they are told apart: `over` is how far their loss lies above the least.
  * @typedef {{name: string, loss: number, over: number, color: string, tiles: Tile[]}} Alike */
 /** A picture of a model.
- * @typedef {{seed: number, element: HTMLButtonElement, context: CanvasRenderingContext2D, loss: HTMLElement, name: HTMLElement, called: string}} Tile */
+ * @typedef {{seed: number, element: HTMLButtonElement, context: CanvasRenderingContext2D, loss: HTMLElement,
+ *   name: HTMLElement, called: string}} Tile */
 
 const MEMBERS = [12, 16, 20, 24, 30, 40, 50, 60, 80, 100];
 const PACES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
@@ -28,8 +29,9 @@ const LISTED = 6;
 const MOST_STEPS = 1000000;
 
 /** What of a state says which runs these are. @param {State} state */
-function familyOf({ features, hidden, density, decay, extra, values, kind, size, output, layer, loss, batch, optimizer, rate, changes, members }) {
-  return JSON.stringify([features, hidden, density, decay, extra, values, kind, size, output, layer, loss, batch, optimizer, rate, changes, members]);
+function familyOf(state) {
+  const { part, lesson, seed, steps, fork, speed, view, azimuth, elevation, time, diagram, path, start, at, ...rest } = state;
+  return JSON.stringify(rest);
 }
 
 /** @param {App} app */
@@ -43,7 +45,7 @@ export function seedsPart(app) {
   /** @type {number[]} the losses at the last of the steps at which it is looked whether training has slowed down */
   let before = [];
   let asked = "", shown = false, playing = false, busy = false, finishing = false, sorted = false, framed = false, dirty = true;
-  let turn = 0, target = 0, pace = 1, told = 0, named = 0, automatic = true;
+  let turn = 0, target = 0, pace = 1, told = 0, named = 0, automatic = true; // pace: ms that a step of a Worker's share takes
 
   const play = h("button", { class: "main", onclick: () => setPlaying(!playing) }, "Play");
   const again = h("button", { onclick: () => restart() }, "Restart");
@@ -54,15 +56,18 @@ export function seedsPart(app) {
   const members = slider("Models", MEMBERS, (count) => app.set({ members: count, steps: 0 }));
   const world = h("p", { class: "world" });
   const grid = h("div", { class: "grid", role: "group", "aria-label": "The models" });
-  const verdict = h("p", { class: "said" }), list = h("ol", { class: "minima" }), head = h("h3", {}), note = h("p", { class: "readout" });
+  const verdict = h("p", { class: "said" }), list = h("ol", { class: "minima" }), head = h("h3", {});
+  const note = h("p", { class: "readout" }), elsewhere = h("button", { onclick: () => app.set({ part: "play" }) }, "Change world and model");
   const element = h("div", { class: "seeds" },
     h("section", { "aria-label": "Models" },
-      h("p", { class: "intro" }, "The same model many times, each from other initial weights. Training takes them to different minima: which of them are the best, and how many find it?"),
+      h("p", { class: "intro" },
+        "The same model many times, each from other initial weights. Training takes them to different minima: which of ",
+        "them are the best, and how many find it?"),
       h("div", { class: "transport" }, play, again, finish, speed.element, h("span", { class: "step" }, "step ", stepNumber)),
       verdict, grid),
     h("section", { class: "readings", "aria-label": "Their minima" },
       h("div", { class: "reading" }, head, list, note),
-      h("div", { class: "group" }, members.element, world, h("button", { onclick: () => app.set({ part: "play" }) }, "Change world and model"))));
+      h("div", { class: "group" }, members.element, world, elsewhere)));
 
   /** @param {boolean} now */
   function setPlaying(now) {
@@ -105,7 +110,8 @@ export function seedsPart(app) {
   function tileOf(seed) {
     const canvas = h("canvas", {}), loss = h("b", { class: "num" }), name = h("span", {});
     const button = h("button", { class: "tile", onclick: () => open(seed) }, canvas, loss, name);
-    return { seed, element: button, context: /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d")), loss, name, called: "" };
+    const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+    return { seed, element: button, context, loss, name, called: "" };
   }
 
   /** @param {number} seed */
@@ -136,7 +142,8 @@ export function seedsPart(app) {
     const { state } = app, { step } = runs[0], mine = turn, alone = { ...state, fork: -1 };
     if (state.changes.length) runs = runs.map((run) => prepared([run], alone, null)[0]);
     const most = playing ? Math.min(state.speed, 10 / pace) : Math.min(target - step, 40 / pace);
-    const mark = markAfter(step), steps = Math.min(Math.max(1, Math.floor(most)), nextEvent(alone, step) - step, mark - step, MOST_STEPS - step);
+    const mark = markAfter(step), stop = Math.min(nextEvent(alone, step), mark, MOST_STEPS);
+    const steps = Math.min(Math.max(1, Math.floor(most)), stop - step);
     if (steps < 1) return setPlaying(false);
     busy = true;
     const each = Math.ceil(runs.length / app.crew.size);
@@ -175,17 +182,20 @@ export function seedsPart(app) {
 
   /** Take each model to the minimum next to it. */
   function toMinima() {
-    const mine = turn, models = runs.map((run) => run.model), law = runs[0].world, size = Math.max(1, Math.floor(models.length / (6 * app.crew.size)));
+    const mine = turn, models = runs.map((run) => run.model), law = runs[0].world;
+    const size = Math.max(1, Math.floor(models.length / (6 * app.crew.size)));
     setPlaying(false);
     finishing = true;
     automatic = false;
     minima = [];
-    const parts = Array.from({ length: Math.ceil(models.length / size) }, (_, i) => i * size);
-    const work = parts.map((first) => app.crew.ask("finish", { models: models.slice(first, first + size), world: law }, "seeds").then((found) => {
-      if (mine !== turn) return;
-      found.forEach((each, at) => (minima[first + at] = { ...each, seed: first + at }));
-      wake();
-    }));
+    const work = Array.from({ length: Math.ceil(models.length / size) }, (_, i) => {
+      const first = i * size, some = models.slice(first, first + size);
+      return app.crew.ask("finish", { models: some, world: law }, "seeds").then((found) => {
+        if (mine !== turn) return;
+        found.forEach((each, at) => (minima[first + at] = { ...each, seed: first + at }));
+        wake();
+      });
+    });
     Promise.all(work).then(() => {
       if (mine !== turn) return;
       finishing = false;
@@ -213,8 +223,10 @@ export function seedsPart(app) {
     if (focused instanceof HTMLElement && grid.contains(focused)) focused.focus({ preventScroll: true });
     if (app.calm) return;
     order.forEach((each, at) => {
-      const after = each.getBoundingClientRect(), across = before[at].left - after.left, down = before[at].top - after.top;
-      if (across || down) each.animate([{ transform: `translate(${across}px, ${down}px)` }, { transform: "none" }], { duration: 600, easing: "ease-in-out" });
+      const after = each.getBoundingClientRect(), { left, top } = before[at];
+      if (left === after.left && top === after.top) return;
+      const from = { transform: `translate(${left - after.left}px, ${top - after.top}px)` };
+      each.animate([from, { transform: "none" }], { duration: 600, easing: "ease-in-out" });
     });
   }
 
@@ -234,7 +246,8 @@ export function seedsPart(app) {
       const loss = tiles.reduce((sum, { seed }) => sum + lossOfTile(seed), 0) / tiles.length;
       return { tiles, loss: key === -1 ? Infinity : loss, name: key === -1 ? "not converged" : tiles[0].called };
     }).sort((a, b) => a.loss - b.loss);
-    return listed.map((group, rank) => ({ ...group, over: group.loss / listed[0].loss - 1, color: rank < LISTED ? SETS[rank] : OTHER }));
+    const [{ loss: least }] = listed;
+    return listed.map((group, rank) => ({ ...group, over: group.loss / least - 1, color: rank < LISTED ? SETS[rank] : OTHER }));
   }
 
   /** @param {number} now */
@@ -274,16 +287,18 @@ export function seedsPart(app) {
       write(tile.loss, Number.isFinite(loss) ? loss.toPrecision(sorted ? 5 : 3) : "–");
       write(tile.name, tile.called);
       tile.element.style.setProperty("--mine", sorted ? colors.get(tile) ?? OTHER : "var(--line)");
-      if (!training) tile.element.setAttribute("aria-label", `Seed ${tile.seed}: ${tile.called}, loss ${brief(loss)}. Open it in the playground.`);
+      const label = `Seed ${tile.seed}: ${tile.called}, loss ${brief(loss)}. Open it in the playground.`;
+      if (!training) tile.element.setAttribute("aria-label", label);
     }
     const most = Math.max(...groups.map((group) => group.tiles.length)), rest = groups.slice(LISTED);
     const row = (/** @type {Alike} */ group) => {
-      const bar = h("i", {});
+      const bar = h("i", {}), least = group.over < 1e-9;
       bar.style.setProperty("--share", String(group.tiles.length / most));
       bar.style.setProperty("--mine", sorted ? group.color : "var(--soft)");
-      const above = group.loss === Infinity ? "" : group.over < 1e-9 ? steady(group.loss, sorted ? 5 : 3) : `+${brief(100 * group.over, 2)}%`;
-      return h("li", { onpointerenter: () => spotlight(group), onpointerleave: () => spotlight(null) },
-        h("span", {}, group.name || "…"), h("span", { class: "num" }, above), bar, h("b", { class: "num" }, group.tiles.length));
+      const above = group.loss === Infinity ? "" : least ? steady(group.loss, sorted ? 5 : 3) : `+${brief(100 * group.over, 2)}%`;
+      const [over, count] = [h("span", { class: "num" }, above), h("b", { class: "num" }, group.tiles.length)];
+      const light = { onpointerenter: () => spotlight(group), onpointerleave: () => spotlight(null) };
+      return h("li", light, h("span", {}, group.name || "…"), over, bar, count);
     };
     list.replaceChildren(...groups.slice(0, LISTED).map(row));
     const more = rest.reduce((sum, group) => sum + group.tiles.length, 0);
@@ -291,9 +306,9 @@ export function seedsPart(app) {
     write(note, (rest.length ? `${rest.length} more, with ${more} model${more === 1 ? "" : "s"}. ` : "")
       + (alikes ? "Minima of one name differ in which feature has which place." : ""));
     write(head, sorted ? "Minima by their loss" : "What they are now");
-    write(verdict, sorted ? verdictOf(groups) : finishing ? `${minima.filter(Boolean).length} of ${runs.length} at their minimum` : exact
-      ? "When training has slowed down, or with Finish, each model goes to the exact minimum next to it, and they are sorted."
-      : "There is no closed form for models this large, so what they end in can only be compared by name and by the loss on samples.");
+    write(verdict, sorted ? verdictOf(groups) : finishing ? `${minima.filter(Boolean).length} of ${runs.length} at their minimum`
+      : exact ? "When training has slowed down, or with Finish, each goes to the exact minimum next to it, and they are sorted."
+      : "There is no closed form for such a model, so they can only be compared by name and by their loss on samples.");
     finish.disabled = !exact || finishing || sorted;
     play.disabled = finishing;
     members.set(state.members);
@@ -303,11 +318,15 @@ export function seedsPart(app) {
 
   /** @param {Alike[]} groups */
   function verdictOf(groups) {
-    const found = basins(/** @type {Solution[]} */ (minima), runs[0].world), count = runs.length, left = count - Math.round(found.converged * count);
+    const found = basins(/** @type {Solution[]} */ (minima), runs[0].world), count = runs.length;
     if (!(found.converged > 0)) return "None of the searches for a minimum has converged.";
     const second = groups.find((group) => group.over > 1e-5 && group.loss < Infinity), first = groups[0].name;
-    const next = !second ? "no other minimum was seen" : `the next, ${second.name === first ? `another ${first}` : withArticle(second.name)}, lies ${brief(100 * found.gap, 2)}% above`;
-    return `${Math.round(found.reached * count)} of ${count} reach the best, ${steady(found.best, 5)} (${withArticle(first)}); ${next}; a better one is missed only if a start finds it with chance < ${found.missed.toPrecision(2)}.${left ? ` ${left} did not converge.` : ""}`;
+    const other = second?.name === first ? `another ${first}` : withArticle(second?.name ?? "");
+    const next = second ? `the next, ${other}, lies ${brief(100 * found.gap, 2)}% above` : "no other minimum was seen";
+    const left = Math.round((1 - found.converged) * count);
+    return `${Math.round(found.reached * count)} of ${count} reach the best, ${steady(found.best, 5)} (${withArticle(first)}); `
+      + `${next}; a better one is missed only if a start finds it with chance < ${found.missed.toPrecision(2)}.`
+      + (left ? ` ${left} did not converge.` : "");
   }
 
   /** @param {Alike | null} group */
@@ -361,11 +380,15 @@ function withArticle(name) {
 
 /** @param {State} state */
 function worldInWords(state) {
-  const { features, hidden, decay, kind, output, layer, loss, optimizer, rate } = state, { density } = worldOfState(state);
-  const importance = (decay === 1 ? "equal importance" : `importance ${decay}ⁱ`) + (state.extra === 1 ? "" : `, of the last × ${brief(state.extra, 3)}`);
-  const sets = kind === "independent" ? "" : `, ${kind} in sets of ${state.size}`;
-  return `${features} feature${features === 1 ? "" : "s"} in ${hidden} dimension${hidden === 1 ? "" : "s"}, density ${brief(density[0])}, ${importance}${sets}; `
-    + `${output === "relu" ? "ReLU" : "linear"} output${layer === "relu" ? ", ReLU layer" : ""}; ${optimizer === "adam" ? "Adam" : "SGD"} at ${rate} on ${loss === "exact" && isExact(state) ? "the exact loss" : "samples"}.`;
+  const { features, hidden, decay, extra, kind, size, layer, rate } = state, [density] = worldOfState(state).density;
+  const many = (/** @type {number} */ count, /** @type {string} */ noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
+  const last = extra === 1 ? "" : `, of the last × ${brief(extra, 3)}`;
+  return [
+    `${many(features, "feature")} in ${many(hidden, "dimension")}`, `density ${brief(density)}`,
+    (decay === 1 ? "equal importance" : `importance ${decay}ⁱ`) + last, kind !== "independent" && `${kind} in sets of ${size}`,
+    `${state.output === "relu" ? "ReLU" : "linear"} output`, layer === "relu" && "ReLU layer",
+    `${state.optimizer === "adam" ? "Adam" : "SGD"} at ${rate} on ${isExact(state) ? "the exact loss" : "samples"}`,
+  ].filter(Boolean).join(", ");
 }
 
 /**
@@ -373,7 +396,8 @@ function worldInWords(state) {
  * @param {CanvasRenderingContext2D} context @param {Model} model @param {string[]} colors
  */
 function paintModel(context, model, colors) {
-  const { canvas } = context, { n, m, W } = model, side = m > 2 ? n : Math.round(112 * Math.min(devicePixelRatio || 1, 2));
+  const { canvas } = context, { n, m, W } = model;
+  const side = m > 2 ? n : Math.round(112 * Math.min(devicePixelRatio || 1, 2));
   if (canvas.width !== side || canvas.height !== side) canvas.width = canvas.height = side;
   if (m > 2) {
     const pixels = context.createImageData(n, n);
@@ -386,7 +410,10 @@ function paintModel(context, model, colors) {
   context.strokeStyle = "rgba(128, 128, 128, .35)";
   context.beginPath();
   if (m === 2) context.arc(middle, middle, unit, 0, 7);
-  else [-1, 1].forEach((x) => (context.moveTo(middle + x * unit, middle - 3 * dot), context.lineTo(middle + x * unit, middle + 3 * dot)));
+  else for (const x of [middle - unit, middle + unit]) {
+    context.moveTo(x, middle - 3 * dot);
+    context.lineTo(x, middle + 3 * dot);
+  }
   context.stroke();
   context.lineWidth = side / 44;
   for (let i = n - 1; i >= 0; i--) {
