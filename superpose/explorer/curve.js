@@ -232,7 +232,7 @@ function changesLayer(parent) {
 /** The first main curve above the others. @param {Element} parent @returns {Layer} */
 function curvesLayer(parent) {
   const lines = pool(parent, "path", { ...ROUND, "stroke-width": 2 });
-  const tips = pool(parent, "circle", { stroke: "var(--card)" });
+  const tips = pool(parent, "circle", { stroke: "var(--paper)" });
   return (plot, { curves }) => {
     const colors = curveColors(curves), main = curves.indexOf(mainOf(curves) ?? curves[0]);
     const order = [...curves.keys()].sort((a, b) => Number(a === main) - Number(b === main));

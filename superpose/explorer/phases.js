@@ -259,14 +259,12 @@ export function phasesPart(app) {
     const at = cellOf(cell), names = PHASES[n], losses = phaseLosses(n, at.density, at.importance), least = Math.min(...losses);
     const { members } = DIAGRAMS[name], whole = best && best === all[name].best[cell];
     write(place, `Density ${brief(at.density, 2)}, extra feature ${brief(at.importance, 2)} × as important`);
-    pair.classList.toggle("line", n === 2);
     write(captions[0], `${here ? "best" : "the best model"}; ${n - 1} is the extra feature`);
     write(captions[1], "followed");
     write(heads[0], `best of ${whole ? members : FEW} starts`);
     heads[1].hidden = pictures[1].hidden = !here;
     for (const [i, point] of [best, here].entries()) {
       if (point) views[i].draw({ model: point.model, world: phaseWorld(at, n) });
-      put(views[i].element, { preserveAspectRatio: n === 2 ? "xMidYMid slice" : "xMidYMid" }); // of a line, only the line
       const over = here && best && i === 1 ? here.loss / best.loss - 1 : 0;
       const texts = point
         ? [steady(point.loss) + (over > 1e-4 ? ` (+${percent(over)})` : ""), names[point.phase], point.norm.toFixed(2), point.shared.toFixed(2), i === 0 && best ? `${Math.round(100 * best.reached)}% of starts` : "–"]

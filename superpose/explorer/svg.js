@@ -2,8 +2,8 @@
 
 /** @typedef {Record<string, string | number>} Attributes */
 /**
- * A picture. Its unit is a sixteenth of the page's font size, so that letters and lines keep their sizes
- * however wide it is. `fit` sets its height and returns its width; `say` changes what it says is seen.
+ * A picture. Its unit is a pixel, or more on a page with large letters, so that letters and lines keep their
+ * sizes however wide it is. `fit` sets its height and returns its width; `say` changes what it says is seen.
  * @typedef {{element: SVGSVGElement, fit: (height: (width: number) => number) => number,
  *   say: (text: () => string) => void}} Picture
  */
@@ -85,16 +85,16 @@ export function throttled(wait) {
   };
 }
 
-/** @param {() => void} redraw called when the width changes @returns {Picture} */
+/** @param {() => void} redraw called when the size changes @returns {Picture} */
 export function picture(redraw) {
   const element = make("svg", { role: "img", viewBox: "0 0 320 320" }), slowly = throttled(500);
   element.style.setProperty("font-variant-numeric", "tabular-nums");
   let width = 320;
-  new ResizeObserver(([entry]) => {
-    const unit = parseFloat(getComputedStyle(document.documentElement).fontSize) / 16;
-    const now = entry.contentRect.width / (unit || 1);
-    if (now < 1 || Math.abs(now - width) < 0.5) return;
-    width = now;
+  new ResizeObserver(([{ contentRect: box }]) => {
+    const unit = Math.max(1, parseFloat(getComputedStyle(document.documentElement).fontSize) / 16);
+    const view = element.viewBox.baseVal, scale = Math.min(box.width / view.width, box.height / view.height);
+    if (!(scale > 0) || Math.abs(scale / unit - 1) < 0.002) return; // hidden, or as it should be
+    width = (view.width * scale) / unit;
     redraw();
   }).observe(element);
   return {
@@ -109,8 +109,8 @@ export function picture(redraw) {
 
 /** Where a pointer is, in a picture's units. @param {SVGSVGElement} element @param {MouseEvent} event */
 export function pointerAt(element, event) {
-  const box = element.getBoundingClientRect(), unit = element.viewBox.baseVal.width / box.width;
-  return { x: (event.clientX - box.left) * unit, y: (event.clientY - box.top) * unit };
+  const { a, e, f } = element.getScreenCTM() ?? new DOMMatrix();
+  return { x: (event.clientX - e) / a, y: (event.clientY - f) / a };
 }
 
 /** About how wide a text is. @param {string} text @param {number} size */
@@ -165,7 +165,7 @@ export function svgText(element, title) {
     if (/^(role|tabindex|class|style|id|aria-.*)$/.test(name)) copy.removeAttribute(name);
   }
   copy.style.setProperty("font-variant-numeric", "tabular-nums");
-  const back = make("rect", { width, height, fill: style.getPropertyValue("--card").trim() || "#ffffff" });
+  const back = make("rect", { width, height, fill: style.getPropertyValue("--paper").trim() || "#ffffff" });
   const names = [make("title"), make("desc")];
   names[0].textContent = title;
   names[1].textContent = element.getAttribute("aria-label") ?? "";

@@ -9,7 +9,7 @@ import {
 /** @import { Model } from "./exact.js" */
 /** @import { Polytope } from "./measures.js" */
 /** @import { World } from "./worlds.js" */
-/** How a space is turned, in radians. @typedef {{azimuth: number, elevation: number}} Turn */
+/** How a space is turned, in degrees. @typedef {{azimuth: number, elevation: number}} Turn */
 /** A place on a picture, right and down. @typedef {{x: number, y: number}} Place */
 
 const COUNTS = "no one two three four five six seven eight nine ten eleven twelve".split(" ");
@@ -20,7 +20,7 @@ const STORED = 0.5;
 const LABEL = { "font-size": 12, fill: "var(--soft)", "text-anchor": "middle" };
 /** Letters over lines, which keep off them. */
 export const OVER = {
-  stroke: "var(--card)", "stroke-width": 3, "stroke-linejoin": "round", "paint-order": "stroke",
+  stroke: "var(--paper)", "stroke-width": 3, "stroke-linejoin": "round", "paint-order": "stroke",
 };
 /** What makes pale colors readable on white and dark ones on black. */
 const RIM = { stroke: "var(--ink)", "stroke-opacity": 0.6, "stroke-width": 0.75 };
@@ -63,16 +63,18 @@ function thickness(width) {
   return Math.min(1.8, Math.max(0.8, Math.sqrt(width / 320)));
 }
 
-/** The numbers of features beside their tips, away from the middle; those at one place are together.
- * @param {(count: number) => SVGTextElement[]} labels @param {Place[]} tips */
+/** The numbers of features beyond their tips, as seen from the middle, and off the other tips; those at one
+ * place are together. @param {(count: number) => SVGTextElement[]} labels @param {Place[]} tips */
 function writeNumbers(labels, tips) {
-  const places = /** @type {{x: number, y: number, text: string}[]} */ ([]);
+  const places = /** @type {(Place & {text: string})[]} */ ([]);
+  const apart = (/** @type {Place} */ a, /** @type {Place} */ b) => Math.hypot(a.x - b.x, a.y - b.y);
   tips.forEach(({ x, y }, i) => {
     const length = Math.hypot(x, y), [right, down] = length > 4 ? [x / length, y / length] : [0.7, 0.7];
-    const at = { x: x + 15 * right, y: y + 14 * down, text: `${i}` };
-    const same = places.find((place) => Math.hypot(place.x - at.x, place.y - at.y) < 12);
+    const at = [15, 22, 29, 36, 43].map((far) => ({ x: x + far * right, y: y + far * down }));
+    const free = at.find((place) => tips.every((tip) => apart(tip, place) > 10)) ?? at[0];
+    const same = places.find((place) => apart(place, free) < 13);
     if (same) same.text += `, ${i}`;
-    else places.push(at);
+    else places.push({ ...free, text: `${i}` });
   });
   labels(places.length).forEach((label, at) => {
     const { x, y, text } = places[at], out = text.length > 2 ? widthOf(text, 12) / 2 - 6 : 0;
@@ -99,21 +101,23 @@ export function directionsView() {
   const draw = (now) => {
     data = now;
     const { model, world, trail = false } = now, { n, m, W } = model, line = m === 1;
-    const width = fit((width) => width), half = width / 2, thick = thickness(width);
+    const most = line ? Math.max(76, 20 * n + 36) : Infinity;
+    const height = (/** @type {number} */ width) => Math.min(width, most);
+    const width = fit(height), half = width / 2, high = height(width), thick = thickness(width);
     const colors = importanceColors(world);
     const length = (/** @type {number} */ i) => finite(Math.hypot(W[i], line ? 0 : W[n + i]));
     const scale = half / reachOf(colors.reduce((most, _, i) => Math.max(most, length(i)), 0));
     const beaded = line && n <= NUMBERED, radius = beaded ? 9 : 3.6 * thick;
     const xs = colors.map((_, i) => scale * finite(W[i]));
-    const apart = Math.min(2 * radius + 1.5, (0.9 * width) / n);
+    const apart = Math.min(2 * radius + 1.5, (high - 36) / n);
     const ys = line ? besides(xs, apart) : xs.map((_, i) => -scale * finite(W[n + i]));
     const tips = xs.map((x, i) => ({ x, y: ys[i], from: line ? ys[i] : 0 }));
-    put(middle, { transform: `translate(${half} ${half})` });
+    put(middle, { transform: `translate(${half} ${line ? high / 2 - 9 : half})` });
     put(axes[0], { x1: -half, x2: half });
     put(axes[1], { y1: -half, y2: half, display: line ? "none" : "inline" });
     put(circle, { r: line ? 0 : scale });
     ticks(line ? 3 : 0).forEach((tick, at) => {
-      put(tick, { x: (at - 1) * scale, y: half - 10 });
+      put(tick, { x: (at - 1) * scale, y: high / 2 + 5 });
       write(tick, ["−1", "0", "1"][at]);
     });
     drawTrails(trail && !line ? W.subarray(0, 2 * n) : undefined, scale, colors);
@@ -186,10 +190,8 @@ export function spaceView({ onTurn = () => {} } = {}) {
   let data = /** @type {Data | undefined} */ (undefined);
   let before = /** @type {Float64Array | undefined} */ (undefined); // axes do not flip from draw to draw
   const { element, fit, say } = picture(() => data && draw(data));
-  turnable(element, (right, up) => {
-    if (!data) return;
-    const turn = turnedBy(data.turn, right, up);
-    draw({ ...data, turn });
+  turnable(element, () => data?.turn, (turn) => {
+    if (data) draw({ ...data, turn });
     onTurn(turn);
   });
   const note = make("text", { ...LABEL, "text-anchor": "start", x: 2 }, element);
@@ -252,23 +254,25 @@ export function spaceView({ onTurn = () => {} } = {}) {
   return { element, draw };
 }
 
-/** A drag across the picture turns by half a round, an arrow key by 7 degrees.
- * @param {SVGSVGElement} element @param {(right: number, up: number) => void} turn in radians */
-function turnable(element, turn) {
+/** A drag across the picture turns it by half a round, an arrow key by 6 degrees.
+ * @param {SVGSVGElement} element @param {() => Turn | undefined} current
+ * @param {(turn: Turn) => void} take */
+function turnable(element, current, take) {
   put(element, { tabindex: 0, "aria-description": "Drag it, or use the arrow keys, to turn it." });
   element.style.setProperty("touch-action", "none");
   element.style.setProperty("cursor", "grab");
-  let held = /** @type {Place | undefined} */ (undefined);
+  let held = /** @type {(Place & {turn: Turn}) | undefined} */ (undefined);
   element.addEventListener("pointerdown", (event) => {
-    held = pointerAt(element, event);
+    const turn = current();
+    if (!turn) return;
+    held = { ...pointerAt(element, event), turn };
     element.setPointerCapture(event.pointerId);
     element.style.setProperty("cursor", "grabbing");
   });
   element.addEventListener("pointermove", (event) => {
     if (!held) return;
-    const at = pointerAt(element, event), round = Math.PI / element.viewBox.baseVal.width;
-    turn((at.x - held.x) * round, (at.y - held.y) * round);
-    held = at;
+    const { x, y } = pointerAt(element, event), degrees = 180 / element.viewBox.baseVal.width;
+    take(turnedBy(held.turn, (x - held.x) * degrees, (y - held.y) * degrees));
   });
   element.addEventListener("lostpointercapture", () => {
     held = undefined;
@@ -276,18 +280,18 @@ function turnable(element, turn) {
   });
   element.addEventListener("keydown", (event) => {
     const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-    if (!way || event.ctrlKey || event.metaKey || event.altKey) return;
+    const turn = current();
+    if (!way || !turn || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
-    turn(0.12 * way[0], 0.12 * way[1]);
+    take(turnedBy(turn, 6 * way[0], 6 * way[1]));
   });
 }
 
 /** @param {Turn} turn @param {number} right @param {number} up @returns {Turn} */
 function turnedBy({ azimuth, elevation }, right, up) {
-  const round = 2 * Math.PI, most = Math.PI / 2;
   return {
-    azimuth: (((azimuth - right) % round) + round) % round,
-    elevation: Math.max(-most, Math.min(most, elevation + up)),
+    azimuth: (((azimuth - right) % 360) + 360) % 360,
+    elevation: Math.max(-90, Math.min(90, elevation + up)),
   };
 }
 
@@ -297,7 +301,8 @@ function turnedBy({ azimuth, elevation }, right, up) {
  * @param {Turn} turn @param {number} reach @param {number} half of the picture's width
  */
 function camera({ azimuth, elevation }, reach, half) {
-  const [ca, sa, ce, se] = [Math.cos(azimuth), Math.sin(azimuth), Math.cos(elevation), Math.sin(elevation)];
+  const [a, e] = [azimuth, elevation].map((degrees) => (degrees * Math.PI) / 180);
+  const [ca, sa, ce, se] = [Math.cos(a), Math.sin(a), Math.cos(e), Math.sin(e)];
   const scale = (0.92 * half) / reach, distance = 4 * reach;
   /** @param {number} x @param {number} y @param {number} z */
   const seenAt = (x, y, z) => {
