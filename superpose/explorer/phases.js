@@ -31,7 +31,7 @@ const AREAS = {
   "2-in-1": [[10, 44, 19], [38, 44, 23], [24.5, 20, 40]],
   "3-in-2": [[9.5, 44, 19], [37, 46.3, 24], [12, 20, 23], [37, 20, 23]],
 };
-const USUAL_CELL = 32 * SIDE + 16;
+const USUAL_CELL = 30 * SIDE + 10;
 const LONGEST_PATH = 400;
 
 /** @param {Model} model @param {number} loss @returns {Point} */
@@ -58,17 +58,17 @@ export function phasesPart(app) {
   /** @type {number[]} */
   let path = [];
 
+  const intro = h("p", { class: "intro" }, "One feature, the extra one, matters more or less than the others. Each cell is a world of its own, and its color is what the best model does there with the extra feature. Point at a cell to see its model; drag to follow a model from world to world.");
   const diagrams = choice("Features", { "2-in-1": "2 in 1 dimension", "3-in-2": "3 in 2 dimensions" }, (diagram) => app.set({ diagram, path: [] }), true);
   const progress = h("p", { class: "readout" });
   const map = mapView({ point: pointAt, drag: dragTo, end: () => app.set({ path }), key: moveBy });
   const views = [directionsView(), directionsView()];
-  const captions = views.map(() => h("figcaption", {}));
-  const pictures = views.map((view, i) => h("figure", { class: "picture" }, captions[i], view.element));
+  const pictures = views.map((view) => h("figure", { class: "picture" }, view.element));
   const pair = h("div", { class: "pair" }, ...pictures);
   const place = h("p", { class: "name" }), prototype = h("p", { class: "readout" }), said = h("p", { class: "said" });
   const rows = ["loss", "phase", "length of the extra feature", "its superposition", "found by"].map((label) => {
-    const cells = [h("td", {}), h("td", {})];
-    return { cells, element: h("tr", {}, h("th", { scope: "row" }, label), ...cells) };
+    const head = h("th", { scope: "row" }, label), cells = [h("td", {}), h("td", {})];
+    return { head, cells, element: h("tr", {}, head, ...cells) };
   });
   const heads = [h("th", { scope: "col" }), h("th", { scope: "col" }, "followed")];
   const table = h("table", {}, h("thead", {}, h("tr", {}, h("td", {}), ...heads)), h("tbody", {}, ...rows.map((row) => row.element)));
@@ -78,7 +78,7 @@ export function phasesPart(app) {
   const forget = h("button", { class: "bare", onclick: () => app.set({ path: path.slice(-1) }) }, "Clear the path");
   const element = h("div", { class: "phases" },
     h("section", { class: "map", "aria-label": "Phase map" },
-      h("p", { class: "intro" }, "One feature, the extra one, matters more or less than the others. Each cell is a world of its own, and its color is what the best model does there with the extra feature. Point at a cell to see its model; drag to follow a model from world to world."),
+      intro,
       h("div", { class: "toolbar" }, diagrams.element, progress),
       map.element, keyView()),
     h("section", { class: "cell readings", "aria-label": "The cell" },
@@ -130,11 +130,11 @@ export function phasesPart(app) {
   }
 
   let walking = 0;
-  /** Follow the solution of this column from below the border of theory to beyond it. */
+  /** Follow the solution of this column from above the border of theory, where it is too dense to share, to far below. */
   function goAcross() {
     const column = open() % SIDE, { importance } = cellOf(column);
     const border = Math.round(cellPlace({ density: phaseBoundary(DIAGRAMS[name].n, importance), importance }).row);
-    const first = (border - 10) * SIDE + column, way = [first, ...wayBetween(first, Math.min(border + 8, SIDE - 1) * SIDE + column)];
+    const first = Math.min(border + 6, SIDE - 1) * SIDE + column, way = [first, ...wayBetween(first, (border - 12) * SIDE + column)];
     if (app.calm) return app.set({ path: way });
     const mine = (walking = Date.now());
     const step = (/** @type {number} */ count) => {
@@ -259,8 +259,7 @@ export function phasesPart(app) {
     const at = cellOf(cell), names = PHASES[n], losses = phaseLosses(n, at.density, at.importance), least = Math.min(...losses);
     const { members } = DIAGRAMS[name], whole = best && best === all[name].best[cell];
     write(place, `Density ${brief(at.density, 2)}, extra feature ${brief(at.importance, 2)} × as important`);
-    write(captions[0], `${here ? "best" : "the best model"}; ${n - 1} is the extra feature`);
-    write(captions[1], "followed");
+    write(rows[2].head, `length of the extra feature, ${n - 1}`);
     write(heads[0], `best of ${whole ? members : FEW} starts`);
     heads[1].hidden = pictures[1].hidden = !here;
     for (const [i, point] of [best, here].entries()) {
@@ -278,10 +277,11 @@ export function phasesPart(app) {
     write(prototype, `The best of the paper's fixed solutions here, “${names[losses.indexOf(least)]}”, has a loss of ${steady(least)}${best && over > 5e-5 ? `, ${percent(over)} more than the best model` : ""}.`);
     forget.hidden = path.length < 2;
     if (!here || !best) return write(said, path.length > 1 ? "" : "Drag across a border on the map, or hold Shift and use the arrow keys: the model of the first cell goes along, always in the minimum next to it.");
-    const cost = here.loss / best.loss - 1;
-    write(said, cost < 1e-4
-      ? "Followed from the first cell, the model is as good as the best here."
-      : `Followed from the first cell, the model is in a minimum that is ${percent(cost)} worse than the best${here.phase === best.phase ? "" : `: it still has “${names[here.phase]}”`}. Gradient descent does not leave it.`);
+    const costs = trail.points.map((point, i) => point.loss / (all[name].best[trail.path[i]]?.loss ?? NaN) - 1);
+    const cost = here.loss / best.loss - 1, most = Math.max(0, ...costs.filter(Number.isFinite));
+    write(said, cost > 1e-4
+      ? `Followed from the first cell, the model is ${percent(cost)} worse than the best${here.phase === best.phase ? "" : `, with “${names[here.phase]}”`}: it stays in its minimum, beyond the border at which another becomes better.`
+      : `Followed from the first cell, the model is as good as the best here.${most > 1e-3 ? ` On the way it was up to ${percent(most)} worse: it stayed in its minimum, beyond the border at which another becomes better.` : ""}`);
   }
 
   return {
@@ -302,6 +302,7 @@ export function phasesPart(app) {
     /** @param {State} state */
     update(state) {
       path = state.path;
+      intro.hidden = state.part === "lessons"; // which says it
       diagrams.set(state.diagram);
       if (state.diagram !== name) {
         count();
@@ -466,9 +467,10 @@ function keyView() {
 
 /** The loss along a path: of the best in each cell, and of the solution that is followed. */
 function pathView() {
-  const view = picture(() => last && draw(...last)), { element } = view, high = 150, left = 46, right = 8, top = 8, bottom = 24;
+  const view = picture(() => last && draw(...last)), { element } = view, high = 150, left = 56, right = 8, top = 8, bottom = 24;
   let last = /** @type {Parameters<typeof draw> | null} */ (null);
   const between = make("path", { fill: "var(--accent)", "fill-opacity": 0.16 }, element);
+  const floor = make("path", { stroke: "var(--line)" }, element);
   const changes = pool(element, "path", { stroke: "var(--soft)", "stroke-dasharray": "3 3" });
   const labels = pool(element, "text", { "font-size": 13, fill: "var(--soft)" });
   const lines = ["var(--ink)", "var(--accent)"].map((stroke) => make("path", { fill: "none", stroke, "stroke-width": 2, "stroke-linejoin": "round" }, element));
@@ -479,20 +481,21 @@ function pathView() {
     last = [points, best];
     element.toggleAttribute("hidden", best.length < 2);
     if (best.length < 2) return;
-    const width = view.fit(() => high), logs = [best, points].map((each) => each.map((point) => (point ? Math.log10(point.loss) : NaN)));
-    const known = logs.flat().filter(Number.isFinite), low = Math.min(...known), span = Math.max(Math.max(...known) - low, 0.05);
+    const width = view.fit(() => high), losses = [best, points].map((each) => Array.from(each, (point) => point?.loss ?? NaN));
+    const most = Math.max(1e-9, ...losses.flat().filter(Number.isFinite));
     const x = (/** @type {number} */ at) => left + (at / (best.length - 1)) * (width - left - right);
-    const y = (/** @type {number} */ log) => high - bottom - ((log - low) / span) * (high - top - bottom - 8);
-    const way = (/** @type {number[]} */ values) => values.map((log, at) => (Number.isFinite(log) ? `${at && Number.isFinite(values[at - 1]) ? "L" : "M"}${x(at).toFixed(1)} ${y(log).toFixed(1)}` : "")).join("");
-    lines.forEach((line, i) => put(line, { d: way(logs[i]) || "M0 0" }));
-    const both = points.map((_, at) => at).filter((at) => Number.isFinite(logs[0][at]));
-    put(between, { d: both.length < 2 ? "M0 0" : `M${both.map((at) => `${x(at).toFixed(1)} ${y(logs[1][at]).toFixed(1)}`).join("L")}L${both.reverse().map((at) => `${x(at).toFixed(1)} ${y(logs[0][at]).toFixed(1)}`).join("L")}Z` });
+    const y = (/** @type {number} */ loss) => high - bottom - (loss / most) * (high - top - bottom);
+    const way = (/** @type {number[]} */ values) => values.map((loss, at) => (Number.isFinite(loss) ? `${at && Number.isFinite(values[at - 1]) ? "L" : "M"}${x(at).toFixed(1)} ${y(loss).toFixed(1)}` : "")).join("");
+    lines.forEach((line, i) => put(line, { d: way(losses[i]) || "M0 0" }));
+    const both = points.map((_, at) => at).filter((at) => Number.isFinite(losses[0][at]));
+    put(between, { d: both.length < 2 ? "M0 0" : `M${both.map((at) => `${x(at).toFixed(1)} ${y(losses[1][at]).toFixed(1)}`).join("L")}L${both.reverse().map((at) => `${x(at).toFixed(1)} ${y(losses[0][at]).toFixed(1)}`).join("L")}Z` });
     const borders = best.flatMap((point, at) => (at && point && best[at - 1] && point.phase !== best[at - 1]?.phase ? [at - 0.5] : []));
+    put(floor, { d: `M${left} ${high - bottom}H${width - right}` });
     changes(borders.length).forEach((line, i) => put(line, { d: `M${x(borders[i]).toFixed(1)} ${top}V${high - bottom}` }));
     const texts = [
-      { text: brief(10 ** low, 2), x: left - 6, y: y(low) + 4, "text-anchor": "end" },
-      { text: brief(10 ** (low + span), 2), x: left - 6, y: y(low + span) + 4, "text-anchor": "end" },
-      { text: "loss", x: left - 6, y: (y(low) + y(low + span)) / 2 + 4, "text-anchor": "end" },
+      { text: brief(most, 2), x: left - 6, y: top + 9, "text-anchor": "end" },
+      { text: "loss", x: left - 6, y: (top + high - bottom) / 2 + 4, "text-anchor": "end" },
+      { text: "0", x: left - 6, y: high - bottom + 4, "text-anchor": "end" },
       { text: "along the path", x: left, y: high - 5, "text-anchor": "start" },
     ];
     labels(texts.length).forEach((label, i) => {

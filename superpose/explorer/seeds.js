@@ -1,3 +1,403 @@
+// Many seeds: models that differ only by their initial weights train side by side, and are sorted by the minimum that
+// each ends in.
+
+import { basins } from "./basins.js";
+import { importanceColor, rgbOf, SETS, weightColor } from "./colors.js";
+import { brief, selection, slider, steady } from "./controls.js";
 import { h } from "./dom.js";
-/** @param {any} app */
-export function seedsPart(app) { return { element: h("div", {}, "seeds"), show() {}, hide() {}, update(/** @type {any} */ _) {} }; }
+import { hasExact } from "./exact.js";
+import { gram, nameOf, polytopes } from "./measures.js";
+import { begun, isExact, nextEvent, prepared, worldOfState } from "./simulation.js";
+import { write } from "./svg.js";
+
+/** @import { App } from "./app.js" */
+/** @import { Model } from "./exact.js" */
+/** @import { Run } from "./engine.js" */
+/** @import { State } from "./state.js" */
+/** @import { Solution } from "./tasks.js" */
+/** Models that are alike, and how they are told apart: `over` is how far their loss lies above the least.
+ * @typedef {{name: string, loss: number, over: number, color: string, tiles: Tile[]}} Alike */
+/** A picture of a model.
+ * @typedef {{seed: number, element: HTMLButtonElement, context: CanvasRenderingContext2D, loss: HTMLElement, name: HTMLElement, called: string}} Tile */
+
+const MEMBERS = [12, 16, 20, 24, 30, 40, 50, 60, 80, 100];
+const PACES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
+const OTHER = "#999999";
+/** So many groups are listed, with a color each; the others together. */
+const LISTED = 6;
+const MOST_STEPS = 1000000;
+
+/** What of a state says which runs these are. @param {State} state */
+function familyOf({ features, hidden, density, decay, extra, values, kind, size, output, layer, loss, batch, optimizer, rate, changes, members }) {
+  return JSON.stringify([features, hidden, density, decay, extra, values, kind, size, output, layer, loss, batch, optimizer, rate, changes, members]);
+}
+
+/** @param {App} app */
+export function seedsPart(app) {
+  /** @type {Run[]} */
+  let runs = [];
+  /** @type {(Solution | undefined)[]} the minimum next to each, once it is known */
+  let minima = [];
+  /** @type {Tile[]} */
+  let tiles = [];
+  /** @type {number[]} the losses at the last of the steps at which it is looked whether training has slowed down */
+  let before = [];
+  let asked = "", shown = false, playing = false, busy = false, finishing = false, sorted = false, framed = false, dirty = true;
+  let turn = 0, target = 0, pace = 1, told = 0, named = 0, automatic = true;
+
+  const play = h("button", { class: "main", onclick: () => setPlaying(!playing) }, "Play");
+  const again = h("button", { onclick: () => restart() }, "Restart");
+  const finish = h("button", { onclick: () => toMinima() }, "Finish");
+  const stepNumber = h("b", {}, "0");
+  const speed = selection("Steps a frame", PACES.map(String), (index) => app.set({ speed: PACES[index] }, { quiet: true }));
+  speed.element.classList.add("speed");
+  const members = slider("Models", MEMBERS, (count) => app.set({ members: count, steps: 0 }));
+  const world = h("p", { class: "world" });
+  const grid = h("div", { class: "grid", role: "group", "aria-label": "The models" });
+  const verdict = h("p", { class: "said" }), list = h("ol", { class: "minima" }), head = h("h3", {}), note = h("p", { class: "readout" });
+  const element = h("div", { class: "seeds" },
+    h("section", { "aria-label": "Models" },
+      h("p", { class: "intro" }, "The same model many times, each from other initial weights. Training takes them to different minima: which of them are the best, and how many find it?"),
+      h("div", { class: "transport" }, play, again, finish, speed.element, h("span", { class: "step" }, "step ", stepNumber)),
+      verdict, grid),
+    h("section", { class: "readings", "aria-label": "Their minima" },
+      h("div", { class: "reading" }, head, list, note),
+      h("div", { class: "group" }, members.element, world, h("button", { onclick: () => app.set({ part: "play" }) }, "Change world and model"))));
+
+  /** @param {boolean} now */
+  function setPlaying(now) {
+    if (now && sorted) show(false);
+    playing = now;
+    write(play, now ? "Pause" : "Play");
+    if (!now) target = runs[0]?.step ?? 0;
+    wake();
+  }
+
+  function restart() {
+    begin();
+    app.set({ steps: 0, changes: [], fork: -1 });
+    setPlaying(true);
+  }
+
+  /** The models before their first step. */
+  function begin() {
+    const { state } = app;
+    turn++;
+    busy = finishing = playing = sorted = false;
+    automatic = true;
+    app.crew.drop("seeds");
+    asked = familyOf(state);
+    runs = Array.from({ length: state.members }, (_, seed) => begun({ ...state, seed }, null)[0]);
+    minima = [];
+    before = [];
+    target = state.steps;
+    pace = 1;
+    write(play, "Play");
+    tiles = runs.map((_, seed) => tiles[seed] ?? tileOf(seed));
+    for (const tile of tiles) tile.called = "";
+    grid.replaceChildren(...tiles.map((tile) => tile.element));
+    grid.classList.toggle("many", runs.length > 40);
+    grid.classList.toggle("matrices", state.hidden > 2);
+    paintTiles();
+  }
+
+  /** @param {number} seed @returns {Tile} */
+  function tileOf(seed) {
+    const canvas = h("canvas", {}), loss = h("b", { class: "num" }), name = h("span", {});
+    const button = h("button", { class: "tile", onclick: () => open(seed) }, canvas, loss, name);
+    return { seed, element: button, context: /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d")), loss, name, called: "" };
+  }
+
+  /** @param {number} seed */
+  function open(seed) {
+    const changes = app.state.changes.filter((change) => change.run === 0);
+    app.set({ part: "play", seed, steps: runs[seed].step, start: "seed", changes, fork: -1 });
+  }
+
+  function wake() {
+    dirty = true;
+    if (framed || !shown) return;
+    framed = true;
+    requestAnimationFrame(frame);
+  }
+
+  /** @param {number} now */
+  function frame(now) {
+    framed = false;
+    if (!shown) return;
+    const behind = target > runs[0].step;
+    if (!busy && !finishing && (playing || behind)) work();
+    if (dirty) draw(now);
+    if (!framed && (playing || busy || behind)) wake();
+  }
+
+  /** As many steps as a frame has time for, shared among the Workers. */
+  function work() {
+    const { state } = app, { step } = runs[0], mine = turn, alone = { ...state, fork: -1 };
+    if (state.changes.length) runs = runs.map((run) => prepared([run], alone, null)[0]);
+    const most = playing ? Math.min(state.speed, 12 / pace) : Math.min(target - step, 40 / pace);
+    const mark = markAfter(step), steps = Math.min(Math.max(1, Math.floor(most)), nextEvent(alone, step) - step, mark - step, MOST_STEPS - step);
+    if (steps < 1) return setPlaying(false);
+    busy = true;
+    const each = Math.ceil(runs.length / app.crew.size), begin = performance.now();
+    const shares = Array.from({ length: Math.ceil(runs.length / each) }, (_, i) => runs.slice(i * each, (i + 1) * each));
+    Promise.all(shares.map((share) => app.crew.ask("advance", { runs: share.map(light), steps }, "seeds"))).then((done) => {
+      if (mine !== turn) return;
+      busy = false;
+      pace += 0.2 * ((performance.now() - begin) / steps - pace);
+      runs = done.flatMap((share) => share.runs);
+      if (playing) {
+        target = runs[0].step;
+        app.set({ steps: target }, { quiet: true });
+      }
+      if (!runs.every((run) => run.model.W.every(Number.isFinite))) {
+        setPlaying(false);
+        app.announce("The weights have become infinite; choose a lower learning rate.");
+      } else if (runs[0].step === mark && slowed() && automatic && target === mark && isExact(state)) toMinima();
+      wake();
+    }, (error) => failed(error, mine));
+  }
+
+  /** @param {Error} error @param {number} mine */
+  function failed(error, mine) {
+    if (mine !== turn) return;
+    busy = finishing = false;
+    setPlaying(false);
+    app.announce(error.message);
+  }
+
+  /** Whether losses hardly change any more: by less than 0.2% since the last time. */
+  function slowed() {
+    const last = before;
+    before = runs.map(lastLoss);
+    return last.length > 0 && before.every((now, at) => Math.abs(now / last[at] - 1) < 0.002);
+  }
+
+  /** Take each model to the minimum next to it. */
+  function toMinima() {
+    const mine = turn, models = runs.map((run) => run.model), law = runs[0].world, size = Math.max(1, Math.floor(models.length / (6 * app.crew.size)));
+    setPlaying(false);
+    finishing = true;
+    automatic = false;
+    minima = [];
+    const parts = Array.from({ length: Math.ceil(models.length / size) }, (_, i) => i * size);
+    const work = parts.map((first) => app.crew.ask("finish", { models: models.slice(first, first + size), world: law }, "seeds").then((found) => {
+      if (mine !== turn) return;
+      found.forEach((each, at) => (minima[first + at] = { ...each, seed: first + at }));
+      wake();
+    }));
+    Promise.all(work).then(() => {
+      if (mine !== turn) return;
+      finishing = false;
+      show(true);
+      app.announce(verdict.textContent ?? "");
+    }, (error) => failed(error, mine));
+  }
+
+  /** Show the minima, sorted, or the models in training. @param {boolean} ends */
+  function show(ends) {
+    sorted = ends;
+    if (!ends) minima = [];
+    for (const tile of tiles) tile.called = "";
+    paintTiles();
+    tell();
+    const order = ends ? alike().flatMap((group) => group.tiles) : tiles;
+    rearranged(order.map((tile) => tile.element));
+  }
+
+  /** Put the tiles in an order, in motion. @param {HTMLElement[]} order */
+  function rearranged(order) {
+    const before = order.map((each) => each.getBoundingClientRect());
+    const focused = document.activeElement;
+    grid.replaceChildren(...order);
+    if (focused instanceof HTMLElement && grid.contains(focused)) focused.focus({ preventScroll: true });
+    if (app.calm) return;
+    order.forEach((each, at) => {
+      const after = each.getBoundingClientRect(), across = before[at].left - after.left, down = before[at].top - after.top;
+      if (across || down) each.animate([{ transform: `translate(${across}px, ${down}px)` }, { transform: "none" }], { duration: 600, easing: "ease-in-out" });
+    });
+  }
+
+  const modelOfTile = (/** @type {number} */ seed) => minima[seed]?.model ?? runs[seed].model;
+  const lossOfTile = (/** @type {number} */ seed) => minima[seed]?.loss ?? lastLoss(runs[seed]);
+
+  /** The models in groups, the best first: by their minima, or while they train by what they are called. @returns {Alike[]} */
+  function alike() {
+    /** @type {Map<number | string, Tile[]>} */
+    const groups = new Map();
+    const found = sorted ? basins(/** @type {Solution[]} */ (minima), runs[0].world) : null;
+    for (const tile of tiles) {
+      const key = found ? found.label[tile.seed] : tile.called || "…";
+      groups.set(key, [...(groups.get(key) ?? []), tile]);
+    }
+    const listed = [...groups].map(([key, tiles]) => {
+      const loss = tiles.reduce((sum, { seed }) => sum + lossOfTile(seed), 0) / tiles.length;
+      return { tiles, loss: key === -1 ? Infinity : loss, name: key === -1 ? "not converged" : tiles[0].called };
+    }).sort((a, b) => a.loss - b.loss);
+    return listed.map((group, rank) => ({ ...group, over: group.loss / listed[0].loss - 1, color: rank < LISTED ? SETS[rank] : OTHER }));
+  }
+
+  /** @param {number} now */
+  function draw(now) {
+    dirty = false;
+    paintTiles();
+    write(stepNumber, runs[0].step.toLocaleString("en"));
+    nameSome();
+    if (now - told > 250 || !(playing || busy || finishing)) {
+      told = now;
+      tell();
+    }
+  }
+
+  function paintTiles() {
+    const largest = runs[0].world.importance.reduce((a, b) => Math.max(a, b), 1e-12);
+    const colors = Array.from(runs[0].world.importance, (importance) => importanceColor(importance / largest));
+    for (const { seed, context } of tiles) paintModel(context, modelOfTile(seed), colors);
+  }
+
+  /** Say what some of the models are, for a few milliseconds: of large ones not all can be named in a frame. */
+  function nameSome() {
+    const end = performance.now() + 3;
+    for (let count = 0; count < tiles.length && (count === 0 || performance.now() < end); count++) {
+      const tile = tiles[named++ % tiles.length];
+      tile.called = nameOf(polytopes(modelOfTile(tile.seed)));
+    }
+  }
+
+  /** Words and numbers. */
+  function tell() {
+    const { state } = app, exact = hasExact(runs[0].world, runs[0].model), training = playing || busy;
+    if (sorted) for (const tile of tiles) tile.called = nameOf(polytopes(modelOfTile(tile.seed)));
+    const groups = alike(), colors = new Map(groups.flatMap(({ tiles, color }) => tiles.map((tile) => [tile, color])));
+    for (const tile of tiles) {
+      const loss = lossOfTile(tile.seed);
+      write(tile.loss, Number.isFinite(loss) ? loss.toPrecision(sorted ? 5 : 3) : "–");
+      write(tile.name, tile.called);
+      tile.element.style.setProperty("--mine", sorted ? colors.get(tile) ?? OTHER : "var(--line)");
+      if (!training) tile.element.setAttribute("aria-label", `Seed ${tile.seed}: ${tile.called}, loss ${brief(loss)}. Open it in the playground.`);
+    }
+    const most = Math.max(...groups.map((group) => group.tiles.length)), rest = groups.slice(LISTED);
+    const row = (/** @type {Alike} */ group) => {
+      const bar = h("i", {});
+      bar.style.setProperty("--share", String(group.tiles.length / most));
+      bar.style.setProperty("--mine", sorted ? group.color : "var(--soft)");
+      const above = group.loss === Infinity ? "" : group.over < 1e-9 ? steady(group.loss, sorted ? 5 : 3) : `+${brief(100 * group.over, 2)}%`;
+      return h("li", { onpointerenter: () => spotlight(group), onpointerleave: () => spotlight(null) },
+        h("span", {}, group.name || "…"), h("span", { class: "num" }, above), bar, h("b", { class: "num" }, group.tiles.length));
+    };
+    list.replaceChildren(...groups.slice(0, LISTED).map(row));
+    const more = rest.reduce((sum, group) => sum + group.tiles.length, 0);
+    const alikes = sorted && new Set(groups.map((group) => group.name)).size < groups.length;
+    write(note, (rest.length ? `${rest.length} more, with ${more} model${more === 1 ? "" : "s"}. ` : "")
+      + (alikes ? "Minima of one name differ in which feature has which place." : ""));
+    write(head, sorted ? "Minima by their loss" : "What they are now");
+    write(verdict, sorted ? verdictOf(groups) : finishing ? `${minima.filter(Boolean).length} of ${runs.length} at their minimum` : exact
+      ? "When training has slowed down, or with Finish, each model goes to the exact minimum next to it, and they are sorted."
+      : "There is no closed form for models this large, so what they end in can only be compared by name and by the loss on samples.");
+    finish.disabled = !exact || finishing || sorted;
+    play.disabled = finishing;
+    members.set(state.members);
+    speed.set(PACES.findIndex((each) => each >= state.speed));
+    write(world, worldInWords(state));
+  }
+
+  /** @param {Alike[]} groups */
+  function verdictOf(groups) {
+    const found = basins(/** @type {Solution[]} */ (minima), runs[0].world), count = runs.length, left = count - Math.round(found.converged * count);
+    if (!(found.converged > 0)) return "None of the searches for a minimum has converged.";
+    const second = groups.find((group) => group.over > 1e-5 && group.loss < Infinity), first = groups[0].name;
+    const next = !second ? "no other minimum was seen" : `the next, ${second.name === first ? `another ${first}` : withArticle(second.name)}, lies ${brief(100 * found.gap, 2)}% above`;
+    return `${Math.round(found.reached * count)} of ${count} reach the best, ${steady(found.best, 5)} (${withArticle(first)}); ${next}; a better one is missed only if a start finds it with chance < ${found.missed.toPrecision(2)}.${left ? ` ${left} did not converge.` : ""}`;
+  }
+
+  /** @param {Alike | null} group */
+  function spotlight(group) {
+    for (const tile of tiles) tile.element.classList.toggle("dim", group !== null && !group.tiles.includes(tile));
+  }
+
+  return {
+    element,
+    show() {
+      shown = true;
+      this.update(app.state);
+    },
+    hide() {
+      setPlaying(false);
+      shown = busy = finishing = false;
+      turn++;
+      app.crew.drop("seeds");
+    },
+    /** @param {State} state */
+    update(state) {
+      if (familyOf(state) !== asked || (!playing && state.steps < (runs[0]?.step ?? 0))) begin();
+      target = Math.max(target, state.steps);
+      wake();
+    },
+    setPlaying,
+  };
+}
+
+/** A run without its history, which a Worker does not need. @param {Run} run @returns {Run} */
+function light(run) {
+  return { ...run, history: { step: [], loss: [] }, since: { sum: 0, count: 0 } };
+}
+
+/** The next step at which it is looked whether training has slowed down: each a quarter later. @param {number} step */
+function markAfter(step) {
+  let mark = 100;
+  while (mark <= step) mark = Math.ceil(1.25 * mark);
+  return mark;
+}
+
+/** @param {Run} run */
+function lastLoss(run) {
+  return run.history.loss.at(-1) ?? NaN;
+}
+
+/** @param {string} name */
+function withArticle(name) {
+  return /^(\d|nothing|unnamed)/.test(name) ? name : `${/^[aeiou]/.test(name) ? "an" : "a"} ${name}`;
+}
+
+/** @param {State} state */
+function worldInWords(state) {
+  const { features, hidden, decay, kind, output, layer, loss, optimizer, rate } = state, { density } = worldOfState(state);
+  const importance = (decay === 1 ? "equal importance" : `importance ${decay}ⁱ`) + (state.extra === 1 ? "" : `, of the last × ${brief(state.extra, 3)}`);
+  const sets = kind === "independent" ? "" : `, ${kind} in sets of ${state.size}`;
+  return `${features} feature${features === 1 ? "" : "s"} in ${hidden} dimension${hidden === 1 ? "" : "s"}, density ${brief(density[0])}, ${importance}${sets}; `
+    + `${output === "relu" ? "ReLU" : "linear"} output${layer === "relu" ? ", ReLU layer" : ""}; ${optimizer === "adam" ? "Adam" : "SGD"} at ${rate} on ${loss === "exact" && isExact(state) ? "the exact loss" : "samples"}.`;
+}
+
+/**
+ * A small picture of a model: where its features point or, in more than 2 dimensions, `W^T W`.
+ * @param {CanvasRenderingContext2D} context @param {Model} model @param {string[]} colors
+ */
+function paintModel(context, model, colors) {
+  const { canvas } = context, { n, m, W } = model, side = m > 2 ? n : Math.round(112 * Math.min(devicePixelRatio || 1, 2));
+  if (canvas.width !== side || canvas.height !== side) canvas.width = canvas.height = side;
+  if (m > 2) {
+    const pixels = context.createImageData(n, n);
+    gram(model).forEach((product, at) => pixels.data.set([...rgbOf(weightColor(product)), 255], 4 * at));
+    return context.putImageData(pixels, 0, 0);
+  }
+  const middle = side / 2, unit = side / 2.9, dot = side / 30;
+  context.clearRect(0, 0, side, side);
+  context.lineWidth = 1;
+  context.strokeStyle = "rgba(128, 128, 128, .35)";
+  context.beginPath();
+  if (m === 2) context.arc(middle, middle, unit, 0, 7);
+  else [-1, 1].forEach((x) => (context.moveTo(middle + x * unit, middle - 3 * dot), context.lineTo(middle + x * unit, middle + 3 * dot)));
+  context.stroke();
+  context.lineWidth = side / 44;
+  for (let i = n - 1; i >= 0; i--) {
+    const x = middle + unit * W[i], y = middle - unit * (m === 2 ? W[n + i] : 0);
+    context.strokeStyle = context.fillStyle = colors[i];
+    context.beginPath();
+    context.moveTo(middle, middle);
+    context.lineTo(x, y);
+    context.stroke();
+    context.beginPath();
+    context.arc(x, y, dot, 0, 7);
+    context.fill();
+  }
+}
