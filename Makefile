@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check docs bench clean
 
 demo: .venv/installed
 	$(BIN)/superpose run intro
@@ -20,6 +20,10 @@ check: .venv/installed-dev node_modules/installed
 	$(BIN)/mypy
 	node_modules/.bin/tsc
 	$(BIN)/python -m pytest --doctest-modules --doctest-glob=README.md superpose README.md
+
+# The explorer as a page for any static host.
+docs: .venv/installed
+	$(BIN)/superpose explore --no-open --out docs/explorer.html
 
 # Side by side with PyTorch and occhio; half an hour on an idle machine. Writes benchmarks/README.md.
 bench: .venv/installed-bench

@@ -1,6 +1,8 @@
 """A notebook, executed in a kernel: figures, bars, results and claims show themselves there."""
 
 import base64
+import html
+import re
 import textwrap
 
 import jax
@@ -62,6 +64,7 @@ CELLS = {
         """,
     "run": "ran = Run(experiments()['intro'], intro.Config((1.0,), row=0, members=1), data); ran",
     "claims": "intro.claims(intro.measured(data))",
+    "explorer": "from superpose import explorer; explorer.show(data, height=700)",
 }
 
 
@@ -150,6 +153,17 @@ def test_claims_show_themselves_as_a_table(cells):
     assert data["text/html"].count("<tr>") == 3
     assert "Dense: the two most important features are orthogonal" in data["text/html"]
     assert data["text/plain"].count("holds: ") == 2
+
+
+def test_the_explorer_shows_itself_in_a_frame_of_its_own(cells):
+    data = _only(cells["explorer"][0])
+    assert re.match("the explorer, [0-9]+ KB, which shows itself in a notebook", data["text/plain"])
+    frame = re.fullmatch('<iframe srcdoc="([^"]*)" (.*)></iframe>', data["text/html"], re.DOTALL)
+    page, said = html.unescape(frame[1]), frame[2]
+    assert page.startswith("<!doctype html>")
+    assert '"W":{"dtype":"float64","shape":[1,1,2,5]' in page
+    assert "allow-same-origin" not in said
+    assert "height: 700px" in said
 
 
 def _model(kind=ReluOutput, activation="relu", **more):

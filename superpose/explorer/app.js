@@ -62,6 +62,7 @@ function startPage() {
     },
     openLesson(lesson) {
       problems = [];
+      play.replay();
       app.set({ ...usualState(), ...lessonState(lesson) });
       if (LESSONS[lesson - 1].part === "play") play.setPlaying(!app.calm);
     },
@@ -130,6 +131,7 @@ function startPage() {
   /** @param {string} hash */
   function follow(hash) {
     ({ state, problems } = stateOf(hash));
+    play.replay();
     refresh();
   }
   addEventListener("popstate", () => follow(location.hash));

@@ -219,7 +219,7 @@ export function minimize(model, world) {
  */
 export function minimizeFunction(f, x0, { tolerance = 1e-7, evaluations = 500 } = {}) {
   const n = x0.length, H = new Float64Array(n * n), largest = (/** @type {Float64Array} */ g) => g.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
-  let x = x0, { value, gradient: g } = f(x), fresh = true, used = 1;
+  let x = x0, { value, gradient: g } = f(x), fresh = true, used = 1, stalled = 0;
   const small = tolerance * Math.abs(value);
   const steepest = () => {
     H.fill(0);
@@ -263,8 +263,10 @@ export function minimizeFunction(f, x0, { tolerance = 1e-7, evaluations = 500 } 
       }
       fresh = false;
     }
+    stalled = value - at.value > 4e-16 * Math.abs(value) ? 0 : stalled + 1;
     x = next;
     ({ value, gradient: g } = at);
+    if (stalled > 3) return { x, value, converged: largest(g) <= 100 * small }; // only rounding is left
   }
   return { x, value, converged: largest(g) <= small };
 }

@@ -231,7 +231,7 @@ export function ownPart(app, own) {
     const stored = Array.from(lengths, (length, i) => ({ length, name: group.features[i] })).filter((each) => each.length > 0.5).sort((a, b) => b.length - a.length);
     named.textContent = stored.slice(0, 20).map((each) => each.name).join(", ") + (stored.length > 20 ? ", …" : "");
     train.disabled = !possible;
-    why.textContent = possible ? "" : reason || (finite ? "It is too large to train here: up to 100 features in 30 dimensions." : "");
+    why.textContent = possible || !finite ? "" : `It cannot go on training here: ${reason || "it is larger than 100 features in 30 dimensions"}.`;
   }
 
   return { element, show: () => update(app.state), hide() {}, update };

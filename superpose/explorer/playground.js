@@ -383,6 +383,11 @@ export function playgroundPart(app) {
       showSettings();
       wake();
     },
+    /** Begin anew, at what the state says. */
+    replay() {
+      asked = "";
+      setPlaying(false);
+    },
     setPlaying,
     goTo,
     /** What exports take. */

@@ -165,8 +165,8 @@ function regularLevels(world, m, cost) {
     return shapes.flatMap((shape, at) => {
       const d = shape.corners.length, k = shape.corners[0].length;
       if (d > left || first + k > n) return [];
-      const own = lossOfShape(shape, first), rest = mixtures(shapes.slice(at), first + k, left - d);
-      return rest.map(({ parts, loss }) => ({ parts: [shape, ...parts], loss: own + loss }));
+      return mixtures(shapes.slice(at), first + k, left - d).map(({ parts, loss }) => (
+        { parts: [shape, ...parts], loss: lossOfShape(shape, first) + loss }));
     });
   };
   return mixtures(REGULAR, 0, m).map(({ parts, loss }) => (
@@ -184,14 +184,20 @@ function bestLoss(corners, world, features) {
   const density = Float64Array.from(features, (i) => world.density[i]);
   const importance = Float64Array.from(features, (i) => world.importance[i]);
   const own = { ...world, n, density, importance, sizes: features.map(() => 1) };
-  const bias = -0.7 * Math.max(0, ...gramOfCorners(corners).subarray(1, n)); // no two lengths are equal
-  const lengths = features.map((_, i) => Math.sqrt(1 - bias) * (1 - (0.1 * i) / n));
+  const bias = -0.7 * Math.max(0, ...gramOfCorners(corners).subarray(1, n));
+  const lengths = features.map((_, i) => Math.sqrt(1 - bias) * (1 - (0.1 * i) / n)); // no two are equal
+  // Lengths matter to active features alone: in these units the loss bends alike along them and along biases.
+  const bends = [...importance.map((I, i) => I * density[i]), ...importance].map((bend) => bend || 1);
+  const units = bends.map((bend) => Math.sqrt(Math.min(...bends) / bend)); // 1 at most: a small first step
+  const start = Float64Array.from([...lengths, ...lengths.map(() => bias)], (x, at) => x / units[at]);
   const { x, value } = minimizeFunction((x) => {
-    const W = directions.map((w, at) => w * x[at % n]), b = x.slice(n), gradient = new Float64Array(2 * n);
-    const { loss, dW, db } = exactLoss({ n, m, W, b, output: "relu", layer: "linear" }, own);
-    dW.forEach((slope, at) => (gradient[at % n] += slope * directions[at]));
-    gradient.set(db, n);
+    const free = x.map((x, at) => x * units[at]), gradient = new Float64Array(2 * n);
+    const W = directions.map((w, at) => w * free[at % n]);
+    const model = /** @type {Model} */ ({ n, m, W, b: free.subarray(n), output: "relu", layer: "linear" });
+    const { loss, dW, db } = exactLoss(model, own);
+    dW.forEach((slope, at) => (gradient[at % n] += slope * directions[at] * units[at % n]));
+    db.forEach((slope, i) => (gradient[n + i] = slope * units[n + i]));
     return { value: loss, gradient };
-  }, Float64Array.from([...lengths, ...features.map(() => bias)]), { tolerance: 1e-5 });
-  return x.subarray(0, n).every((length) => length > 0.5) ? value : Infinity;
+  }, start, { tolerance: 1e-4, evaluations: 200 });
+  return x.subarray(0, n).every((length, i) => length * units[i] > 0.5) ? value : Infinity;
 }
