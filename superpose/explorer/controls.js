@@ -67,7 +67,7 @@ export function choice(label, options, changed, plain = false) {
  */
 export function selection(label, options, changed) {
   const id = `control-${controls++}`;
-  const input = h("select", { id, onchange: () => changed(input.selectedIndex) }, ...options.map((text) => h("option", {}, text)));
+  const input = h("select", { id, "aria-label": label, onchange: () => changed(input.selectedIndex) }, ...options.map((text) => h("option", {}, text)));
   return {
     element: h("div", { class: "control" }, h("label", { for: id }, label), input),
     set(index) {

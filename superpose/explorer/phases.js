@@ -81,7 +81,7 @@ export function phasesPart(app) {
   const forget = h("button", { class: "bare", onclick: () => app.set({ path: path.slice(-1) }) }, "Clear the path");
   const element = h("div", { class: "phases" },
     h("section", { class: "map", "aria-label": "Phase map" },
-      intro,
+      h("h2", { class: "unseen" }, "Phase map"), intro,
       h("div", { class: "toolbar" }, diagrams.element, progress),
       map.element, keyView()),
     h("section", { class: "cell readings", "aria-label": "The cell" },

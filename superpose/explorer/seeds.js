@@ -60,6 +60,7 @@ export function seedsPart(app) {
   const note = h("p", { class: "readout" }), elsewhere = h("button", { onclick: () => app.set({ part: "play" }) }, "Change world and model");
   const element = h("div", { class: "seeds" },
     h("section", { "aria-label": "Models" },
+      h("h2", { class: "unseen" }, "Many seeds"),
       h("p", { class: "intro" },
         "The same model many times, each from other initial weights. Training takes them to different minima: which of ",
         "them are the best, and how many find it?"),
@@ -109,7 +110,8 @@ export function seedsPart(app) {
   /** @param {number} seed @returns {Tile} */
   function tileOf(seed) {
     const canvas = h("canvas", {}), loss = h("b", { class: "num" }), name = h("span", {});
-    const button = h("button", { class: "tile", onclick: () => open(seed) }, canvas, loss, name);
+    const button = h("button", { class: "tile", onclick: () => open(seed) }, canvas, loss, " ", name,
+      h("small", { class: "unseen" }, `, seed ${seed}: open it in the playground`));
     const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
     return { seed, element: button, context, loss, name, called: "" };
   }
@@ -279,7 +281,7 @@ export function seedsPart(app) {
 
   /** Words and numbers. */
   function tell() {
-    const { state } = app, exact = hasExact(runs[0].world, runs[0].model), training = playing || busy;
+    const { state } = app, exact = hasExact(runs[0].world, runs[0].model);
     if (sorted) for (const tile of tiles) tile.called = nameOf(polytopes(modelOfTile(tile.seed)));
     const groups = alike(), colors = new Map(groups.flatMap(({ tiles, color }) => tiles.map((tile) => [tile, color])));
     for (const tile of tiles) {
@@ -287,8 +289,6 @@ export function seedsPart(app) {
       write(tile.loss, Number.isFinite(loss) ? loss.toPrecision(sorted ? 5 : 3) : "–");
       write(tile.name, tile.called);
       tile.element.style.setProperty("--mine", sorted ? colors.get(tile) ?? OTHER : "var(--line)");
-      const label = `Seed ${tile.seed}: ${tile.called}, loss ${brief(loss)}. Open it in the playground.`;
-      if (!training) tile.element.setAttribute("aria-label", label);
     }
     const most = Math.max(...groups.map((group) => group.tiles.length)), rest = groups.slice(LISTED);
     const row = (/** @type {Alike} */ group) => {
