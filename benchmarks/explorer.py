@@ -115,7 +115,7 @@ def _map(opened, diagram: str) -> None:
     page.wait_for_function("document.querySelector('.phases').textContent.match(/[1-9][0-9,]* of 2,500/)")
     first = time.perf_counter() - begin
     page.wait_for_function(
-        "document.querySelector('.phases').textContent.match(/2,500 cells/)", timeout=300_000
+        "document.querySelector('.phases').textContent.match(/2,500 cells, each/)", timeout=300_000
     )
     print(
         f"phase map of {diagram}: first cells after {first:.2f} s, 50 x 50 after {time.perf_counter() - begin:.1f} s"

@@ -89,7 +89,7 @@ export function seedsPart(app) {
   function begin() {
     const { state } = app;
     turn++;
-    busy = finishing = playing = sorted = false;
+    busy = finishing = sorted = false;
     automatic = true;
     app.crew.drop("seeds");
     asked = familyOf(state);
@@ -98,7 +98,6 @@ export function seedsPart(app) {
     before = [];
     target = state.steps;
     pace = 1;
-    write(play, "Play");
     tiles = runs.map((_, seed) => tiles[seed] ?? tileOf(seed));
     for (const tile of tiles) tile.called = "";
     grid.replaceChildren(...tiles.map((tile) => tile.element));
@@ -124,6 +123,10 @@ export function seedsPart(app) {
 
   function wake() {
     dirty = true;
+    nextFrame();
+  }
+
+  function nextFrame() {
     if (framed || !shown) return;
     framed = true;
     requestAnimationFrame(frame);
@@ -136,7 +139,7 @@ export function seedsPart(app) {
     const behind = target > runs[0].step;
     if (!busy && !finishing && (playing || behind)) work();
     if (dirty) draw(now);
-    if (!framed && (playing || busy || behind)) wake();
+    if (playing || busy || behind) nextFrame();
   }
 
   /** As many steps as a frame has time for, shared among the Workers. */
