@@ -9,7 +9,7 @@ demo: .venv/installed
 	$(BIN)/superpose run intro
 	@echo "The picture is at results/intro/figure.png"
 
-# ARGS=--browser makes tests that need a browser or Node fail, rather than be skipped, where there is none.
+# ARGS=--browser makes tests that need Chromium fail, rather than be skipped, where there is none.
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --dist loadfile $(ARGS)
 

@@ -23,7 +23,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--browser", default="/usr/bin/chromium")
     asked = parser.parse_args()
-    steps = [*range(0, 60, 6), *range(60, 200, 14), *range(200, 400, 50), *range(400, 2300, 35), *range(2300, 3000, 100)]
+    steps = [
+        *range(0, 60, 6),
+        *range(60, 200, 14),
+        *range(200, 400, 50),
+        *range(400, 2300, 35),
+        *range(2300, 3000, 100),
+    ]
     frames = []
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as browsers:
         file = explorer.written(Path(folder) / "explorer.html")
@@ -48,7 +54,9 @@ def main() -> None:
 def link(step: int) -> str:
     """The state after so many steps."""
     first, apart = RISING
-    changes = [(first + apart * i, density) for i, density in enumerate(DENSITIES) if first + apart * i <= step]
+    changes = [
+        (first + apart * i, density) for i, density in enumerate(DENSITIES) if first + apart * i <= step
+    ]
     written = ",".join(f"{at}d{density}" for at, density in changes)
     return f"v=1&part=play&density=0.05&steps={step}" + (f"&changes={written}" if changes else "")
 

@@ -16,7 +16,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--browser",
         action="store_true",
-        help="fail where there is no browser or Node, instead of skipping the test",
+        help="fail where there is no browser, instead of skipping the test",
     )
 
 
@@ -47,11 +47,6 @@ def needed(request):
         return where
 
     return needed
-
-
-@pytest.fixture(scope="session")
-def node(needed) -> str:
-    return needed("Node", shutil.which("node"))
 
 
 @pytest.fixture(scope="session")

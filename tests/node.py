@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-EXPLORER = Path(__file__).parent.parent / "superpose" / "explorer"
+from superpose import explorer
+
+EXPLORER = Path(explorer.__file__).parent
 
 # Arrays go both ways as the bytes of a typed array, so that no digit and no NaN is lost; their shape is.
 _PRELUDE = """

@@ -52,7 +52,9 @@ WORLDS = [
 
 @pytest.mark.parametrize(("law", "m", "world"), WORLDS)
 def test_minima_are_sorted_as_the_library_sorts_them(law, m, world):
-    models = ensemble(lambda key: ReluOutput.init(law.n_features, m, key=key), members=40, key=jax.random.key(0))
+    models = ensemble(
+        lambda key: ReluOutput.init(law.n_features, m, key=key), members=40, key=jax.random.key(0)
+    )
     solved = minimize(models, Population(law))
     library = basins(solved, law)
     assert library.distinct > 1
@@ -61,13 +63,20 @@ def test_minima_are_sorted_as_the_library_sorts_them(law, m, world):
 
 def test_a_linear_model_has_one_minimum():
     law = Independent(0.1, [1.0, 0.8, 0.6])
-    solved = minimize(ensemble(lambda key: Linear.init(3, 2, key=key), members=12, key=jax.random.key(0)), Population(law))
-    _same(_of_page(solved, {"density": 0.1, "importance": [1, 0.8, 0.6]}, output="linear"), basins(solved, law))
+    solved = minimize(
+        ensemble(lambda key: Linear.init(3, 2, key=key), members=12, key=jax.random.key(0)), Population(law)
+    )
+    _same(
+        _of_page(solved, {"density": 0.1, "importance": [1, 0.8, 0.6]}, output="linear"), basins(solved, law)
+    )
 
 
 def test_starts_that_did_not_converge_are_no_minima():
     law = Independent(0.1, n_features=2)
-    solved = minimize(ensemble(lambda key: ReluOutput.init(2, 1, key=key), members=8, key=jax.random.key(0)), Population(law))
+    solved = minimize(
+        ensemble(lambda key: ReluOutput.init(2, 1, key=key), members=8, key=jax.random.key(0)),
+        Population(law),
+    )
     for outcome in ([0, 0, 1, 1, 0, 0, 0, 2], [1] * 8):
         some = solved._replace(outcome=np.array(outcome))
         _same(_of_page(some, {"density": 0.1}), basins(some, law))

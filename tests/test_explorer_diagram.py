@@ -27,7 +27,9 @@ def test_cells_are_those_of_the_experiment(size):
     data = phase_diagram.run(phase_diagram.Config(sizes=(size,), cells=len(coarse)))
     theirs = phase_diagram.measured(data).isel(size=0)
     cells = [(cell["density"], cell["importance"]) for cell in page["cells"]]
-    np.testing.assert_allclose(cells, [(p, r) for p in theirs.density for r in theirs.extra_importance], rtol=1e-13)
+    np.testing.assert_allclose(
+        cells, [(p, r) for p in theirs.density for r in theirs.extra_importance], rtol=1e-13
+    )
     found = {name: np.array([each[name] for each in page["found"]]) for name in page["found"][0]}
     loss = grid.best(grid.unstacked(data, "size", size)).loss.values.ravel()
     np.testing.assert_allclose(found["loss"], loss, rtol=1e-6)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from told import law_of, numbers
 
-from superpose import store
+from superpose import explorer, store
 from superpose.explorer import _data
 from superpose.losses import Population
 from superpose.models import ReluOutput
@@ -106,6 +106,24 @@ def test_the_explorer_shows_every_result_and_knows_the_worlds_of_its_models(fold
                 ReluOutput(W, b, activation=_ACTIVATIONS[group["output"]]), 0
             )
             np.testing.assert_allclose(found, loss, rtol=0.02)  # some are sampled
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_explorers_page_of_every_result_opens(folder, name, browser, tmp_path):
+    tab, wrong = browser.new_page(), []
+    tab.on(
+        "console",
+        lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None,
+    )
+    tab.on("pageerror", lambda error: wrong.append(str(error)))
+    tab.on("request", lambda request: wrong.append(request.url) if request.url.startswith("http") else None)
+    tab.goto(explorer.written(tmp_path / "page.html", folder / "results" / name).as_uri())
+    tab.get_by_role("heading", name=name, exact=True).wait_for(timeout=10_000)
+    assert tab.evaluate("Promise.all([...document.images].map((image) => image.decode())).then(() => true)")
+    claims = json.loads((folder / "results" / name / "claims.json").read_text(encoding="utf-8"))
+    assert tab.locator("tbody tr:visible").count() == len(claims)
+    tab.close()
+    assert not wrong
 
 
 _ACTIVATIONS = {"relu": "relu", "linear": "identity"}

@@ -168,8 +168,7 @@ def _json(data: Any) -> str:
 
 def _script() -> str:
     """The modules as one script in a function: the page runs it, and starts the same text as its Workers."""
-    texts = {name: _read(f"{name}.js") for name in MODULES if (_HERE / f"{name}.js").exists()}
-    return joined(texts)
+    return joined({name: _read(f"{name}.js") for name in MODULES})
 
 
 _NAMES = r"\{\s*[\w$]+(?:\s*,\s*[\w$]+)*\s*,?\s*\}"

@@ -92,7 +92,7 @@ export function normal(key, count) {
   bitsInto(key, words);
   return Float64Array.from(words, (word) => {
     const x = Math.min(Math.max(Math.fround(Math.fround(word | 0) + 0.5) * 2 ** -31, -most), most);
-    let w = -Math.log1p(-x * x);
+    let w = -Math.log1p(-Math.fround(x * x));
     const near = w < 5;
     w = near ? w - 2.5 : Math.sqrt(w) - 3;
     return Math.fround(Math.SQRT2 * x * (near ? NEAR : FAR).reduce((sum, c) => sum * w + c, 0));

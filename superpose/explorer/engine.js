@@ -218,7 +218,7 @@ export function minimize(model, world) {
  * @param {{tolerance?: number, evaluations?: number}} [settings]
  */
 export function minimizeFunction(f, x0, { tolerance = 1e-7, evaluations = 500 } = {}) {
-  const n = x0.length, H = new Float64Array(n * n), largest = (/** @type {Float64Array} */ g) => g.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
+  const n = x0.length, H = new Float64Array(n * n); // the inverse Hessian, as estimated
   let x = x0, { value, gradient: g } = f(x), fresh = true, used = 1, stalled = 0;
   const small = tolerance * Math.abs(value);
   const steepest = () => {
@@ -227,7 +227,7 @@ export function minimizeFunction(f, x0, { tolerance = 1e-7, evaluations = 500 } 
     fresh = true;
   };
   steepest();
-  while (largest(g) > small && used < evaluations) {
+  while (steepness(g) > small && used < evaluations) {
     let d = product(H, g).map((a) => -a), slope = dot(d, g);
     if (!(slope < 0)) {
       steepest();
@@ -242,7 +242,7 @@ export function minimizeFunction(f, x0, { tolerance = 1e-7, evaluations = 500 } 
       const curve = at.value - value - t * slope;
       t *= Math.min(0.5, Math.max(0.1, curve > 0 ? (-t * slope) / (2 * curve) : 0.5));
       if (t < 1e-14) {
-        if (fresh) return { x, value, converged: largest(g) <= 100 * small };
+        if (fresh) return { x, value, converged: steepness(g) <= 100 * small };
         break;
       }
     }
@@ -266,9 +266,14 @@ export function minimizeFunction(f, x0, { tolerance = 1e-7, evaluations = 500 } 
     stalled = value - at.value > 4e-16 * Math.abs(value) ? 0 : stalled + 1;
     x = next;
     ({ value, gradient: g } = at);
-    if (stalled > 3) return { x, value, converged: largest(g) <= 100 * small }; // only rounding is left
+    if (stalled > 3) return { x, value, converged: steepness(g) <= 100 * small }; // only rounding is left
   }
-  return { x, value, converged: largest(g) <= small };
+  return { x, value, converged: steepness(g) <= small };
+}
+
+/** The largest slope. @param {Float64Array} gradient */
+function steepness(gradient) {
+  return gradient.reduce((most, slope) => Math.max(most, Math.abs(slope)), 0);
 }
 
 /** @param {Float64Array} a @param {Float64Array} b */

@@ -31,6 +31,9 @@ import { directionsView, graphView, spaceView } from "./views.js";
 /** One model of a result, and where it was trained. @typedef {{model: Model, loss: number, world: World | null, why: string}} OwnModel */
 /** @typedef {{result: Result | null, problem: string, start: (at: string[]) => Start | null}} Own what it says, or why it cannot be read; and what training can go on from */
 
+/** What is assumed of a world where the data do not say it. @type {Record<string, string>} */
+const ASSUMED = { importance: "importances of 1", features: "independent features", values: "values from 0 to 1" };
+
 /** @type {WeakMap<Packed, Float32Array | Float64Array>} */
 const unpackedArrays = new WeakMap();
 
@@ -171,7 +174,7 @@ export function ownPart(app, own) {
       h("section", { class: "curve", "aria-label": "Figure" }, figure),
       h("section", { class: "readings", "aria-label": "What is seen" }, h("div", {}, name, facts, named),
         h("div", { class: "reading" }, h("h3", {}, "Wᵀ W, and biases"), matrix.element),
-        h("div", { class: "reading" }, h("h3", {}, "Length and dimensionality of each feature"), bars.element))) : figure,
+        h("div", { class: "reading" }, h("h3", {}, "Length and dimensionality"), bars.element))) : figure,
     claimsOf(result) || "",
     result.notes.length > 0 && h("section", {}, h("h3", {}, "What was chosen"), h("ul", {}, ...result.notes.map((note) => h("li", {}, note)))) || "",
     Object.keys(result.settings).length > 0 && h("details", {}, h("summary", {}, "Settings"), h("dl", { class: "facts" },
@@ -231,7 +234,8 @@ export function ownPart(app, own) {
     const stored = Array.from(lengths, (length, i) => ({ length, name: group.features[i] })).filter((each) => each.length > 0.5).sort((a, b) => b.length - a.length);
     named.textContent = stored.slice(0, 20).map((each) => each.name).join(", ") + (stored.length > 20 ? ", …" : "");
     train.disabled = !possible;
-    why.textContent = possible || !finite ? "" : `It cannot go on training here: ${reason || "it is larger than 100 features in 30 dimensions"}.`;
+    const assumed = (group.world?.assumed ?? []).map((each) => ASSUMED[each] ?? each).join(", ");
+    why.textContent = possible && assumed ? `The data do not say all of their world; assumed: ${assumed}.` : possible || !finite ? "" : `It cannot go on training here: ${reason || "it is larger than 100 features in 30 dimensions"}.`;
   }
 
   return { element, show: () => update(app.state), hide() {}, update };

@@ -120,7 +120,7 @@ export function playgroundPart(app) {
         h("dt", {}, "step"), facts.step, h("dt", {}, "loss"), facts.loss, facts.level, h("dt", {}, "features stored"), facts.stored,
         h("dt", {}, "dimensions for each"), facts.share, h("dt", { title: "How far the most sensitive output moves under a change of the input of length 1" }, "worst push"), facts.push)),
       h("div", { class: "reading" }, h("h3", {}, "Wᵀ W, and biases"), matrix.element, entry),
-      h("div", { class: "reading" }, h("h3", {}, "Length and dimensionality of each feature"), bars.element)));
+      h("div", { class: "reading" }, h("h3", {}, "Length and dimensionality"), bars.element)));
 
   /** @param {boolean} now */
   function setPlaying(now) {

@@ -79,7 +79,7 @@ export function moments(world) {
 export function sample(world, key, batch) {
   const { n, density, sizes, kind } = world, { low, width } = LAWS[world.values];
   const x = new Float64Array(n * batch);
-  const chance = density.map(Math.fround);
+  const chance = density.map(Math.fround), inverse = chance.map((p) => Math.fround(1 / p)); // XLA divides so
   /** @param {number} v */
   const value = (v) => (width === 0 ? 1 : Math.fround(low + Math.fround(width * v)));
   if (kind === "independent") {
@@ -88,7 +88,7 @@ export function sample(world, key, batch) {
     for (let at = 0, i = 0; i < n; i++) {
       for (let s = 0; s < batch; s++, at++) {
         const u = unit(words[at]);
-        if (u <= chance[i]) x[at] = value(Math.min(Math.fround(u / chance[i]), 1));
+        if (u <= chance[i]) x[at] = value(Math.min(Math.fround(u * inverse[i]), 1));
       }
     }
     return x;
