@@ -401,29 +401,30 @@ function worldInWords(state) {
 function paintModel(context, model, colors) {
   const { canvas } = context, { n, m, W } = model;
   const side = m > 2 ? n : Math.round(112 * Math.min(devicePixelRatio || 1, 2));
-  if (canvas.width !== side || canvas.height !== side) canvas.width = canvas.height = side;
+  const high = m === 1 ? Math.round(0.4 * side) : side; // a line needs less
+  if (canvas.width !== side || canvas.height !== high) [canvas.width, canvas.height] = [side, high];
   if (m > 2) {
     const pixels = context.createImageData(n, n);
     gram(model).forEach((product, at) => pixels.data.set([...rgbOf(weightColor(product)), 255], 4 * at));
     return context.putImageData(pixels, 0, 0);
   }
-  const middle = side / 2, unit = side / 2.9, dot = side / 30;
-  context.clearRect(0, 0, side, side);
+  const middle = side / 2, center = high / 2, unit = side / 2.9, dot = side / 30;
+  context.clearRect(0, 0, side, high);
   context.lineWidth = 1;
   context.strokeStyle = "rgba(128, 128, 128, .35)";
   context.beginPath();
-  if (m === 2) context.arc(middle, middle, unit, 0, 7);
+  if (m === 2) context.arc(middle, center, unit, 0, 7);
   else for (const x of [middle - unit, middle + unit]) {
-    context.moveTo(x, middle - 3 * dot);
-    context.lineTo(x, middle + 3 * dot);
+    context.moveTo(x, center - 3 * dot);
+    context.lineTo(x, center + 3 * dot);
   }
   context.stroke();
   context.lineWidth = side / 44;
   for (let i = n - 1; i >= 0; i--) {
-    const x = middle + unit * W[i], y = middle - unit * (m === 2 ? W[n + i] : 0);
+    const x = middle + unit * W[i], y = center - unit * (m === 2 ? W[n + i] : 0);
     context.strokeStyle = context.fillStyle = colors[i];
     context.beginPath();
-    context.moveTo(middle, middle);
+    context.moveTo(middle, center);
     context.lineTo(x, y);
     context.stroke();
     context.beginPath();
