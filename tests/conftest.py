@@ -35,28 +35,15 @@ def _free_compiled_programs():
     jax.clear_caches()
 
 
-@pytest.fixture(scope="session")
-def needed(request):
-    """Called with the name of a program, returns where it is, or skips the test; with `--browser` that is a failure."""
-
-    def needed(what: str, where: str | None) -> str:
-        if where is None:
-            (pytest.fail if request.config.getoption("--browser") else pytest.skip)(
-                f"needs {what}", pytrace=False
-            )
-        return where
-
-    return needed
-
-
-@pytest.fixture(scope="session")
-def browser(needed):
-    """Debian's Chromium, driven by Playwright; one for all tests of a process."""
-    path = needed("Chromium", shutil.which("chromium"))
+@pytest.fixture(scope="module")
+def browser(request):
+    """Debian's Chromium, driven by Playwright; one for all tests of a module."""
+    lacks = pytest.fail if request.config.getoption("--browser") else pytest.skip
+    path = shutil.which("chromium") or lacks("needs Chromium, such as from apt-get install chromium")
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        needed("Playwright", None)
+        lacks("needs the package playwright")
     with sync_playwright() as playwright:
         sandbox = [] if os.geteuid() else ["--no-sandbox"]  # which root cannot have
         browser = playwright.chromium.launch(executable_path=path, args=sandbox)
