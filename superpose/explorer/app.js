@@ -73,7 +73,7 @@ function startPage() {
   const play = playgroundPart(app);
   const parts = { play, seeds: seedsPart(app), phases: phasesPart(app), own: ownPart(app, own) };
   const lessons = lessonPanel(app);
-  const share = shareDialog(app, play.current);
+  const share = shareDialog(app, () => (open ? parts[open].shared() : null));
   /** @type {keyof typeof parts | null} */
   let open = null;
 

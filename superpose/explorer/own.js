@@ -4,6 +4,7 @@ import { brief, selection, slider, steady } from "./controls.js";
 import { h } from "./dom.js";
 import { exactLoss, hasExact } from "./exact.js";
 import { dimensionality, nameOf, norms, polytopes } from "./measures.js";
+import { numbersOf } from "./python.js";
 import { worldOf } from "./worlds.js";
 import { barsView, gramView } from "./charts.js";
 import { directionsView, graphView, spaceView } from "./views.js";
@@ -151,7 +152,7 @@ function trainable(model) {
 export function ownPart(app, own) {
   const element = h("div", { class: "own" });
   const { result } = own;
-  if (!result) return { element, show() {}, hide() {}, update() {} };
+  if (!result) return { element, show() {}, hide() {}, update() {}, shared: () => null };
 
   const views = { flat: directionsView(), graph: graphView(), space: spaceView({ onTurn: ({ azimuth, elevation }) => {
     app.set({ azimuth: Math.round(azimuth), elevation: Math.round(elevation) }, { quiet: true });
@@ -238,7 +239,19 @@ export function ownPart(app, own) {
     why.textContent = possible && assumed ? `The data do not say all of their world; assumed: ${assumed}.` : possible || !finite ? "" : `It cannot go on training here: ${reason || "it is larger than 100 features in 30 dimensions"}.`;
   }
 
-  return { element, show: () => update(app.state), hide() {}, update };
+  /** @returns {import("./share.js").Shared | null} */
+  function shared() {
+    if (!result?.groups.length) return null;
+    const group = groupAt(result, app.state.at), { model, loss, world } = modelOfGroup(group, placeInGroup(group, app.state.at));
+    const picture = Object.values(views).map((view) => view.element).find((each) => !each.hasAttribute("hidden"));
+    return {
+      pictures: { ...(picture && { model: picture }), matrix: matrix.element, features: bars.element },
+      numbers: () => ({ models: [{ ...numbersOf(model, world ?? worldOf({ density: 1 }, model.n)), world: world && numbersOf(model, world).world, loss }] }),
+      python: () => "",
+    };
+  }
+
+  return { element, show: () => update(app.state), hide() {}, update, shared };
 }
 
 /** @param {Axis} axis @param {(index: number) => void} changed @returns {import("./controls.js").Control<number>} */

@@ -8,6 +8,7 @@ import {
 } from "./diagram.js";
 import { h } from "./dom.js";
 import { norms, superposition } from "./measures.js";
+import { pythonOfCell } from "./python.js";
 import { keyView, mapView, pathView } from "./phasemap.js";
 import { write } from "./svg.js";
 import { phaseWorld } from "./tasks.js";
@@ -336,8 +337,16 @@ export function phasesPart(app) {
       }
       wake();
     },
-    /** What exports take. */
-    current: () => ({ pictures: { map: map.element } }),
+    /** @returns {import("./share.js").Shared} */
+    shared() {
+      const { n, m, members } = DIAGRAMS[name];
+      const cells = all[name].best.flatMap((best, cell) => (best ? [{ ...cellOf(cell), loss: best.loss, W: Array.from(best.model.W), b: Array.from(best.model.b), reached: best.reached }] : []));
+      return {
+        pictures: { map: map.element, ...(path.length > 1 && { path: chart.element }) },
+        numbers: () => ({ features: n, hidden: m, starts: members, cells, path: path.map(cellOf) }),
+        python: () => pythonOfCell(phaseWorld(cellOf(open()), n), m, members),
+      };
+    },
   };
 }
 

@@ -5,6 +5,7 @@ import { curveView } from "./curve.js";
 import { h } from "./dom.js";
 import { exactLoss, hasExact } from "./exact.js";
 import { drops, gram, nameOf, norms, polytopes, principalAxes, project } from "./measures.js";
+import { numbersOf, pythonOf } from "./python.js";
 import { MOST_CHANGES, begun, changed, isExact, nextEvent, prepared, settingsAt } from "./simulation.js";
 import { barsView, gramView } from "./charts.js";
 import { directionsView, graphView, spaceView } from "./views.js";
@@ -283,14 +284,14 @@ export function playgroundPart(app) {
   }
 
   /** @param {Run} run @returns {Seen} */
-  function look({ model, world, step, history, training }) {
+  function look(run) {
+    const { model, step } = run;
     const found = polytopes(model), length = norms(model), A = gram(model), { n } = model;
-    const exact = training.exact && hasExact(world, model);
     let push = 0;
     for (let i = 0; i < n; i++) push = Math.max(push, Math.hypot(...A.subarray(i * n, (i + 1) * n)));
     return {
       model, step, found, push, name: nameOf(found), stored: length.filter((each) => each > 0.5).length,
-      loss: exact ? exactLoss(model, world).loss : history.loss.at(-1) ?? NaN,
+      loss: lossNow(run).loss,
     };
   }
 
@@ -390,8 +391,16 @@ export function playgroundPart(app) {
     },
     setPlaying,
     goTo,
-    /** What exports take. */
-    current: () => ({ runs, chosen, pictures: { model: /** @type {SVGSVGElement} */ ([...figures[Math.min(chosen, runs.length - 1)].querySelectorAll("svg")].find((each) => !each.hasAttribute("hidden"))), curve: curve.element, matrix: matrix.element, bars: bars.element } }),
+    /** @returns {import("./share.js").Shared} */
+    shared() {
+      const which = Math.min(chosen, runs.length - 1);
+      const model = /** @type {SVGSVGElement} */ ([...figures[which].querySelectorAll("svg")].find((each) => !each.hasAttribute("hidden")));
+      return {
+        pictures: { model, loss: curve.element, matrix: matrix.element, features: bars.element },
+        numbers: () => ({ models: runs.map((run) => ({ ...numbersOf(run.model, run.world), ...lossNow(run), step: run.step, training: run.training, history: run.history })) }),
+        python: () => pythonOf(app.state, runs[which], lossNow(runs[which])),
+      };
+    },
     /** @param {KeyboardEvent} event */
     key(event) {
       if (event.key === " ") setPlaying(!playing);
@@ -405,6 +414,12 @@ export function playgroundPart(app) {
 }
 
 const FIELD_STEPS = 1000000;
+
+/** The loss of a run as well as it is known: exactly, or on its latest samples. @param {Run} run */
+function lossNow({ model, world, training, history }) {
+  const exact = training.exact && hasExact(world, model);
+  return { exact, loss: exact ? exactLoss(model, world).loss : history.loss.at(-1) ?? NaN };
+}
 
 /** How far above or below a level. @param {number} over a share */
 function distance(over) {

@@ -1,10 +1,11 @@
-// The lines of Python that make a model of the page again, with this package.
+// Models of the page elsewhere: as numbers, and as the lines of Python that make them again with this package.
 
 import { rows } from "./engine.js";
-import { setsOf } from "./worlds.js";
 
+/** @import { Model } from "./exact.js" */
 /** @import { Run } from "./engine.js" */
 /** @import { State } from "./state.js" */
+/** @import { World } from "./worlds.js" */
 
 const LAW_OF_VALUES = { uniform: "", signed: "Uniform(-1, 1)", binary: "Binary()" };
 
@@ -19,45 +20,89 @@ function list(numbers) {
   return all.length > 1 && all.every((x) => x === all[0]) ? `np.full(${all.length}, ${written(all[0])})` : `[${all.map(written).join(", ")}]`;
 }
 
+/** The world and the kind of model, as Python has them, and what is to be imported for them.
+ * @param {World} world @param {Pick<Model, "output" | "layer">} model */
+function wordsOf({ density, importance, values, kind, sizes }, { output, layer }) {
+  const law = { independent: "Independent", correlated: "Correlated", anticorrelated: "Anticorrelated" }[kind];
+  const value = LAW_OF_VALUES[values];
+  const parts = [list(density), ...(kind === "independent" ? [] : [JSON.stringify(sizes)]), list(importance), ...(value ? [value] : [])];
+  const model = layer === "relu" ? "ReluHidden" : output === "relu" ? "ReluOutput" : "Linear";
+  return {
+    world: `world = ${law}(${parts.join(", ")})`,
+    model, settings: layer === "relu" && output === "linear" ? ', activation="identity"' : "",
+    imports: [
+      `from superpose.features import ${law}`, `from superpose.models import ${model}`,
+      ...(value ? [`from superpose.values import ${value.split("(")[0]}`] : []),
+    ],
+  };
+}
+
+/** A program: what it imports, in order, and then its lines. @param {string[]} imports @param {string[]} lines */
+function program(imports, lines) {
+  return `${["import jax, numpy as np", ...imports.sort(), "", ...lines].join("\n")}\n`;
+}
+
 /**
- * A program that makes the model and prints its loss.
+ * A program that makes the model of a run and prints its loss; and, if nothing was changed on the way, trains it again.
  * @param {State} state @param {Run} run @param {{loss: number, exact: boolean}} loss that of the run, and whether it is exact
  */
 export function pythonOf(state, run, loss) {
-  const { model, world, training, step } = run, { values, kind } = world;
-  const name = { independent: "Independent", correlated: "Correlated", anticorrelated: "Anticorrelated" }[kind];
-  const law = LAW_OF_VALUES[values], of = law ? `, ${law}` : "";
-  const sizes = kind === "independent" ? "" : `, ${JSON.stringify(setsOf(state.features, state.size))}`;
-  const model_ = model.layer === "relu" ? "ReluHidden" : model.output === "relu" ? "ReluOutput" : "Linear";
-  const kinds = model.layer === "relu" && model.output === "linear" ? ', activation="identity"' : "";
-  const untouched = state.changes.length === 0 && state.fork < 0 && state.start === "seed" && step > 0;
+  const { model, world, training, step, seed } = run, { imports, ...words } = wordsOf(world, model);
+  const exact = model.layer === "linear", judge = exact ? "Population(world)(model)" : "Sampled(world, batch=100_000)(model, 0)";
   const lines = [
-    "import jax, numpy as np, optax",
-    `from superpose.features import ${name}`,
-    `from superpose.losses import ${loss.exact ? "Population" : "Population, Sampled"}`,
-    `from superpose.models import ${model_}`,
-    "from superpose.train import ensemble, fit, member",
-    ...(law ? [`from superpose.values import ${law.split("(")[0]}`] : []),
-    "",
-    `world = ${name}(${list(world.density)}${sizes}, ${list(world.importance)}${of})`,
+    words.world,
     "",
     `# The model after ${step.toLocaleString("en")} steps.`,
     `W = np.array([${rows(model, model.W).map((row) => `\n    [${row.map(written).join(", ")}],`).join("")}\n])`,
     `b = np.array([${Array.from(model.b, written).join(", ")}])`,
-    `model = ${model_}(W, b${kinds})`,
-    model.layer === "linear"
-      ? `print(Population(world)(model))${loss.exact ? `  # ${written(loss.loss)} in the page` : ""}`
-      : `print(Sampled(world, batch=100_000)(model, 0))`,
+    `model = ${words.model}(W, b${words.settings})`,
+    `print(${judge})${loss.exact ? `  # ${written(loss.loss)} in the page` : ""}`,
   ];
-  if (untouched) {
-    const trained = loss.exact ? "Population(world)" : `Sampled(world, batch=${training.batch})`;
+  const losses = new Set([exact ? "Population" : "Sampled"]);
+  if (state.changes.length === 0 && state.fork < 0 && state.start === "seed" && step > 0) {
+    losses.add(loss.exact ? "Population" : "Sampled");
+    imports.push("from superpose.train import ensemble, fit, member, member_keys", "import optax");
     lines.push(
       "", "# The same from its seed: a member of an ensemble is the same model alone.",
-      `models = ensemble(lambda key: ${model_}.init(${model.n}, ${model.m}${kinds}, key=key), members=[${run.seed}], key=0)`,
-      `keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(0), i))(np.array([${run.seed}]))`,
-      `trained = fit(models, ${trained}, steps=${step}, key=keys, optimizer=optax.${training.optimizer}(${training.rate}))`,
+      `models = ensemble(lambda key: ${words.model}.init(${model.n}, ${model.m}${words.settings}, key=key), members=[${seed}], key=0)`,
+      `loss = ${loss.exact ? "Population(world)" : `Sampled(world, batch=${training.batch})`}`,
+      `trained = fit(models, loss, steps=${step}, key=member_keys(0, [${seed}]), optimizer=optax.${training.optimizer}(${training.rate}))`,
       "print(member(trained.models, 0).W)",
     );
   }
-  return `${lines.join("\n")}\n`;
+  return program([...imports, `from superpose.losses import ${[...losses].sort().join(", ")}`], lines);
+}
+
+/** A program that takes many seeds to their minima, and sorts them. @param {State} state @param {World} world */
+export function pythonOfSeeds(state, world) {
+  const { imports, ...words } = wordsOf(world, state);
+  return program([...imports, "from superpose.losses import Population", "from superpose.train import basins, ensemble, minimize"], [
+    words.world,
+    `models = ensemble(lambda key: ${words.model}.init(${state.features}, ${state.hidden}${words.settings}, key=key), members=${state.members}, key=0)`,
+    "solved = minimize(models, Population(world))",
+    "print(basins(solved, world))",
+  ]);
+}
+
+/** A program that finds the best model of a point of the phase diagram. @param {World} world @param {number} m @param {number} members */
+export function pythonOfCell(world, m, members) {
+  const { imports, ...words } = wordsOf(world, { output: "relu", layer: "linear" });
+  return program([...imports, "from superpose.losses import Population", "from superpose.train import ensemble, member, minimize"], [
+    words.world,
+    `models = ensemble(lambda key: ReluOutput.init(${world.n}, ${m}, key=key), members=${members}, key=0)`,
+    "solved = minimize(models, Population(world))",
+    "best = solved.loss.argmin()",
+    "print(solved.loss[best], member(solved.models, best).W)",
+    "",
+    "# All of the diagram: superpose run phase-diagram",
+  ]);
+}
+
+/** A model and its world as JSON has them. @param {Model} model @param {World} world */
+export function numbersOf(model, world) {
+  const { W, b, output, layer } = model, { density, importance, values, kind, sizes } = world;
+  return {
+    W: rows(model, W), b: Array.from(b), output, layer,
+    world: { density: Array.from(density), importance: Array.from(importance), values, kind, sizes },
+  };
 }

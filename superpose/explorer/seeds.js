@@ -7,6 +7,7 @@ import { brief, selection, slider, steady } from "./controls.js";
 import { h } from "./dom.js";
 import { hasExact } from "./exact.js";
 import { gram, nameOf, polytopes } from "./measures.js";
+import { numbersOf, pythonOfSeeds } from "./python.js";
 import { begun, isExact, nextEvent, prepared, worldOfState } from "./simulation.js";
 import { write } from "./svg.js";
 
@@ -356,6 +357,14 @@ export function seedsPart(app) {
       wake();
     },
     setPlaying,
+    /** @returns {import("./share.js").Shared} */
+    shared: () => ({
+      pictures: {},
+      numbers: () => ({
+        models: runs.map(({ model, world, step, seed }, i) => ({ seed, step, ...numbersOf(model, world), minimum: minima[i] && { ...numbersOf(minima[i].model, world), loss: minima[i].loss } })),
+      }),
+      python: () => (isExact(app.state) ? pythonOfSeeds(app.state, runs[0].world) : ""),
+    }),
   };
 }
 

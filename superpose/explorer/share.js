@@ -1,22 +1,22 @@
 // Sharing: the link, pictures, numbers, and the lines of Python.
 
 import { h } from "./dom.js";
-import { exactLoss, hasExact } from "./exact.js";
-import { rows } from "./engine.js";
-import { pythonOf } from "./python.js";
-import { linkOf } from "./state.js";
 import { pngOf, svgText } from "./svg.js";
 
 /** @import { App } from "./app.js" */
-/** @import { Run } from "./engine.js" */
+/**
+ * What a part of the page has to share: its pictures by name, its numbers, and the lines of Python that make them.
+ * @typedef {{pictures: Record<string, SVGSVGElement>, numbers: () => object, python: () => string}} Shared
+ */
 
-/** @param {App} app @param {() => {runs: Run[], chosen: number, pictures: Record<string, SVGSVGElement>}} current */
-export function shareDialog(app, current) {
+/** @param {App} app @param {() => Shared | null} shared what is open has */
+export function shareDialog(app, shared) {
   const link = h("textarea", { readonly: true, rows: 2, "aria-label": "Link to what is seen" });
   const code = h("textarea", { readonly: true, class: "code", "aria-label": "Lines of Python", spellcheck: false });
   const said = h("p", { class: "readout", role: "status" });
-  const picture = h("select", { "aria-label": "Which picture" },
-    ...Object.entries({ model: "the model", curve: "the loss", matrix: "Wᵀ W", bars: "the features" }).map(([value, text]) => h("option", { value }, text)));
+  const picture = h("select", { "aria-label": "Which picture" });
+  /** @type {Shared | null} */
+  let now = null;
 
   const copied = async (/** @type {HTMLTextAreaElement} */ from) => {
     from.select();
@@ -33,45 +33,33 @@ export function shareDialog(app, current) {
     setTimeout(() => URL.revokeObjectURL(url), 10000);
     said.textContent = `Saved as ${name}.`;
   };
-  const shown = () => current().pictures[picture.value];
+  const shown = () => /** @type {Shared} */ (now).pictures[picture.value];
+  const fileName = () => picture.value.replaceAll(" ", "-");
 
+  const pictures = h("section", {}, h("h3", {}, "A picture"), h("div", { class: "row" }, picture,
+    h("button", { onclick: () => saved(new Blob([svgText(shown(), "superpose explorer")], { type: "image/svg+xml" }), `${fileName()}.svg`) }, "SVG"),
+    h("button", { onclick: async () => saved(await pngOf(shown(), 2), `${fileName()}.png`) }, "PNG")));
+  const numbers = h("section", {}, h("h3", {}, "The numbers"), h("div", { class: "row" },
+    h("button", { onclick: () => now && saved(new Blob([`${JSON.stringify({ link: app.link(), ...now.numbers() }, null, 1)}\n`], { type: "application/json" }), "superpose.json") }, "JSON")));
+  const python = h("section", {}, h("h3", {}, "The same in Python"), code, h("div", { class: "row" }, h("button", { onclick: () => copied(code) }, "Copy the lines")));
   const dialog = h("dialog", { "aria-label": "Share", onclick: (/** @type {MouseEvent} */ event) => event.target === dialog && dialog.close() },
     h("button", { class: "bare close", "aria-label": "Close", onclick: () => dialog.close() }, "✕"),
     h("h2", {}, "Share what you see"),
     h("section", {}, h("h3", {}, "A link that restores it: settings, seed, steps and every change"), link,
       h("div", { class: "row" }, h("button", { class: "main", onclick: () => copied(link) }, "Copy the link"))),
-    h("section", {}, h("h3", {}, "A picture, or the numbers"), h("div", { class: "row" }, picture,
-      h("button", { onclick: () => saved(new Blob([svgText(shown(), "superpose explorer")], { type: "image/svg+xml" }), `${picture.value}.svg`) }, "SVG"),
-      h("button", { onclick: async () => saved(await pngOf(shown(), 2), `${picture.value}.png`) }, "PNG"),
-      h("button", { onclick: () => saved(new Blob([numbersOf(app, current())], { type: "application/json" }), "model.json") }, "JSON"))),
-    h("section", {}, h("h3", {}, "The same model in Python"), code, h("div", { class: "row" }, h("button", { onclick: () => copied(code) }, "Copy the lines"))),
-    said);
+    pictures, numbers, python, said);
   return {
     element: dialog,
     open() {
-      const { runs, chosen } = current(), run = runs[Math.min(chosen, runs.length - 1)];
+      now = shared();
       link.value = app.link();
-      code.value = pythonOf(app.state, run, lossNow(run));
+      picture.replaceChildren(...Object.keys(now?.pictures ?? {}).map((name) => h("option", {}, name)));
+      code.value = now?.python() ?? "";
+      pictures.hidden = !picture.options.length;
+      numbers.hidden = !now;
+      python.hidden = !code.value;
       said.textContent = "";
       dialog.showModal();
     },
   };
-}
-
-/** @param {Run} run */
-function lossNow({ model, world, training, history }) {
-  const exact = training.exact && hasExact(world, model);
-  return { exact, loss: exact ? exactLoss(model, world).loss : history.loss.at(-1) ?? NaN };
-}
-
-/** All numbers of what is seen, as JSON. @param {App} app @param {{runs: Run[]}} current */
-function numbersOf(app, { runs }) {
-  const models = runs.map((run) => {
-    const { model, world, step, history, training } = run;
-    return {
-      W: rows(model, model.W), b: Array.from(model.b), ...lossNow(run), step, training, history, output: model.output, layer: model.layer,
-      world: { ...world, density: Array.from(world.density), importance: Array.from(world.importance) },
-    };
-  });
-  return `${JSON.stringify({ link: `#${linkOf(app.state)}`, models }, null, 1)}\n`;
 }
