@@ -76,10 +76,12 @@ def run(config: Config) -> xr.Dataset:
     b = np.repeat(baseline[:, None], 5, axis=1) / 2
     b[:, 0] *= ratio
     start = ReluOutput(jnp.asarray(W), jnp.asarray(b))
-    solved = minimize(start, grid.each(loss, baseline, ratio), own_loss=True)
+    losses = grid.each(loss, baseline, ratio)
+    solved = minimize(start, losses, own_loss=True)
     data = grid.dataset(solved.models, solved.loss, axes=axes, converged=solved.converged)
     one = xr.DataArray(np.arange(5) == 0, dims="feature")
-    return data.assign(density=data.baseline * xr.where(one, data.ratio, 1.0))
+    density = data.baseline * xr.where(one, data.ratio, 1.0)
+    return data.assign(density=density).assign_attrs(grid.law(losses.features))
 
 
 def measured(data: xr.Dataset) -> xr.Dataset:

@@ -90,7 +90,7 @@ def _diagram(size: str, members: int, config: Config) -> xr.Dataset:
     solved = minimize(models, losses, own_loss=True)
     seen = basins(solved, losses.features, starts=members)
     ends = {"converged": solved.converged, "outcome": solved.outcome, "minimum": seen.label.ravel()}
-    data = grid.dataset(solved.models, solved.loss, axes=axes, **ends)
+    data = grid.dataset(solved.models, solved.loss, axes=axes, **ends).assign_attrs(grid.law(losses.features))
 
     laws = grid.each(loss, *grid.points(*cells.values())).features
     families = solutions.optimized(_candidates(n, m), laws)

@@ -117,7 +117,8 @@ def _solved(models, config) -> xr.Dataset:
     losses = grid.each(lambda p: SameSamples(_loss(p, config.samples), config.seed), density)
     models = minimize(models, losses, own_loss=True, evaluations=250).models
     loss = grid.evaluated(models, lambda p: _loss(p, 2**16), [density], config.seed)
-    return grid.dataset(models, loss, axes={"density": DENSITIES, "member": members})
+    data = grid.dataset(models, loss, axes={"density": DENSITIES, "member": members})
+    return data.assign_attrs(grid.law(losses.loss.features))
 
 
 def _rotated(best: xr.Dataset, key) -> np.ndarray:
