@@ -62,7 +62,7 @@ def main() -> None:
         print(f"page: {file.stat().st_size / 1e3:.0f} KB, written by the command in {command:.2f} s")
 
         def opened(state: str) -> Page:
-            page = browser.new_page(viewport={"width": 1280, "height": 800})
+            page = browser.new_page(viewport={"width": 1280, "height": 800}, bypass_csp=True)
             page.goto(f"{file.as_uri()}#v=1&{state}")
             return page
 

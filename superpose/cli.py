@@ -246,6 +246,9 @@ def _shown(out: str, no_open: bool, result: Path | None = None, at: Mapping[str,
     """Write the explorer, and show it in a browser where there is one."""
     from superpose import explorer
 
+    if not out.strip():
+        raise InputError("--out needs the name of a file, such as --out explorer.html")
+
     try:
         page = explorer.written(out, result, at=at)
     except OSError as error:

@@ -230,6 +230,10 @@ def _labels(data: xr.Dataset, axis: Any) -> list[Any]:
     values = data[axis].values.tolist()
     if data[axis].dtype.kind in "fiu" and all(map(math.isfinite, values)):
         return values
+    if data[axis].dtype.kind in "mM":
+        values = (
+            np.datetime_as_string(data[axis].values) if data[axis].dtype.kind == "M" else data[axis].values
+        )
     return [str(value)[:_LONG] for value in values]
 
 
@@ -267,7 +271,7 @@ def _world(data: xr.Dataset, group: Mapping[str, Any]) -> tuple[dict[str, Any] |
         f"its features are {kind}": kind not in ("independent", "correlated", "anticorrelated"),
         f"its features' values are {values}": values not in ("uniform", "signed", "binary"),
         "nothing says which features are in which set": not sizes,
-        "nothing says how dense its features are": density is None,
+        "nothing says how dense its features are; show(models, features=world) does": density is None,
     }
     why = next((reason for reason, so in reasons.items() if so), "")
     if why:

@@ -65,8 +65,9 @@ def _foreign(path: Path) -> xr.Dataset:
     except MemoryError:
         raise
     except Exception as error:  # the readers may raise anything
-        why = str(error).partition("\n")[0]
-        raise ValueError(f"{path} cannot be read as a dataset: {why}") from error
+        raise ValueError(
+            f"{path} cannot be read as a .zarr or .nc dataset ({type(error).__name__})"
+        ) from error
 
 
 def _of_folder(folder: Path) -> dict[str, Any]:

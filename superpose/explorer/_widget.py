@@ -15,3 +15,6 @@ class Explorer(anywidget.AnyWidget):
     state = traitlets.Unicode().tag(sync=True)
     height = traitlets.Int(800).tag(sync=True)
     sandbox = traitlets.Unicode().tag(sync=True)
+
+    def __repr__(self) -> str:
+        return f"the explorer, as a widget; its state is {self.state or 'not known yet'!r}"

@@ -18,7 +18,7 @@ import { linkOf, possible, stateOf, usualState } from "./state.js";
  * What the parts of the page share. `set` changes the state; quietly where only the link has to follow. `calm` is true for
  * people who want less motion.
  * @typedef {{state: State, crew: Crew, calm: boolean, set: (patch: Partial<State>, how?: {quiet?: boolean}) => void,
- *   announce: (text: string) => void, saw: (seen: Seen) => void, openLesson: (lesson: number) => void, link: () => string,
+ *   announce: (text: string) => void, notice: (text: string) => void, saw: (seen: Seen) => void, openLesson: (lesson: number) => void, link: () => string,
  *   start: () => Start | null}} App
  */
 
@@ -46,27 +46,31 @@ function startPage() {
     crew: crewOf(element("code").textContent ?? ""),
     calm: matchMedia("(prefers-reduced-motion: reduce)").matches,
     set(patch, { quiet = false } = {}) {
-      const part = state.part;
+      const { part, lesson } = state;
       state = possible({ ...state, ...patch });
       if (quiet) return void (late ||= window.setTimeout(address, 400));
-      if (state.part !== part) address(true);
+      problems = [];
+      if (state.part !== part || state.lesson !== lesson) address(true);
       else late ||= window.setTimeout(address, 250);
       refresh();
     },
     announce(text) {
       element("said").textContent = text;
     },
+    notice(text) {
+      problems = [text];
+      tellProblems();
+    },
     saw(now) {
       seen = now;
       if (state.part === "lessons") lessons.notice(seen);
     },
     openLesson(lesson) {
-      problems = [];
       play.replay();
       app.set({ ...usualState(), ...lessonState(lesson) });
       if (LESSONS[lesson - 1].part === "play") play.setPlaying(!app.calm);
     },
-    link: () => `${location.href.replace(/#.*/, "")}#${linkOf(state)}`,
+    link: () => `${location.protocol === "about:" ? "" : location.href.replace(/#.*/, "")}#${linkOf(state)}`, // a notebook's frame has no address
     start: () => (state.start === "own" ? own.start(state.at) : null),
   };
 
@@ -93,7 +97,10 @@ function startPage() {
   function refresh() {
     const needed = state.part === "lessons" ? LESSONS[state.lesson - 1].part : state.part;
     for (const { part, link } of links) {
-      if (part === state.part) link.setAttribute("aria-current", "page");
+      if (part === state.part) {
+        link.setAttribute("aria-current", "page");
+        if (part !== open) link.scrollIntoView({ block: "nearest", inline: "nearest" });
+      }
       else link.removeAttribute("aria-current");
       link.setAttribute("href", `#${linkOf({ ...state, part: /** @type {State["part"]} */ (part) })}`);
     }
@@ -109,8 +116,11 @@ function startPage() {
       open = needed;
       parts[needed].show();
     } else parts[needed].update(state);
+    tellProblems();
+  }
+
+  function tellProblems() {
     const box = element("problems");
-    box.hidden = !problems.length && !own.problem;
     box.textContent = [...problems, ...(own.problem && state.part === "own" ? [own.problem] : [])].join("\n");
     box.hidden = !box.textContent;
   }

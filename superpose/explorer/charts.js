@@ -110,7 +110,7 @@ export function gramView({ onPoint = () => {} } = {}) {
   const mark = make("rect", { fill: "none", stroke: "var(--ink)", "stroke-width": 2 }, element);
   const key = strip(element, (share) => weightColor(2 * share - 1)), keys = pool(element, "text", SMALL)(2);
   const readout = make("text", { ...SMALL, "font-size": 12, "text-anchor": "end" }, element);
-  ["−1", "1"].forEach((text, at) => write(keys[at], text));
+  ["≤ −1", "≥ 1"].forEach((text, at) => write(keys[at], text));
 
   /** The entry pointed at, with a mark around it. */
   const markEntry = () => {
@@ -175,8 +175,8 @@ export function gramView({ onPoint = () => {} } = {}) {
       put(text, { x: i < n ? left + (i + 0.5) * side : strips.x + strips.width / 2, y: 11 });
       write(text, i < n ? `${i}` : "b");
     });
-    key(left + 20, bottom + 20, 90);
-    keys.forEach((text, at) => put(text, { x: left + [0, 115][at], y: bottom + 28 }));
+    key(left + 32, bottom + 20, 90);
+    keys.forEach((text, at) => put(text, { x: left + [0, 127][at], y: bottom + 28 }));
     put(readout, { x: width - 2, y: bottom + 28 });
     markEntry();
     say(() => gramSeen(model, product));
@@ -212,8 +212,9 @@ function imageOf(parent) {
     canvas.width = canvas.height = n;
     context.putImageData(pixels, 0, 0);
     next = undefined;
-    loading = true;
-    put(image, { href: canvas.toDataURL() });
+    const href = canvas.toDataURL();
+    loading = href !== image.getAttribute("href"); // what is the same is not loaded again
+    image.setAttribute("href", href);
   };
   for (const end of ["load", "error"]) {
     image.addEventListener(end, () => {

@@ -92,8 +92,9 @@ export function wholeNumber(label, least, most, changed) {
   });
   return {
     element: h("div", { class: "control" }, h("label", { for: id }, label), input),
-    set(value) {
+    set(value, possible = true) {
       if (input.valueAsNumber !== value) input.value = String(value);
+      input.disabled = !possible;
     },
   };
 }

@@ -51,7 +51,7 @@ export function exactLoss(model, world) {
       if (slope !== 0) for (let k = 0; k < m; k++) dW[k * n + j] += slope * W[k * n + i];
     }
   }
-  return { loss, dW, db };
+  return { loss: Math.max(loss, 0), dW, db }; // rounding may take it below 0
 }
 
 /** `E |x - A x - b|^2`, weighted: a polynomial in moments. @param {Float64Array} A @param {Float64Array} b @param {World} world */

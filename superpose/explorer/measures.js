@@ -253,7 +253,7 @@ export function drops({ loss, step }) {
   }
   return found.filter(([a, b]) => {
     const before = steps.findIndex((at) => at >= steps[a] / 1.5);
-    return steps[a] > 10 && logs[a] - logs[b] > 3 * Math.abs(logs[before] - logs[a]);
+    return steps[a] > 10 && logs[a] - logs[b] > 0.05 && logs[a] - logs[b] > 3 * Math.abs(logs[before] - logs[a]);
   });
 }
 

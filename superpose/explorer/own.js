@@ -74,17 +74,21 @@ export function readOwn(text) {
   };
 }
 
+/** The index that a state has on an axis. @param {string[]} at @param {string} name */
+function indexOn(at, name) {
+  const found = at.find((each) => each.slice(0, each.lastIndexOf(":")) === name);
+  return found === undefined ? undefined : Number(found.slice(name.length + 1));
+}
+
 /** The group that is open. @param {Result} result @param {string[]} at */
 function groupAt(result, at) {
-  const which = Number(at.find((each) => each.startsWith("group:"))?.slice(6) ?? 0);
-  return result.groups[Math.min(which, result.groups.length - 1)];
+  return result.groups[Math.min(indexOn(at, "group") ?? 0, result.groups.length - 1)];
 }
 
 /** Where on each axis of a group; without a word of it, where the loss is least. @param {Group} group @param {string[]} at */
 function placeInGroup(group, at) {
   const said = group.axes.map(({ name, values }) => {
-    const found = at.find((each) => each.startsWith(`${name}:`));
-    return found ? Math.min(Number(found.slice(name.length + 1)), values.length - 1) : -1;
+    return Math.min(indexOn(at, name) ?? -1, values.length - 1);
   });
   if (said.every((index) => index >= 0)) return said;
   let best = said.map((index) => Math.max(index, 0)), least = Infinity;
@@ -195,7 +199,7 @@ export function ownPart(app, own) {
     const { model, world } = start;
     app.set({
       part: "play", start: "own", features: model.n, hidden: model.m, output: model.output, layer: model.layer, values: world.values, kind: world.kind,
-      size: world.sizes[0], density: world.density[0], decay: 1, extra: 1, loss: hasExact(world, model) ? "exact" : "sampled", steps: 0, changes: [], fork: -1,
+      size: world.sizes[0], density: world.density[0], decay: 1, extra: 1, loss: hasExact(world, model) ? "exact" : "sampled", steps: 0, changes: [], fork: -1, finish: -1,
     });
   }
 
@@ -225,7 +229,10 @@ export function ownPart(app, own) {
     name.textContent = finite ? nameOf(found) : "not finite: this model has weights that are not numbers";
     const rows = [["loss", Number.isFinite(loss) ? steady(loss, 6) : "–"]];
     const possible = world !== null && trainable(model);
-    if (possible && hasExact(world, model)) rows.push(["exact loss, computed here", steady(exactLoss(model, world).loss, 6)]);
+    if (possible && hasExact(world, model)) {
+      const exact = exactLoss(model, world).loss, same = Math.abs(exact / loss - 1) < 0.05 || !Number.isFinite(loss);
+      rows.push([same ? "exact loss, computed here" : "exact loss in the world that the data tell of", steady(exact, 6)]);
+    }
     if (finite) {
       rows.push(["features stored", `${norms(model).filter((each) => each > 0.5).length} of ${model.n}`]);
       rows.push(["sum of dimensionalities", steady(dimensionality(model).reduce((a, b) => a + b, 0), 3)]);

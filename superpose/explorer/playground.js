@@ -27,9 +27,21 @@ const RATES = [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1];
 const SPEEDS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 const TURNING = 150; // milliseconds between updates of words and numbers, which nobody reads faster
 
+const WORDS_MEAN = {
+  "dedicated": "A feature with a dimension to itself.",
+  "digon": "Two features at the opposite ends of one dimension, an antipodal pair. Triangles, pentagons and the like are features at the corners of these shapes.",
+  "irregular group": "Features that overlap in no regular way, often because training is not done.",
+  "D*": "Hidden dimensions for each feature, m / |W|²: 1 without superposition, 1/2 in antipodal pairs.",
+  "worst push": "How far some output moves, before its ReLU, under a change of the input of length 1.",
+  "superposition": "The color of the bars: how much of other features arrives along a feature's direction. At 1, as much as its own.",
+  "dimensionality": "The share of a hidden dimension that a feature has for itself.",
+  "storing nothing": "Each output is the mean of its feature, whatever the input.",
+  "linear optimum": "The least loss of a network without ReLUs: a dimension each for the features that would cost most.",
+};
+
 /** What of a state says which run it is. @param {State} state */
 function identity(state) {
-  const { part, lesson, steps, speed, view, azimuth, elevation, time, members, diagram, path, at, ...rest } = state;
+  const { part, lesson, steps, run, speed, view, azimuth, elevation, time, members, diagram, path, at, ...rest } = state;
   return JSON.stringify([rest, state.start === "own" ? at : []]);
 }
 
@@ -38,7 +50,8 @@ export function playgroundPart(app) {
   /** @type {Run[]} */
   let runs = begun(app.state, app.start());
   let asked = "", shown = false, playing = false, busy = false, framed = false, dirty = true, generation = 0, target = 0;
-  let chosen = 0, turned = 0, settled = 0, described = "";
+  let finished = false; // whether the models were taken to their minima, where the state asks for it
+  let turned = 0, settled = 0, described = "";
   /** @type {{name: "density" | "decay" | "rate", value: number} | null} */
   let pending = null;
   /** @type {{key: string, levels: Level[]}} */
@@ -48,10 +61,14 @@ export function playgroundPart(app) {
   /** @type {Float64Array | undefined} */
   let axes;
 
-  // The controls of what a model is start a new run; the others act on the run that goes on.
+  /** The run whose settings are shown. */
+  const chosen = () => Math.min(app.state.run, runs.length - 1);
+
+  // The controls of what a model is start a new run, with the settings that are shown; the others act on the run that goes on.
   const restart = (/** @type {Partial<State>} */ patch) => {
     asked = "";
-    app.set({ steps: 0, changes: [], fork: -1, start: "seed", ...patch });
+    const now = settingsAt(app.state, chosen(), Infinity);
+    app.set({ ...now, steps: 0, changes: [], fork: -1, finish: -1, start: "seed", ...patch });
   };
   const change = (/** @type {"density" | "decay" | "rate"} */ name, /** @type {number} */ value) => {
     pending = { name, value };
@@ -64,7 +81,7 @@ export function playgroundPart(app) {
     decay: slider("Importance", DECAYS, (value) => change("decay", value), (r) => (r === 1 ? "all equal" : `${r}ⁱ`)),
     extra: slider("of the last feature, times", EXTRAS, (extra) => restart({ extra })),
     values: choice("Values", { uniform: "0 to 1", signed: "−1 to 1", binary: "0 or 1" }, (values) => restart({ values })),
-    kind: choice("Features are active", { independent: "alone", correlated: "together", anticorrelated: "in turn" }, (kind) => restart({ kind })),
+    kind: choice("Features are active", { independent: "independently", correlated: "together", anticorrelated: "in turn" }, (kind) => restart({ kind })),
     size: wholeNumber("in sets of", 1, 10, (size) => restart({ size })),
     output: choice("Output", { relu: "ReLU", linear: "linear" }, (output) => restart({ output })),
     layer: choice("Hidden layer", { linear: "linear", relu: "ReLU" }, (layer) => restart({ layer })),
@@ -81,10 +98,11 @@ export function playgroundPart(app) {
   const stepOnce = h("button", { onclick: () => goTo(runs[0].step + 1), title: "One step (key: .)" }, "Step");
   const again = h("button", { onclick: () => restart({ start: app.state.start }), title: "From the same weights (key: r)" }, "Restart");
   const newSeed = h("button", { onclick: () => restart({ seed: (app.state.seed + 1) % 1000000 }), title: "From other weights (key: n)" }, "New seed");
-  const speed = selection("Speed", SPEEDS.map((steps) => `${steps} a frame`), (index) => app.set({ speed: SPEEDS[index] }, { quiet: true }));
+  const speed = selection("Speed", SPEEDS.map((steps) => `${steps} step${steps > 1 ? "s" : ""}/frame`), (index) => app.set({ speed: SPEEDS[index] }, { quiet: true }));
   const fork = h("button", { onclick: () => forked() }, "Fork");
+  const finish = h("button", { onclick: () => take({ finish: runs[0].step, steps: runs[0].step }), title: "To the exact minimum next to it" }, "Finish");
   const which = choice("Settings of", /** @type {Record<"0" | "1", string>} */ ({ 0: "A", 1: "B" }), (run) => choose(Number(run)), true);
-  const transport = h("div", { class: "transport" }, play, stepOnce, again, newSeed, fork, which.element, speed.element);
+  const transport = h("div", { class: "transport" }, play, stepOnce, again, newSeed, speed.element);
 
   const views = [0, 1].map(() => ({
     flat: directionsView(), graph: graphView(),
@@ -103,7 +121,7 @@ export function playgroundPart(app) {
   const facts = {
     step: h("dd", {}, "0"), loss: h("dd", {}), level: h("dd", { class: "wide" }), stored: h("dd", {}), share: h("dd", {}), push: h("dd", {}),
   };
-  const entry = h("p", { class: "readout" });
+  const lossName = h("dt", {}, "loss");
 
   const wide = !matchMedia("(max-width: 720px)").matches;
   /** @param {string} title @param {boolean} open @param {...keyof typeof controls} names */
@@ -114,14 +132,16 @@ export function playgroundPart(app) {
       group("World", true, "density", "features", "decay", "extra", "values", "kind", "size"),
       group("Model", wide, "hidden", "output", "layer"),
       group("Training", wide, "loss", "batch", "optimizer", "rate", "seed")),
-    h("section", { class: "view", "aria-label": "Model" }, transport, h("div", { class: "pictures" }, ...figures), h("div", { class: "toolbar" }, viewChoice.element)),
+    h("section", { class: "view", "aria-label": "Model" }, transport, h("div", { class: "pictures" }, ...figures), h("div", { class: "toolbar" }, viewChoice.element, fork, which.element, finish)),
     h("section", { class: "curve", "aria-label": "Loss" }, curve.element, h("div", { class: "toolbar" }, timeChoice.element)),
     h("section", { class: "readings", "aria-label": "What is seen" },
       h("div", {}, name, h("dl", { class: "facts" },
-        h("dt", {}, "step"), facts.step, h("dt", {}, "loss"), facts.loss, facts.level, h("dt", {}, "features stored"), facts.stored,
-        h("dt", {}, "dimensions for each"), facts.share, h("dt", { title: "How far the most sensitive output moves under a change of the input of length 1" }, "worst push"), facts.push)),
-      h("div", { class: "reading" }, h("h3", {}, "Wᵀ W, and biases"), matrix.element, entry),
-      h("div", { class: "reading" }, h("h3", {}, "Length and dimensionality"), bars.element)));
+        h("dt", {}, "step"), facts.step, lossName, facts.loss, facts.level, h("dt", {}, "features stored"), facts.stored,
+        h("dt", { title: "D*: hidden dimensions for each feature, m / |W|²" }, "D*, dimensions for each"), facts.share, h("dt", { title: "How far the most sensitive output moves under a change of the input of length 1" }, "worst push"), facts.push)),
+      h("div", { class: "reading" }, h("h3", {}, "Wᵀ W, and biases"), matrix.element),
+      h("div", { class: "reading" }, h("h3", {}, "Length and dimensionality"), bars.element),
+      h("details", { class: "words" }, h("summary", {}, "What the words mean"), h("dl", {},
+        ...Object.entries(WORDS_MEAN).flatMap(([word, meaning]) => [h("dt", {}, word), h("dd", {}, meaning)])))));
 
   /** @param {boolean} now */
   function setPlaying(now) {
@@ -141,22 +161,20 @@ export function playgroundPart(app) {
 
   /** @param {number} run */
   function choose(run) {
-    chosen = run;
+    app.set({ run: run === 1 ? 1 : 0 }, { quiet: true });
     showSettings();
     redraw();
   }
 
   function forked() {
     if (runs.length > 1) {
-      runs = [runs[chosen]]; // the one whose settings are shown goes on as it is
-      const kept = chosen === 0 ? app.state.changes.filter((each) => each.run === 0)
+      runs = [runs[chosen()]]; // the one whose settings are shown goes on as it is
+      const kept = app.state.run === 0 ? app.state.changes.filter((each) => each.run === 0)
         : app.state.changes.filter((each) => each.run === 1 || each.step <= app.state.fork).map((each) => ({ ...each, run: 0 }));
-      chosen = 0;
-      take({ fork: -1, changes: kept });
+      take({ fork: -1, run: 0, changes: kept });
     } else {
-      take({ fork: runs[0].step });
+      take({ fork: runs[0].step, steps: runs[0].step, run: 1 });
       runs = prepared(runs, app.state, app.start());
-      chosen = 1;
     }
     showSettings();
     redraw();
@@ -178,8 +196,8 @@ export function playgroundPart(app) {
       asked = "";
       return app.set({ [name]: value });
     }
-    if (app.state.changes.length >= MOST_CHANGES) return app.announce("This run has seen too many changes to take more; restart it.");
-    take({ changes: changed(app.state.changes, { run: runs.length > 1 ? chosen : 0, step, name, value }) });
+    if (app.state.changes.length >= MOST_CHANGES) return app.notice("This run has seen too many changes for a link to hold; restart it to make more.");
+    take({ changes: changed(app.state.changes, { run: chosen(), step, name, value }) });
     runs = prepared(runs, app.state, app.start());
     showSettings();
   }
@@ -200,13 +218,35 @@ export function playgroundPart(app) {
     if (!busy) {
       settle(now);
       const replaying = !playing && target > runs[0].step;
-      if (playing || replaying) work(replaying);
+      if (app.state.finish === runs[0].step && !finished) toMinima();
+      else if (playing || replaying) work(replaying);
     }
     if (dirty) draw(now);
     if (playing || busy || target > runs[0].step || now - turned < TURNING) {
       framed = true;
       requestAnimationFrame(frame);
     }
+  }
+
+  /** Take each model to the minimum next to it. */
+  function toMinima() {
+    const mine = generation;
+    busy = true;
+    runs = prepared(runs, app.state, app.start());
+    Promise.all(runs.map(({ model, world }) => app.crew.ask("finish", { models: [model], world }, "play"))).then((found) => {
+      busy = false;
+      if (mine !== generation) return wake();
+      finished = true;
+      runs = runs.map((run, i) => ({ ...run, model: found[i][0].model, first: run.first.map(() => 0), second: run.second.map(() => 0) }));
+      wake();
+    }, failed);
+  }
+
+  /** @param {Error} error */
+  function failed(error) {
+    busy = false;
+    setPlaying(false);
+    app.notice(error.message);
   }
 
   /** @param {boolean} replaying */
@@ -224,33 +264,29 @@ export function playgroundPart(app) {
       if (runs.length !== several || replaying) showSettings();
       if (!runs.every((run) => run.model.W.every(Number.isFinite))) {
         setPlaying(false);
-        app.announce("The weights have become infinite; choose a lower learning rate and restart.");
+        app.notice(`Training has diverged by step ${runs[0].step}; choose a lower learning rate, and restart.`);
       }
       app.set({ steps: Math.max(runs[0].step, replaying ? target : 0) }, { quiet: true });
       wake();
-    }, (error) => {
-      busy = false;
-      setPlaying(false);
-      app.announce(error.message);
-    });
+    }, failed);
   }
 
   /** @param {number} now */
   function draw(now) {
     dirty = false;
-    const { state } = app, { model, world, history, step } = runs[Math.min(chosen, runs.length - 1)];
+    const { state } = app, { model, world, history, step } = runs[chosen()];
     const slow = now - turned >= TURNING || !(playing || busy);
     const kind = state.view === "graph" ? "graph" : state.view === "auto" && model.m > 2 ? "space" : "flat";
     if (slow || !seen) {
       turned = now;
-      seen = look(runs[Math.min(chosen, runs.length - 1)]);
+      seen = look(runs[chosen()]);
       tell(seen);
     }
     for (const [i, figure] of figures.entries()) {
       const run = runs[i];
       figure.hidden = !run;
       if (!run) continue;
-      figure.classList.toggle("chosen", runs.length > 1 && i === chosen);
+      figure.classList.toggle("chosen", runs.length > 1 && i === chosen());
       captions[i].textContent = runs.length > 1 ? `${"AB"[i]}: density ${brief(settingsAt(state, i, step).density)}` : "";
       captions[i].hidden = runs.length < 2;
       const view = views[i];
@@ -262,10 +298,10 @@ export function playgroundPart(app) {
     }
     matrix.draw({ model });
     bars.draw({ model });
-    facts.step.textContent = step.toLocaleString("en");
+    facts.step.textContent = step.toLocaleString("en") + (!playing && target > step ? ` of ${target.toLocaleString("en")}` : "");
     if (slow || state.speed > 1) {
       curve.draw({
-        curves: runs.map((run, i) => ({ name: runs.length > 1 ? "AB"[i] : "loss", ...run.history, kind: i === chosen ? "main" : "fork" })),
+        curves: runs.map((run, i) => ({ name: runs.length > 1 ? "AB"[i] : "loss", ...run.history, kind: i === 0 ? "main" : "fork" })),
         levels: theory.levels, jumps: drops(history),
         changes: state.changes.map((each) => ({ step: each.step, text: `${each.name} ${brief(each.value)}` })),
         logStep: state.time === "log",
@@ -290,7 +326,7 @@ export function playgroundPart(app) {
     let push = 0;
     for (let i = 0; i < n; i++) push = Math.max(push, Math.hypot(...A.subarray(i * n, (i + 1) * n)));
     return {
-      model, step, found, push, name: nameOf(found), stored: length.filter((each) => each > 0.5).length,
+      model, step, found, push, name: Number.isFinite(push) ? nameOf(found) : "diverged", stored: length.filter((each) => each > 0.5).length,
       loss: lossNow(run).loss,
     };
   }
@@ -327,34 +363,38 @@ export function playgroundPart(app) {
   }
 
   function showSettings() {
-    const { state } = app, settings = settingsAt(state, chosen, Infinity), exactPossible = isExact({ ...state, loss: "exact" });
+    const { state } = app, settings = settingsAt(state, chosen(), Infinity), one = runs.length < 2, exactPossible = isExact({ ...state, loss: "exact" });
     const { density, decay, rate } = settings;
-    controls.features.set(state.features);
-    controls.hidden.set(state.hidden);
+    controls.features.set(state.features, one);
+    controls.hidden.set(state.hidden, one);
     controls.density.set(density);
     controls.decay.set(decay, state.features > 1);
-    controls.extra.set(state.extra);
+    controls.extra.set(state.extra, one);
     controls.extra.element.hidden = state.extra === 1;
-    controls.values.set(state.values);
-    controls.kind.set(state.kind);
-    controls.size.set(state.size);
+    controls.values.set(state.values, one);
+    controls.kind.set(state.kind, one);
+    controls.size.set(state.size, one);
     controls.size.element.hidden = state.kind === "independent";
-    controls.output.set(state.output);
-    controls.layer.set(state.layer);
-    controls.loss.set(exactPossible ? state.loss : "sampled", exactPossible);
+    controls.output.set(state.output, one);
+    controls.layer.set(state.layer, one);
+    controls.loss.set(exactPossible ? state.loss : "sampled", exactPossible && one);
     whyNot.textContent = exactPossible ? "" : state.layer === "relu" ? "A ReLU in between has no closed form." : "Too many features for the closed form.";
     whyNot.hidden = exactPossible;
-    controls.batch.set(state.batch);
+    controls.batch.set(state.batch, one);
     controls.batch.element.hidden = isExact(state);
-    controls.optimizer.set(state.optimizer);
+    controls.optimizer.set(state.optimizer, one);
     controls.rate.set(rate);
-    controls.seed.set(state.seed);
+    controls.seed.set(state.seed, one);
     viewChoice.set(state.view);
     timeChoice.set(state.time);
     speed.set(SPEEDS.findIndex((each) => each >= state.speed));
-    which.set(chosen ? "1" : "0");
-    which.element.hidden = runs.length < 2;
-    fork.textContent = runs.length < 2 ? "Fork" : `Go on with ${"AB"[chosen]} alone`;
+    which.set(chosen() ? "1" : "0");
+    which.element.hidden = one;
+    fork.textContent = one ? "Fork" : `Go on with ${"AB"[chosen()]} alone`;
+    fork.title = one ? "Two runs from here on, each with its own density, importance and learning rate" : "";
+    finish.disabled = !isExact(state);
+    newSeed.disabled = !one;
+    lossName.textContent = isExact(state) ? "loss" : "loss on the last samples";
     viewChoice.element.hidden = state.hidden < 2;
   }
 
@@ -377,7 +417,7 @@ export function playgroundPart(app) {
         generation++;
         runs = begun(state, app.start());
         target = state.steps;
-        chosen = 0;
+        finished = false;
         pending = null;
         seen = null;
       }
@@ -393,12 +433,12 @@ export function playgroundPart(app) {
     goTo,
     /** @returns {import("./share.js").Shared} */
     shared() {
-      const which = Math.min(chosen, runs.length - 1);
+      const which = chosen(), of = runs.length > 1 ? `model ${"AB"[which]}` : "the model";
       const model = /** @type {SVGSVGElement} */ ([...figures[which].querySelectorAll("svg")].find((each) => !each.hasAttribute("hidden")));
       return {
         pictures: { model, loss: curve.element, matrix: matrix.element, features: bars.element },
         numbers: () => ({ models: runs.map((run) => ({ ...numbersOf(run.model, run.world), ...lossNow(run), step: run.step, training: run.training, history: run.history })) }),
-        python: () => pythonOf(app.state, runs[which], lossNow(runs[which])),
+        python: () => pythonOf(app.state, runs[which], lossNow(runs[which]), of),
       };
     },
     /** @param {KeyboardEvent} event */
@@ -424,5 +464,6 @@ function lossNow({ model, world, training, history }) {
 /** How far above or below a level. @param {number} over a share */
 function distance(over) {
   if (Math.abs(over) < 5e-5) return "that of";
+  if (over > 10) return `${brief(over + 1, 2)} times`;
   return `${brief(Math.abs(100 * over), 2)}% ${over > 0 ? "above" : "below"}`;
 }

@@ -45,21 +45,22 @@ function program(imports, lines) {
 /**
  * A program that makes the model of a run and prints its loss; and, if nothing was changed on the way, trains it again.
  * @param {State} state @param {Run} run @param {{loss: number, exact: boolean}} loss that of the run, and whether it is exact
+ * @param {string} [of] which of the models it is
  */
-export function pythonOf(state, run, loss) {
+export function pythonOf(state, run, loss, of = "the model") {
   const { model, world, training, step, seed } = run, { imports, ...words } = wordsOf(world, model);
   const exact = model.layer === "linear", judge = exact ? "Population(world)(model)" : "Sampled(world, batch=100_000)(model, 0)";
   const lines = [
     words.world,
     "",
-    `# The model after ${step.toLocaleString("en")} steps.`,
+    `# ${of[0].toUpperCase()}${of.slice(1)} after ${step.toLocaleString("en")} steps${state.finish >= 0 ? ", and taken to a minimum" : ""}.`,
     `W = np.array([${rows(model, model.W).map((row) => `\n    [${row.map(written).join(", ")}],`).join("")}\n])`,
     `b = np.array([${Array.from(model.b, written).join(", ")}])`,
     `model = ${words.model}(W, b${words.settings})`,
     `print(${judge})${loss.exact ? `  # ${written(loss.loss)} in the page` : ""}`,
   ];
   const losses = new Set([exact ? "Population" : "Sampled"]);
-  if (state.changes.length === 0 && state.fork < 0 && state.start === "seed" && step > 0) {
+  if (state.changes.length === 0 && state.fork < 0 && state.finish < 0 && state.start === "seed" && step > 0) {
     losses.add(loss.exact ? "Population" : "Sampled");
     imports.push("from superpose.train import ensemble, fit, member, member_keys", "import optax");
     lines.push(

@@ -50,7 +50,10 @@ export function seedsPart(app) {
 
   const play = h("button", { class: "main", onclick: () => setPlaying(!playing) }, "Play");
   const again = h("button", { onclick: () => restart() }, "Restart");
-  const finish = h("button", { onclick: () => toMinima() }, "Finish");
+  const finish = h("button", { onclick: () => {
+    app.set({ finish: runs[0].step, steps: runs[0].step });
+    wake();
+  } }, "Finish");
   const stepNumber = h("b", {}, "0");
   const speed = selection("Steps a frame", PACES.map(String), (index) => app.set({ speed: PACES[index] }, { quiet: true }));
   speed.element.classList.add("speed");
@@ -73,7 +76,10 @@ export function seedsPart(app) {
 
   /** @param {boolean} now */
   function setPlaying(now) {
-    if (now && sorted) show(false);
+    if (now && sorted) {
+      app.set({ finish: -1 }, { quiet: true });
+      show(false);
+    }
     playing = now;
     write(play, now ? "Pause" : "Play");
     if (!now) target = runs[0]?.step ?? 0;
@@ -82,7 +88,7 @@ export function seedsPart(app) {
 
   function restart() {
     begin();
-    app.set({ steps: 0, changes: [], fork: -1 });
+    app.set({ steps: 0, changes: [], fork: -1, finish: -1 });
     setPlaying(true);
   }
 
@@ -97,7 +103,7 @@ export function seedsPart(app) {
     runs = Array.from({ length: state.members }, (_, seed) => begun({ ...state, seed }, null)[0]);
     minima = [];
     before = [];
-    target = state.steps;
+    target = state.finish < 0 ? state.steps : state.finish;
     pace = 1;
     tiles = runs.map((_, seed) => tiles[seed] ?? tileOf(seed));
     for (const tile of tiles) tile.called = "";
@@ -119,7 +125,8 @@ export function seedsPart(app) {
   /** @param {number} seed */
   function open(seed) {
     const changes = app.state.changes.filter((change) => change.run === 0);
-    app.set({ part: "play", seed, steps: runs[seed].step, start: "seed", changes, fork: -1 });
+    const { step } = runs[seed];
+    app.set({ part: "play", seed, steps: step, finish: sorted ? step : -1, start: "seed", changes, fork: -1 });
   }
 
   function wake() {
@@ -138,6 +145,7 @@ export function seedsPart(app) {
     framed = false;
     if (!shown) return;
     const behind = target > runs[0].step;
+    if (!busy && !finishing && !sorted && !playing && app.state.finish === runs[0].step) toMinima();
     if (!busy && !finishing && (playing || behind)) work();
     if (dirty) draw(now);
     if (playing || busy || behind) nextFrame();
@@ -165,8 +173,11 @@ export function seedsPart(app) {
       }
       if (!runs.every((run) => run.model.W.every(Number.isFinite))) {
         setPlaying(false);
-        app.announce("The weights have become infinite; choose a lower learning rate.");
-      } else if (runs[0].step === mark && slowed() && automatic && target === mark && isExact(state)) toMinima();
+        app.notice(`Training has diverged by step ${runs[0].step}; choose a lower learning rate, and restart.`);
+      } else if (runs[0].step === mark && slowed() && automatic && target === mark && isExact(state)) {
+        setPlaying(false);
+        app.set({ finish: mark, steps: mark });
+      }
       wake();
     }, (error) => failed(error, mine));
   }
@@ -299,7 +310,7 @@ export function seedsPart(app) {
       const bar = h("i", {}), least = group.over < 1e-9;
       bar.style.setProperty("--share", String(group.tiles.length / most));
       bar.style.setProperty("--mine", sorted ? group.color : "var(--soft)");
-      const above = group.loss === Infinity ? "" : least ? steady(group.loss, sorted ? 5 : 3) : `+${brief(100 * group.over, 2)}%`;
+      const above = !Number.isFinite(group.loss + group.over) ? "" : least ? steady(group.loss, sorted ? 5 : 3) : `+${brief(100 * group.over, 2)}%`;
       const [over, count] = [h("span", { class: "num" }, above), h("b", { class: "num" }, group.tiles.length)];
       const light = { onpointerenter: () => spotlight(group), onpointerleave: () => spotlight(null) };
       return h("li", light, h("span", {}, group.name || "…"), over, bar, count);

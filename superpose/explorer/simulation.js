@@ -78,9 +78,9 @@ export function prepared(runs, state, start) {
   });
 }
 
-/** The first step after this one at which a setting changes or a run is copied. @param {State} state @param {number} step */
+/** The first step after this one at which a setting changes, or runs are copied or taken to their minima. @param {State} state @param {number} step */
 export function nextEvent(state, step) {
-  return Math.min(Infinity, ...state.changes.map((change) => change.step).concat(state.fork).filter((at) => at > step));
+  return Math.min(Infinity, ...state.changes.map((change) => change.step).concat(state.fork, state.finish).filter((at) => at > step));
 }
 
 /** More changes than this do not fit into a link. */

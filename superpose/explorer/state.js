@@ -29,6 +29,8 @@
  * @property {number} seed
  * @property {number} steps
  * @property {number} fork the step at which run 1 was copied from run 0; -1 without one
+ * @property {number} finish the step at which models were taken to the exact minimum next to them; -1 if not
+ * @property {0 | 1} run the run whose settings are shown, after a fork
  * @property {Change[]} changes
  * @property {number} speed steps a frame
  * @property {"auto" | "axes" | "graph"} view
@@ -87,6 +89,8 @@ export const FIELDS = {
   seed: whole(0, 0, 999999),
   steps: whole(0, 0, 1000000),
   fork: whole(-1, -1, 1000000),
+  finish: whole(-1, -1, 1000000),
+  run: whole(0, 0, 1),
   changes: {
     usual: [], read: readChanges, wants: "changes such as 500d0.05",
     write: (/** @type {Change[]} */ changes) =>
@@ -111,10 +115,10 @@ export const FIELDS = {
   at: {
     usual: [], wants: "a point such as density:3",
     read: (text) => {
-      const points = text.split(",");
-      return points.length <= 20 && points.every((point) => /^[^:]{1,100}:\d{1,7}$/.test(point)) ? points : undefined;
+      const points = text.split(",").map((point) => point.replaceAll("%2C", ","));
+      return points.length <= 20 && points.every((point) => /^.{1,100}:\d{1,7}$/s.test(point)) ? points : undefined;
     },
-    write: (/** @type {string[]} */ points) => points.join(),
+    write: (/** @type {string[]} */ points) => points.map((point) => point.replaceAll(",", "%2C")).join(),
   },
 };
 
@@ -155,7 +159,7 @@ export function stateOf(link) {
   const asked = new URLSearchParams(text);
   const version = asked.get("v");
   if (text && version !== "1") {
-    problems.push(version && /^\d+$/.test(version)
+    problems.push(Number(version) > 1
       ? "This link was made by a newer version of the page; what this one does not know is left out."
       : "This link is not one of ours, or a part of it is missing; what it does not say is as usual.");
   }
@@ -173,6 +177,6 @@ export function stateOf(link) {
 export function possible(state) {
   const hidden = Math.min(state.hidden, state.layer === "linear" ? state.features : 30);
   const changes = state.changes.filter(({ step, run }) => step <= state.steps && (run === 0 || step >= state.fork && state.fork >= 0));
-  const fork = state.fork > state.steps ? -1 : state.fork;
-  return { ...state, hidden, fork, changes: changes.sort((a, b) => a.step - b.step) };
+  const [fork, finish] = [state.fork, state.finish].map((at) => (at > state.steps ? -1 : at));
+  return { ...state, hidden, fork, finish, run: fork < 0 ? 0 : state.run, changes: changes.sort((a, b) => a.step - b.step) };
 }
