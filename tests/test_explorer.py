@@ -330,7 +330,10 @@ def test_the_world_is_what_the_data_say_and_what_is_assumed_is_said():
             _dataset().assign_attrs(features="correlated", sizes=[2, 2]),
             "nothing says which features are in which set",
         ),
-        (_dataset().rename(density="density_of"), "nothing says how dense its features are"),
+        (
+            _dataset().rename(density="density_of"),
+            "nothing says how dense its features are; show(models, features=world) does",
+        ),
     ],
 )
 def test_why_models_cannot_go_on_training_is_said(data, why):
@@ -521,7 +524,7 @@ def test_without_a_browser_the_place_of_the_page_is_said(opened, capsys, tmp_pat
         (["view"], "name a result: superpose view RESULT, such as results/intro"),
         (["view", "absent"], "absent is not there; give a result's folder, a .zarr or a .nc"),
         (["view", "folder"], "folder holds no result; give a result's folder"),
-        (["view", "mine.html"], "mine.html cannot be read as a dataset"),
+        (["view", "mine.html"], "mine.html cannot be read as a .zarr or .nc dataset"),
         (["view", "results"], "results holds 2 results; choose one, such as results/a: a, b"),
         (
             ["view", "old", "--at", "density"],

@@ -81,7 +81,7 @@ export function playgroundPart(app) {
     decay: slider("Importance", DECAYS, (value) => change("decay", value), (r) => (r === 1 ? "all equal" : `${r}ⁱ`)),
     extra: slider("of the last feature, times", EXTRAS, (extra) => restart({ extra })),
     values: choice("Values", { uniform: "0 to 1", signed: "−1 to 1", binary: "0 or 1" }, (values) => restart({ values })),
-    kind: choice("Features are active", { independent: "independently", correlated: "together", anticorrelated: "in turn" }, (kind) => restart({ kind })),
+    kind: choice("Features are active", { independent: "independent", correlated: "together", anticorrelated: "in turn" }, (kind) => restart({ kind })),
     size: wholeNumber("in sets of", 1, 10, (size) => restart({ size })),
     output: choice("Output", { relu: "ReLU", linear: "linear" }, (output) => restart({ output })),
     layer: choice("Hidden layer", { linear: "linear", relu: "ReLU" }, (layer) => restart({ layer })),
@@ -237,7 +237,10 @@ export function playgroundPart(app) {
       busy = false;
       if (mine !== generation) return wake();
       finished = true;
-      runs = runs.map((run, i) => ({ ...run, model: found[i][0].model, first: run.first.map(() => 0), second: run.second.map(() => 0) }));
+      runs = runs.map((run, i) => ({
+        ...run, model: found[i][0].model, first: run.first.map(() => 0), second: run.second.map(() => 0),
+        history: { step: [...run.history.step, run.step], loss: [...run.history.loss, found[i][0].loss] },
+      }));
       wake();
     }, failed);
   }
