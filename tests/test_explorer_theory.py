@@ -113,7 +113,7 @@ def _exact(cases):
     send(data.map(([spec, n, m, output, W]) => {
       const world = worldOf(spec, n), kind = { output, layer: "linear" };
       if (W) return exactLoss({ n, m, W, b: new Float64Array(n), ...kind }, world).loss;
-      return Math.min(...[0, 1, 2, 3, 4, 5].map((seed) => minimize(initial(n, m, seed, kind), world).loss));
+      return Math.min(...Array.from({ length: 12 }, (_, seed) => seed).map((seed) => minimize(initial(n, m, seed, kind), world).loss));
     }));
     """
     return run(code, cases)
