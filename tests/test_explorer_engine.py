@@ -274,8 +274,8 @@ def test_training_ends_at_a_minimum_that_the_library_finds(minima):
 USUAL = {
     "part": "lessons", "lesson": 1, "features": 5, "hidden": 2, "density": 0.1, "decay": 0.9, "extra": 1, "values": "uniform",
     "kind": "independent", "size": 2, "output": "relu", "layer": "linear", "loss": "exact", "batch": 1024, "optimizer": "adam",
-    "rate": 0.01, "seed": 0, "steps": 0, "fork": -1, "changes": [], "speed": 4, "view": "auto", "azimuth": 30, "elevation": 20,
-    "time": "log", "members": 24, "diagram": "2-in-1", "path": [], "start": "seed", "at": [],
+    "rate": 0.01, "seed": 0, "steps": 0, "fork": -1, "finish": -1, "run": 0, "changes": [], "speed": 4, "view": "auto",
+    "azimuth": 30, "elevation": 20, "time": "log", "members": 24, "diagram": "2-in-1", "path": [], "start": "seed", "at": [],
 }  # fmt: skip
 """What a link of version 1 does not say: for ever."""
 
@@ -303,6 +303,9 @@ OLD = {
     "#v=1&part=play&view=axes&extra=2.5": {"part": "play", "view": "axes", "extra": 2.5},
     "#v=1&part=seeds&members=50": {"part": "seeds", "members": 50},
     "#v=1&part=phases&diagram=3-in-2&path=1275.1326.1376": {"part": "phases", "diagram": "3-in-2", "path": [1275, 1326, 1376]},
+    "#v=1&part=play&density=0.2&decay=1&steps=1001&finish=1000&fork=400&run=1": {
+        "part": "play", "density": 0.2, "decay": 1, "steps": 1001, "finish": 1000, "fork": 400, "run": 1,
+    },
     "#v=1&part=own&at=group:1,density:3,member:12": {"part": "own", "at": ["group:1", "density:3", "member:12"]},
     "#v=1&part=play&start=own&at=density:3": {"part": "play", "start": "own", "at": ["density:3"]},
 }  # fmt: skip
@@ -316,6 +319,34 @@ def test_old_links_go_on_meaning_what_they_mean(link):
     (read,) = run(READ, [link])
     assert read["problems"] == []
     assert read["state"] == USUAL | OLD[link]
+
+
+REPLAYED = {
+    "#v=1&seed=3&steps=300": 0.02593636498,
+    "#v=1&part=play&features=8&hidden=3&values=signed&loss=sampled&batch=64&optimizer=sgd&rate=0.1&steps=200": 0.1521087122,
+    "#v=1&part=play&density=0.5&steps=400&fork=150&changes=100d0.2,150D0.05,200r0.003": 0.01239800307,
+}
+"""Links that people have, with the loss of what they show."""
+
+
+def test_old_links_go_on_showing_the_same_models():
+    code = """
+    import { advance } from "./engine.js";
+    import { exactLoss } from "./exact.js";
+    import { begun, nextEvent, prepared } from "./simulation.js";
+    import { stateOf } from "./state.js";
+    send(data.map((link) => {
+      const { state } = stateOf(link);
+      let runs = begun(state, null);
+      while (runs[0].step < state.steps) {
+        runs = prepared(runs, state, null);
+        const stop = Math.min(nextEvent(state, runs[0].step), state.steps);
+        for (const run of runs) advance(run, stop - run.step);
+      }
+      return exactLoss(runs.at(-1).model, runs.at(-1).world).loss;
+    }));
+    """
+    assert run(code, [*REPLAYED]) == pytest.approx([*REPLAYED.values()], rel=1e-6)
 
 
 def _random_states(count):
@@ -347,10 +378,11 @@ def _random_states(count):
             "extra": real(0.1, 10), "values": among(*LAWS), "kind": among(*KINDS), "size": whole(1, 10), "output": among("relu", "linear"),
             "layer": layer, "loss": among("exact", "sampled"), "batch": whole(1, 8192), "optimizer": among("adam", "sgd"),
             "rate": real(1e-4, 1), "seed": whole(0, 999_999), "steps": steps, "fork": fork,
+            "finish": whole(-1, steps), "run": 0 if fork < 0 else whole(0, 1),
             "changes": sorted(changes, key=lambda change: change["step"]), "speed": whole(1, 1024), "view": among("auto", "axes", "graph"),
             "azimuth": whole(-360, 360), "elevation": whole(-90, 90), "time": among("log", "linear"), "members": whole(12, 100),
             "diagram": among("2-in-1", "3-in-2"), "path": [whole(0, 2499) for _ in range(whole(0, 400))], "start": among("seed", "own"),
-            "at": [f"{among('density', 'a=b&c', 'läng%e #', 'x y')}:{whole(0, 9_999_999)}" for _ in range(whole(0, 4))],
+            "at": [f"{among('density', 'a=b&c', 'läng%e #', 'x, y:', '%2C')}:{whole(0, 9_999_999)}" for _ in range(whole(0, 4))],
         }  # fmt: skip
 
 
@@ -496,9 +528,9 @@ def test_a_replay_of_changes_and_a_fork_is_what_happened_live():
 # The lines of Python.
 
 MADE = [
-    {"features": 4},
+    {"features": 3},
     {
-        "features": 4,
+        "features": 3,
         "values": "signed",
         "kind": "correlated",
         "size": 3,
@@ -515,11 +547,26 @@ MADE = [
         "decay": 1,
         "seed": 1,
     },
-    {"features": 6, "hidden": 3, "loss": "sampled", "batch": 256, "extra": 3, "seed": 5},
+    {"features": 3, "loss": "sampled", "batch": 256, "extra": 3, "seed": 5},
     {"layer": "relu", "output": "linear", "hidden": 6, "loss": "sampled", "values": "signed", "batch": 64},
-    {"features": 4, "fork": 20, "changes": [{"run": 0, "step": 10, "name": "density", "value": 0.3}]},
+    {"features": 3, "fork": 20, "changes": [{"run": 0, "step": 10, "name": "density", "value": 0.3}]},
     {"steps": 0, "features": 1, "hidden": 1},
 ]
+
+
+MINIMA = """
+import { initial, minimize } from "./engine.js";
+import { pythonOfCell, pythonOfSeeds } from "./python.js";
+import { worldOfState } from "./simulation.js";
+import { usualState } from "./state.js";
+import { phaseWorld, TASKS } from "./tasks.js";
+const state = { ...usualState(), features: 2, hidden: 1, density: 0.3, members: 12 }, world = worldOfState(state), cell = { density: 0.1, importance: 0.4 };
+const losses = Array.from({ length: 12 }, (_, seed) => minimize(initial(2, 1, seed), world).loss);
+send([
+  [pythonOfSeeds(state, world), Math.min(...losses)],
+  [pythonOfCell(phaseWorld(cell, 2), 1, 12), TASKS.solve({ cells: [cell], n: 2, m: 1, members: 12 })[0].loss],
+]);
+"""
 
 
 def test_the_lines_of_python_make_the_page_s_models_again():
@@ -543,14 +590,18 @@ def test_the_lines_of_python_make_the_page_s_models_again():
       return { loss, W: rows(model, model.W), lines: pythonOf(state, runs[0], { loss, exact: state.loss === "exact" }) };
     }));
     """
-    page = run(code, MADE)
-    program = "import sys, json; sys.path.insert(0, sys.argv[1]); from test_explorer_engine import told; print(json.dumps([told(lines) for lines in json.load(sys.stdin)]))"
+    page, minima = run(code, MADE), run(MINIMA)
+    program = "import sys; sys.path.insert(0, sys.argv[1]); from test_explorer_engine import tell; tell()"
+    lines = {"models": [each["lines"] for each in page], "minima": [lines for lines, _ in minima]}
     done = subprocess.run(
         [sys.executable, "-c", program, __file__.rsplit("/", 1)[0]],
-        input=json.dumps([each["lines"] for each in page]), capture_output=True, text=True, timeout=300,
+        input=json.dumps(lines), capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    for state, each, (loss, same, recipe) in zip(MADE, page, json.loads(done.stdout), strict=True):
+    told = json.loads(done.stdout)
+    for (_, loss), found in zip(minima, told["minima"], strict=True):
+        assert found == pytest.approx(loss, rel=1e-6)
+    for state, each, (loss, same, recipe) in zip(MADE, page, told["models"], strict=True):
         np.testing.assert_array_equal(same, each["W"])
         assert loss == pytest.approx(each["loss"], rel=1e-6 if "layer" not in state else 1e-4), state
         assert (recipe is None) == ("fork" in state or state.get("steps") == 0)
@@ -558,11 +609,30 @@ def test_the_lines_of_python_make_the_page_s_models_again():
             np.testing.assert_allclose(recipe, each["W"], atol=1e-3, err_msg=str(state))
 
 
-def told(lines):
-    """What a program prints: a loss and, if it trains a model too, weights; and the weights that stand in it."""
+def tell():
+    """What programs make, on standard output: models with their losses, and minima."""
+    programs = json.load(sys.stdin)
+    models = [_model_of(lines) for lines in programs["models"]]
+    print(json.dumps({"models": models, "minima": [_minimum_of(lines) for lines in programs["minima"]]}))
+
+
+def _ran(lines):
     variables, said = {}, io.StringIO()
     with redirect_stdout(said):
         exec(compile(lines, "lines", "exec"), variables)
-    loss, *rest = said.getvalue().splitlines()
-    recipe = np.asarray(variables["member"](variables["trained"].models, 0).W).tolist() if rest else None
-    return float(loss), variables["W"].tolist(), recipe
+    return variables, said.getvalue()
+
+
+def _model_of(lines):
+    """The loss that is printed, the weights that stand in the program and, if it trains a model too, those of that."""
+    variables, said = _ran(lines)
+    recipe = (
+        np.asarray(variables["member"](variables["trained"].models, 0).W) if "trained" in variables else None
+    )
+    return float(said.split()[0]), variables["W"].tolist(), None if recipe is None else recipe.tolist()
+
+
+def _minimum_of(lines):
+    variables, said = _ran(lines)
+    assert said
+    return float(variables["solved"].loss.min())

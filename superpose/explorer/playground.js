@@ -228,7 +228,7 @@ export function playgroundPart(app) {
     }
   }
 
-  /** Take each model to the minimum next to it. */
+  /** Take each model to the minimum next to it. That is a step of its own: what is changed later comes after it. */
   function toMinima() {
     const mine = generation;
     busy = true;
@@ -238,9 +238,10 @@ export function playgroundPart(app) {
       if (mine !== generation) return wake();
       finished = true;
       runs = runs.map((run, i) => ({
-        ...run, model: found[i][0].model, first: run.first.map(() => 0), second: run.second.map(() => 0),
-        history: { step: [...run.history.step, run.step], loss: [...run.history.loss, found[i][0].loss] },
+        ...run, model: found[i][0].model, step: run.step + 1, first: run.first.map(() => 0), second: run.second.map(() => 0),
+        history: { step: [...run.history.step, run.step + 1], loss: [...run.history.loss, found[i][0].loss] },
       }));
+      app.set({ steps: Math.max(runs[0].step, target) }, { quiet: true });
       wake();
     }, failed);
   }
@@ -395,7 +396,7 @@ export function playgroundPart(app) {
     which.element.hidden = one;
     fork.textContent = one ? "Fork" : `Go on with ${"AB"[chosen()]} alone`;
     fork.title = one ? "Two runs from here on, each with its own density, importance and learning rate" : "";
-    finish.disabled = !isExact(state);
+    finish.disabled = !isExact(state) || state.finish >= 0; // a link has one
     newSeed.disabled = !one;
     lossName.textContent = isExact(state) ? "loss" : "loss on the last samples";
     viewChoice.element.hidden = state.hidden < 2;

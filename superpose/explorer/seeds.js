@@ -46,7 +46,7 @@ export function seedsPart(app) {
   /** @type {number[]} the losses at the last of the steps at which it is looked whether training has slowed down */
   let before = [];
   let asked = "", shown = false, playing = false, busy = false, finishing = false, sorted = false, framed = false, dirty = true;
-  let turn = 0, target = 0, pace = 1, told = 0, named = 0, automatic = true; // pace: ms that a step of a Worker's share takes
+  let turn = 0, target = 0, pace = 1, told = 0, named = 0, fresh = 0, automatic = true; // pace: ms that a step of a Worker's share takes
 
   const play = h("button", { class: "main", onclick: () => setPlaying(!playing) }, "Play");
   const again = h("button", { onclick: () => restart() }, "Restart");
@@ -107,6 +107,7 @@ export function seedsPart(app) {
     pace = 1;
     tiles = runs.map((_, seed) => tiles[seed] ?? tileOf(seed));
     for (const tile of tiles) tile.called = "";
+    fresh = 0;
     grid.replaceChildren(...tiles.map((tile) => tile.element));
     grid.classList.toggle("many", runs.length > 40);
     grid.classList.toggle("matrices", state.hidden > 2);
@@ -167,6 +168,7 @@ export function seedsPart(app) {
       busy = false;
       pace += 0.2 * (Math.max(...done.map(({ took }) => took)) / steps - pace);
       runs = done.flatMap((share) => share.runs);
+      fresh = 0;
       if (playing) {
         target = runs[0].step;
         app.set({ steps: target }, { quiet: true });
@@ -226,6 +228,7 @@ export function seedsPart(app) {
     sorted = ends;
     if (!ends) minima = [];
     for (const tile of tiles) tile.called = "";
+    fresh = 0;
     paintTiles();
     tell();
     const order = ends ? alike().flatMap((group) => group.tiles) : tiles;
@@ -273,6 +276,7 @@ export function seedsPart(app) {
     paintTiles();
     write(stepNumber, runs[0].step.toLocaleString("en"));
     nameSome();
+    if (!(playing || busy || finishing) && fresh < tiles.length) wake();
     if (now - told > 250 || !(playing || busy || finishing)) {
       told = now;
       tell();
@@ -290,6 +294,7 @@ export function seedsPart(app) {
     const end = performance.now() + 3;
     for (let count = 0; count < tiles.length && (count === 0 || performance.now() < end); count++) {
       const tile = tiles[named++ % tiles.length];
+      fresh++;
       tile.called = nameOf(polytopes(modelOfTile(tile.seed)));
     }
   }

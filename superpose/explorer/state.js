@@ -115,10 +115,10 @@ export const FIELDS = {
   at: {
     usual: [], wants: "a point such as density:3",
     read: (text) => {
-      const points = text.split(",").map((point) => point.replaceAll("%2C", ","));
+      const points = text.split(",").map((point) => point.replace(/%(2C|25)/g, (sign) => (sign === "%2C" ? "," : "%")));
       return points.length <= 20 && points.every((point) => /^.{1,100}:\d{1,7}$/s.test(point)) ? points : undefined;
     },
-    write: (/** @type {string[]} */ points) => points.map((point) => point.replaceAll(",", "%2C")).join(),
+    write: (/** @type {string[]} */ points) => points.map((point) => point.replace(/[,%]/g, (sign) => (sign === "," ? "%2C" : "%25"))).join(),
   },
 };
 
