@@ -473,7 +473,6 @@ def test_a_link_restores_what_is_seen_to_the_pixel(visit):
     page = visit("part=play&density=0.5&seed=4")
     button(page, "Step").click()
     reached(page, 1)
-    fast(page)
     button(page, "Play").click()
     until(page, lambda: step(page) > 200)
     slide(page, "Density", "0.1")

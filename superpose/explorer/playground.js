@@ -237,10 +237,11 @@ export function playgroundPart(app) {
       busy = false;
       if (mine !== generation) return wake();
       finished = true;
-      runs = runs.map((run, i) => ({
+      const there = runs.map((run, i) => ({
         ...run, model: found[i][0].model, step: run.step + 1, first: run.first.map(() => 0), second: run.second.map(() => 0),
         history: { step: [...run.history.step, run.step + 1], loss: [...run.history.loss, found[i][0].loss] },
       }));
+      runs = prepared(there, app.state, app.start());
       app.set({ steps: Math.max(runs[0].step, target) }, { quiet: true });
       wake();
     }, failed);
@@ -264,7 +265,7 @@ export function playgroundPart(app) {
       busy = false;
       if (mine !== generation) return wake();
       const several = runs.length;
-      runs = done.runs;
+      runs = replaying ? prepared(done.runs, app.state, app.start()) : done.runs; // also with what was changed at the last step
       if (runs.length !== several || replaying) showSettings();
       if (!runs.every((run) => run.model.W.every(Number.isFinite))) {
         setPlaying(false);
@@ -345,8 +346,8 @@ export function playgroundPart(app) {
     facts.level.textContent = level && over !== null && Number.isFinite(over) ? `${distance(over)} ${level.name}` : "";
     facts.stored.textContent = `${stored} of ${model.n}`;
     const size = model.W.reduce((sum, w) => sum + w * w, 0);
-    facts.share.textContent = size > 1e-9 ? steady(model.m / size, 3) : "–";
-    facts.push.textContent = `${steady(push, 3)} ×`;
+    facts.share.textContent = size > 1e-9 && size < Infinity ? steady(model.m / size, 3) : "–";
+    facts.push.textContent = Number.isFinite(push) ? `${steady(push, 3)} ×` : "–";
     if (called !== described && !playing) app.announce(called);
     described = called;
     app.saw({ model, step, loss, found, name: called, stored, push });
@@ -419,7 +420,7 @@ export function playgroundPart(app) {
       if (identity(state) !== asked) {
         asked = identity(state);
         generation++;
-        runs = begun(state, app.start());
+        runs = prepared(begun(state, app.start()), state, app.start());
         target = state.steps;
         finished = false;
         pending = null;

@@ -211,7 +211,7 @@ export function seedsPart(app) {
       const first = i * size, some = models.slice(first, first + size);
       return app.crew.ask("finish", { models: some, world: law }, "seeds").then((found) => {
         if (mine !== turn) return;
-        found.forEach((each, at) => (minima[first + at] = { ...each, seed: first + at }));
+        found.forEach((each, at) => (minima[first + at] = { ...each, loss: each.loss < 1e-12 ? 0 : each.loss, seed: first + at }));
         wake();
       });
     });

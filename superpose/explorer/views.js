@@ -247,8 +247,8 @@ export function spaceView({ onTurn = () => {} } = {}) {
     writeNumbers(numbers, n > NUMBERED ? [] : tips);
     const share = Math.round(100 * (main ? main.share[0] + main.share[1] + main.share[2] : 1));
     put(note, { y: width - 4 });
-    write(note, main ? `3 of ${m} principal axes: ${share}% of |W|²` : "");
-    const more = main ? `; three principal axes show ${share}%` : "";
+    write(note, main && share >= 0 ? `3 of ${m} principal axes: ${share}% of |W|²` : "");
+    const more = main && share >= 0 ? `; three principal axes show ${share}%` : "";
     say(() => seen(model, found.length > 0 ? found : undefined) + more);
   };
   return { element, draw };
