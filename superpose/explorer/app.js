@@ -15,14 +15,17 @@ import { linkOf, possible, stateOf, usualState } from "./state.js";
 /** @import { Start } from "./simulation.js" */
 /** @import { State } from "./state.js" */
 /**
- * What the parts of the page share. `set` changes the state; quietly where only the link has to follow. `calm` is true for
- * people who want less motion.
+ * What the parts of the page share. `set` changes the state; quietly where only the link has to follow. `calm` is true
+ * for people who want less motion.
  * @typedef {{state: State, crew: Crew, calm: boolean, set: (patch: Partial<State>, how?: {quiet?: boolean}) => void,
- *   announce: (text: string) => void, notice: (text: string) => void, saw: (seen: Seen) => void, openLesson: (lesson: number) => void, link: () => string,
+ *   announce: (text: string) => void, notice: (text: string) => void, saw: (seen: Seen) => void,
+ *   openLesson: (lesson: number) => void, link: () => string,
  *   start: () => Start | null}} App
  */
 
-const PARTS = /** @type {const} */ ({ lessons: "Lessons", play: "Playground", seeds: "Many seeds", phases: "Phase map", own: "Your result" });
+const PARTS = /** @type {const} */ ({
+  lessons: "Lessons", play: "Playground", seeds: "Many seeds", phases: "Phase map", own: "Your result",
+});
 
 function startPage() {
   const element = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
@@ -31,7 +34,8 @@ function startPage() {
   let state = first.state, problems = first.problems, late = 0;
   if (state.start === "own" && !own.start(state.at)) {
     state = { ...state, start: "seed" };
-    problems.push("This link is about a model of a result that is not in this page; here is one of the same size from its seed.");
+    problems.push(
+      "This link is about a model of a result that is not in this page; here is one of the same size from its seed.");
   }
   if (!location.hash && own.result) state = { ...state, part: "own" };
   else if (!location.hash) state = { ...state, ...lessonState(1) };
@@ -70,7 +74,8 @@ function startPage() {
       app.set({ ...usualState(), ...lessonState(lesson) });
       if (LESSONS[lesson - 1].part === "play") play.setPlaying(!app.calm);
     },
-    link: () => `${location.protocol === "about:" ? "" : location.href.replace(/#.*/, "")}#${linkOf(state)}`, // a notebook's frame has no address
+    // a notebook's frame has no address
+    link: () => `${location.protocol === "about:" ? "" : location.href.replace(/#.*/, "")}#${linkOf(state)}`,
     start: () => (state.start === "own" ? own.start(state.at) : null),
   };
 
@@ -81,7 +86,9 @@ function startPage() {
   /** @type {keyof typeof parts | null} */
   let open = null;
 
-  const links = Object.entries(PARTS).filter(([part]) => part !== "own" || own.result || own.problem).map(([part, text]) => {
+  const links = Object.entries(PARTS).filter(
+    ([part]) => part !== "own" || own.result || own.problem,
+  ).map(([part, text]) => {
     const link = h("a", { href: "#", onclick: (/** @type {Event} */ event) => {
       event.preventDefault();
       if (part === "lessons") app.openLesson(state.lesson);
@@ -125,7 +132,10 @@ function startPage() {
     box.hidden = !box.textContent;
   }
 
-  /** Write the state into the address, or tell the notebook that the page is part of. @param {boolean | number} [entry] a new one in the history */
+  /**
+   * Write the state into the address, or tell the notebook that the page is part of.
+   * @param {boolean | number} [entry] a new one in the history
+   */
   function address(entry) {
     clearTimeout(late);
     late = 0;
@@ -146,7 +156,8 @@ function startPage() {
   }
   addEventListener("popstate", () => follow(location.hash));
   addEventListener("message", ({ data, source }) => {
-    if (source === window.parent && data?.superpose === "state" && typeof data.hash === "string" && data.hash.replace(/^#/, "") !== linkOf(state)) follow(data.hash);
+    if (source === window.parent && data?.superpose === "state" && typeof data.hash === "string"
+      && data.hash.replace(/^#/, "") !== linkOf(state)) follow(data.hash);
   });
   addEventListener("keydown", (event) => {
     const target = /** @type {HTMLElement} */ (event.target);

@@ -7,8 +7,8 @@ import { densities, LAWS, setOf } from "./worlds.js";
 /** What is known of a start's end. @typedef {{model: Model, loss: number, converged: boolean}} Found */
 /**
  * `label` is the minimum of each start, 0 the best, -1 where it did not converge; `reached` the share of starts that
- * reached the least loss; `gap` how far the next loss lies above it, as a share; a better minimum was `missed`, with 95%
- * confidence, only if a start reaches it with a chance below this.
+ * reached the least loss; `gap` how far the next loss lies above it, as a share; a better minimum was `missed`, with
+ * 95% confidence, only if a start reaches it with a chance below this.
  * @typedef {{label: number[], best: number, reached: number, distinct: number, gap: number, missed: number,
  *   converged: number}} Basins
  */
@@ -79,5 +79,6 @@ function sortedByKind(values, kind) {
 function kindsOf(world) {
   const density = densities(world), set = setOf(world);
   const traits = [density, world.importance, set.map((at) => world.sizes[at])];
-  return set.map((_, i) => set.findIndex((_, j) => traits.every((of) => Math.abs(of[i] - of[j]) <= 1e-9 * Math.abs(of[j]))));
+  return set.map((_, i) => set.findIndex((_, j) =>
+    traits.every((of) => Math.abs(of[i] - of[j]) <= 1e-9 * Math.abs(of[j]))));
 }

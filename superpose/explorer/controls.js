@@ -1,4 +1,5 @@
-// The controls of the page, each a labeled element with `set(value)`, which shows a value without saying that it changed.
+// The controls of the page, each a labeled element with `set(value)`, which shows a value without saying that it
+// changed.
 
 import { h } from "./dom.js";
 
@@ -51,7 +52,8 @@ export function choice(label, options, changed, plain = false) {
   });
   const choices = h("div", { class: "choices" }, ...inputs.map((each) => each.element));
   return {
-    element: h("fieldset", { class: plain ? "plain" : "control" }, h("legend", { class: plain && "unseen" }, label), choices),
+    element: h("fieldset", { class: plain ? "plain" : "control" },
+      h("legend", { class: plain && "unseen" }, label), choices),
     set(value, possible = true) {
       for (const { input } of inputs) {
         input.checked = input.value === value;
@@ -67,7 +69,8 @@ export function choice(label, options, changed, plain = false) {
  */
 export function selection(label, options, changed) {
   const id = `control-${controls++}`;
-  const input = h("select", { id, "aria-label": label, onchange: () => changed(input.selectedIndex) }, ...options.map((text) => h("option", {}, text)));
+  const input = h("select", { id, "aria-label": label, onchange: () => changed(input.selectedIndex) },
+    ...options.map((text) => h("option", {}, text)));
   return {
     element: h("div", { class: "control" }, h("label", { for: id }, label), input),
     set(index) {
@@ -78,7 +81,8 @@ export function selection(label, options, changed) {
 
 /**
  * A whole number.
- * @param {string} label @param {number} least @param {number} most @param {(value: number) => void} changed @returns {Control<number>}
+ * @param {string} label @param {number} least @param {number} most @param {(value: number) => void} changed
+ * @returns {Control<number>}
  */
 export function wholeNumber(label, least, most, changed) {
   const id = `control-${controls++}`;
@@ -107,7 +111,10 @@ export function brief(value, digits = 4) {
   return String(Number(value.toPrecision(digits)));
 }
 
-/** A number with so many digits after the first that is not 0, so that its width stays. @param {number} value @param {number} [digits] */
+/**
+ * A number with so many digits after the first that is not 0, so that its width stays.
+ * @param {number} value @param {number} [digits]
+ */
 export function steady(value, digits = 4) {
   if (!Number.isFinite(value)) return String(value);
   const size = Math.abs(value);

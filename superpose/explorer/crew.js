@@ -1,13 +1,18 @@
-// The Workers: as many as there are cores, each given one task at a time. Where a page may have none, the page works itself.
+// The Workers: as many as there are cores, each given one task at a time. Where a page may have none, the page works
+// itself.
 
 import { TASKS } from "./tasks.js";
 
 /** @import { Tasks } from "./tasks.js" */
 /** @typedef {{worker: Worker | null, job: Job | null}} Place */
-/** @typedef {{id: number, task: keyof Tasks, asked: any, group: string, resolve: (value: any) => void, reject: (error: Error) => void}} Job */
+/**
+ * @typedef {{id: number, task: keyof Tasks, asked: any, group: string, resolve: (value: any) => void,
+ *   reject: (error: Error) => void}} Job
+ */
 /**
  * @typedef {{size: number,
- *   ask: <Name extends keyof Tasks>(task: Name, asked: Parameters<Tasks[Name]>[0], group?: string) => Promise<ReturnType<Tasks[Name]>>,
+ *   ask: <Name extends keyof Tasks>(task: Name, asked: Parameters<Tasks[Name]>[0], group?: string) =>
+ *     Promise<ReturnType<Tasks[Name]>>,
  *   drop: (group: string) => void}} Crew
  */
 
@@ -79,7 +84,10 @@ export function crewOf(program, size = Math.max(1, Math.min(navigator.hardwareCo
   };
 }
 
-/** What a task gives, or why it fails. @param {{task: keyof Tasks, asked: any}} job @returns {{value?: any, error?: string}} */
+/**
+ * What a task gives, or why it fails.
+ * @param {{task: keyof Tasks, asked: any}} job @returns {{value?: any, error?: string}}
+ */
 function answer({ task, asked }) {
   try {
     return { value: TASKS[task](asked) };

@@ -1,4 +1,5 @@
-// The phase diagram: its cells, in the order in which they are solved, and solutions that are followed from cell to cell.
+// The phase diagram: its cells, in the order in which they are solved, and solutions that are followed from cell to
+// cell.
 // superpose/papers/elhage2022/phase_diagram.py
 
 import { memberKey, normal, stream } from "./draws.js";
@@ -53,7 +54,8 @@ const STEPS = [1, 2, 4, 8];
 
 /** The cells on the straight way from one to another, without the first. @param {number} from @param {number} to */
 export function wayBetween(from, to) {
-  const row = Math.floor(from / SIDE), column = from % SIDE, up = Math.floor(to / SIDE) - row, right = (to % SIDE) - column;
+  const row = Math.floor(from / SIDE), column = from % SIDE,
+    up = Math.floor(to / SIDE) - row, right = (to % SIDE) - column;
   const count = Math.max(Math.abs(up), Math.abs(right));
   return Array.from({ length: count }, (_, i) => {
     const share = (i + 1) / count;

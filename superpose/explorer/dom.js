@@ -3,12 +3,18 @@
 /** @typedef {Node | string | number | null | undefined | false} Child */
 /** @typedef {Record<string, string | number | boolean | null | undefined | ((event: any) => void)>} Attributes */
 
-/** An element of HTML. @template {keyof HTMLElementTagNameMap} T @param {T} tag @param {Attributes} [attributes] @param {...Child} children */
+/**
+ * An element of HTML. @template {keyof HTMLElementTagNameMap} T
+ * @param {T} tag @param {Attributes} [attributes] @param {...Child} children
+ */
 export function h(tag, attributes = {}, ...children) {
   return filledElement(document.createElement(tag), attributes, children);
 }
 
-/** An element of SVG. @template {keyof SVGElementTagNameMap} T @param {T} tag @param {Attributes} [attributes] @param {...Child} children */
+/**
+ * An element of SVG. @template {keyof SVGElementTagNameMap} T
+ * @param {T} tag @param {Attributes} [attributes] @param {...Child} children
+ */
 export function svg(tag, attributes = {}, ...children) {
   return filledElement(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 }
@@ -19,6 +25,7 @@ function filledElement(element, attributes, children) {
     if (typeof value === "function") element.addEventListener(name.replace(/^on/, ""), value);
     else if (value !== false && value != null) element.setAttribute(name, value === true ? "" : String(value));
   }
-  element.append(...children.filter((child) => child !== null && child !== undefined && child !== false).map((child) => (child instanceof Node ? child : String(child))));
+  element.append(...children.filter((child) => child !== null && child !== undefined && child !== false)
+    .map((child) => (child instanceof Node ? child : String(child))));
   return element;
 }

@@ -11,8 +11,9 @@ import { sample, worldOf } from "./worlds.js";
 /** How a model is trained: by its exact loss, or on `batch` samples a step.
  * @typedef {{optimizer: Optimizer, rate: number, exact: boolean, batch: number}} Training */
 /**
- * A model in training, as plain data: to copy it is to fork it. `first` and `second` are Adam's moments, of W and then b.
- * `history` has the loss at some steps, closer together at the beginning; of a sampled loss, its mean since the step before.
+ * A model in training, as plain data: to copy it is to fork it. `first` and `second` are Adam's moments, of W and then
+ * b. `history` has the loss at some steps, closer together at the beginning; of a sampled loss, its mean since the step
+ * before.
  * @typedef {{model: Model, world: World, training: Training, seed: number, step: number, first: Float64Array,
  *   second: Float64Array, history: {step: number[], loss: number[]}, since: {sum: number, count: number}}} Run
  */

@@ -1,4 +1,5 @@
-// The exact loss and its gradient, in closed form: no samples and no noise. superpose/exact.py; docs/exact.md derives it.
+// The exact loss and its gradient, in closed form: no samples and no noise. superpose/exact.py; docs/exact.md derives
+// it.
 //
 // Output i sees one number, z = c + sum_j g_j x_j. Given which features are active, z = m + sum_j h_j v_j with v
 // uniform on [-1, 1]. Where z has one sign the error E[(x_i - ReLU(z))^2] is a polynomial; elsewhere it also needs
@@ -11,7 +12,8 @@ import { LAWS, moments, setOf, supportCount, supports } from "./worlds.js";
 /** @import { World } from "./worlds.js" */
 /**
  * One model, `x' = output(W^T layer(W x) + b)`. `W[k * n + i]` is hidden dimension k, feature i.
- * @typedef {{n: number, m: number, W: Float64Array, b: Float64Array, output: "relu" | "linear", layer: "linear" | "relu"}} Model
+ * @typedef {{n: number, m: number, W: Float64Array, b: Float64Array, output: "relu" | "linear",
+ *   layer: "linear" | "relu"}} Model
  */
 /** @typedef {{loss: number, dW: Float64Array, db: Float64Array}} Gradient `dW` in the layout of W */
 
@@ -25,7 +27,10 @@ export function work(world) {
 /** More than this is too slow to train with: 8 independent features, or 10 binary ones. */
 const MOST_WORK = 60000;
 
-/** Whether the exact loss of such a model is quick enough. @param {World} world @param {Pick<Model, "output" | "layer">} model */
+/**
+ * Whether the exact loss of such a model is quick enough.
+ * @param {World} world @param {Pick<Model, "output" | "layer">} model
+ */
 export function hasExact(world, model) {
   return model.layer === "linear" && (model.output === "linear" || (world.n <= 30 && work(world) <= MOST_WORK));
 }
@@ -54,7 +59,10 @@ export function exactLoss(model, world) {
   return { loss: Math.max(loss, 0), dW, db }; // rounding may take it below 0
 }
 
-/** `E |x - A x - b|^2`, weighted: a polynomial in moments. @param {Float64Array} A @param {Float64Array} b @param {World} world */
+/**
+ * `E |x - A x - b|^2`, weighted: a polynomial in moments.
+ * @param {Float64Array} A @param {Float64Array} b @param {World} world
+ */
 function linearErrors(A, b, world) {
   const { n, importance } = world, { mean, variance } = moments(world);
   const { low, width } = LAWS[world.values], middle = low + width / 2, sets = setOf(world);
@@ -84,7 +92,10 @@ function linearErrors(A, b, world) {
 /** @type {{of: World | null, supports: ReturnType<typeof supports>}} */
 const lastSupports = { of: null, supports: { mask: new Int32Array(0), chance: new Float64Array(0) } };
 
-/** The same for a ReLU output: the sum over all supports. @param {Float64Array} A @param {Float64Array} b @param {World} world */
+/**
+ * The same for a ReLU output: the sum over all supports.
+ * @param {Float64Array} A @param {Float64Array} b @param {World} world
+ */
 function reluErrors(A, b, world) {
   const { n, importance } = world, { low, width } = LAWS[world.values];
   const mean = low + width / 2, square = mean ** 2 + width ** 2 / 12;
@@ -152,7 +163,8 @@ function sortBySize(gains, order) {
   }
 }
 
-const INVERSE_FACTORIAL = Float64Array.from({ length: 40 }, (_, k) => 1 / Array.from({ length: k }, (_, j) => j + 1).reduce((a, b) => a * b, 1));
+const INVERSE_FACTORIAL = Float64Array.from({ length: 40 }, (_, k) =>
+  1 / Array.from({ length: k }, (_, j) => j + 1).reduce((a, b) => a * b, 1));
 
 /** @type {Map<number, Tree>} */
 const trees = new Map();
@@ -167,8 +179,8 @@ function treeOf(n) {
  * The mean of z |z| / 2 over the cube, for z = m + sum_k half[k] v_k, the halves by falling size; its slopes; and
  * the change of all of these along one direction, that of the output's own gain.
  *
- * F_k = sgn(z) z^(k+2) / (k+2)! is the k-th antiderivative of z |z| / 2, and M_k(m) the mean of F_k over the halves from
- * k on. Where these leave z one sign it is a polynomial, whose coefficients come from the series of
+ * F_k = sgn(z) z^(k+2) / (k+2)! is the k-th antiderivative of z |z| / 2, and M_k(m) the mean of F_k over the halves
+ * from k on. Where these leave z one sign it is a polynomial, whose coefficients come from the series of
  * prod sinh(h t) / (h t); elsewhere M_k(m) = (M_(k+1)(m + h) - M_(k+1)(m - h)) / 2h, with h the largest half left, so
  * that no digits are lost. A variable named d... is the change of another along that direction.
  */
@@ -253,7 +265,10 @@ class Tree {
     this.du += du;
   }
 
-  /** The same where z has one sign. @param {number} k @param {number} m @param {number} dm @param {number} a @param {number} da */
+  /**
+   * The same where z has one sign.
+   * @param {number} k @param {number} m @param {number} dm @param {number} a @param {number} da
+   */
   leaf(k, m, dm, a, da) {
     const { power, series, dSeries, bySeries, dBySeries } = this, degree = k + 2, from = k * this.terms;
     const sign = Math.sign(m);

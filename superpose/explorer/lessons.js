@@ -15,7 +15,10 @@ import { phaseBoundary } from "./theory.js";
 export const LESSONS = [
   {
     title: "A feature is a direction",
-    words: "This network must squeeze five numbers through two and give all five back. Each arrow is a feature: the direction in which its number is stored, long where much of it comes back. Here all five are always active, and the network does the only thing it can: the two most important features get a dimension each, and the rest are forgotten.",
+    words: "This network must squeeze five numbers through two and give all five back. Each arrow is a feature: the "
+      + "direction in which its number is stored, long where much of it comes back. Here all five are always active, "
+      + "and the network does the only thing it can: the two most important features get a dimension each, and the "
+      + "rest are forgotten.",
     wanted: "Give it a third hidden dimension, with the slider under Model. Which feature comes back?",
     part: "play",
     state: { density: 1, seed: 3 },
@@ -23,7 +26,9 @@ export const LESSONS = [
   },
   {
     title: "Sparsity makes room",
-    words: "Real features are rare: most of the time most of them are absent. Two that share a direction then seldom meet, and the ReLU clears away what is left of their interference. So the network stores more features than it has dimensions. That is superposition.",
+    words: "Real features are rare: most of the time most of them are absent. Two that share a direction then seldom "
+      + "meet, and the ReLU clears away what is left of their interference. So the network stores more features than "
+      + "it has dimensions. That is superposition.",
     wanted: "While it trains, lower the density to 0.2 or less, and watch forgotten features come back.",
     part: "play",
     state: { density: 1, seed: 3 },
@@ -31,7 +36,9 @@ export const LESSONS = [
   },
   {
     title: "Antipodal pairs",
-    words: "The least that two features can share is one dimension, at its opposite ends. When one is active, the other's output is pushed below zero, where the ReLU cuts it off: only when both are active at once is anything lost. The dashed lines across the curve say what each way of storing costs.",
+    words: "The least that two features can share is one dimension, at its opposite ends. When one is active, the "
+      + "other's output is pushed below zero, where the ReLU cuts it off: only when both are active at once is "
+      + "anything lost. The dashed lines across the curve say what each way of storing costs.",
     wanted: "Raise the density until being together costs more than being forgotten, and the pair breaks.",
     part: "play",
     state: { features: 2, hidden: 1, density: 0.2, decay: 0.8, seed: 1 },
@@ -39,7 +46,9 @@ export const LESSONS = [
   },
   {
     title: "The pentagon, and other minima",
-    words: "Five equal features in two dimensions would like to be a regular pentagon. But training only goes downhill from random weights, and can end in another valley: two pairs and a feature that is left out, for example. An average over such runs would show a shape that no network has.",
+    words: "Five equal features in two dimensions would like to be a regular pentagon. But training only goes downhill "
+      + "from random weights, and can end in another valley: two pairs and a feature that is left out, for example. "
+      + "An average over such runs would show a shape that no network has.",
     wanted: "Press New seed, let it train, and compare the losses, until you have found the pentagon.",
     part: "play",
     state: { density: 0.2, decay: 1, seed: 0 },
@@ -47,7 +56,9 @@ export const LESSONS = [
   },
   {
     title: "A phase change",
-    words: "Here is every answer at once. Each cell of this map is a world of its own, with its best network out of several: blue where the extra feature has a dimension to itself, red where it shares one, gray where it is ignored. The borders are sharp, as between ice and water, and the line is where theory puts one.",
+    words: "Here is every answer at once. Each cell of this map is a world of its own, with its best network out of "
+      + "several: blue where the extra feature has a dimension to itself, red where it shares one, gray where it is "
+      + "ignored. The borders are sharp, as between ice and water, and the line is where theory puts one.",
     wanted: "Drag across a border, and watch the solution that is followed cling to its old phase.",
     part: "phases",
     state: { diagram: "2-in-1" },
@@ -55,7 +66,9 @@ export const LESSONS = [
   },
   {
     title: "Why attackers like it",
-    words: "A feature that shares its dimensions can be moved through the others: a little of each, all at once, adds up. The worst push says how far some output moves when the input changes by a length of 1. Alone in its dimension that is 1; in this pentagon it is twice as much, and nobody had to look for it.",
+    words: "A feature that shares its dimensions can be moved through the others: a little of each, all at once, adds "
+      + "up. The worst push says how far some output moves when the input changes by a length of 1. Alone in its "
+      + "dimension that is 1; in this pentagon it is twice as much, and nobody had to look for it.",
     wanted: "Raise the density step by step while it trains, until the worst push is down at 1. What did that cost?",
     part: "play",
     state: { density: 0.05 },
@@ -68,7 +81,10 @@ function latest(state, name) {
   return state.changes.filter((change) => change.name === name).at(-1)?.value ?? state[name];
 }
 
-/** Whether a path over the map of 2 features in 1 dimension has points on both sides of the border. @param {number[]} path */
+/**
+ * Whether a path over the map of 2 features in 1 dimension has points on both sides of the border.
+ * @param {number[]} path
+ */
 function crosses(path) {
   const sides = path.map((cell) => {
     const density = 10 ** (-2 + (2 * Math.floor(cell / 50)) / 49), importance = 10 ** (-1 + (2 * (cell % 50)) / 49);
@@ -91,7 +107,11 @@ export function lessonPanel(app) {
       app.openLesson(i + 1);
     } }, i + 1));
   const title = h("h2", {}), words = h("p", {}), wanted = h("p", {}), verdict = h("h3", {});
-  const next = h("button", { class: "next", onclick: () => (app.state.lesson < LESSONS.length ? app.openLesson(app.state.lesson + 1) : app.set({ part: "play" })) });
+  const next = h("button", {
+    class: "next",
+    onclick: () => (app.state.lesson < LESSONS.length
+      ? app.openLesson(app.state.lesson + 1) : app.set({ part: "play" })),
+  });
   const box = h("div", { class: "try" }, verdict, wanted, next);
   const element = h("section", { class: "lesson", "aria-label": "Lesson" },
     h("div", {}, h("ol", { class: "steps" }, ...links.map((link) => h("li", {}, link))), title, words), box);

@@ -237,8 +237,8 @@ export function jumps(values, steps, size, factor = 1.25) {
 }
 
 /**
- * Where a loss falls after it stood still: the `jumps` of its logarithm, smoothed, that follow upon a time, half as long as
- * all before, in which it fell by less than a third as much. Overlapping ones are one.
+ * Where a loss falls after it stood still: the `jumps` of its logarithm, smoothed, that follow upon a time, half as
+ * long as all before, in which it fell by less than a third as much. Overlapping ones are one.
  * @param {{loss: number[], step: number[]}} curve @returns {[number, number][]}
  */
 export function drops({ loss, step }) {

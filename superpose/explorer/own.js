@@ -1,4 +1,5 @@
-// A result of one's own: models on named axes, with the figure and the claims that belong to them. What `_data.py` writes.
+// A result of one's own: models on named axes, with the figure and the claims that belong to them. What `_data.py`
+// writes.
 
 import { brief, selection, slider, steady } from "./controls.js";
 import { h } from "./dom.js";
@@ -14,23 +15,39 @@ import { directionsView, graphView, spaceView } from "./views.js";
 /** @import { Start } from "./simulation.js" */
 /** @import { State } from "./state.js" */
 /** @import { Kind, Values, World } from "./worlds.js" */
-/** Numbers as text: base64, little-endian, in C order. @typedef {{dtype: "float32" | "float64", shape: number[], data: string}} Packed */
+/**
+ * Numbers as text: base64, little-endian, in C order.
+ * @typedef {{dtype: "float32" | "float64", shape: number[], data: string}} Packed
+ */
 /** @typedef {{axes: string[], array: Packed}} Quantity along axes of the group, then perhaps "feature" or "set" */
 /** @typedef {{name: string, values: (number | string)[]}} Axis */
-/** @typedef {{kind: Kind, sizes: number[], values: Values, density: Quantity, importance: Quantity, assumed: string[]}} OwnWorld */
+/**
+ * @typedef {{kind: Kind, sizes: number[], values: Values, density: Quantity, importance: Quantity,
+ *   assumed: string[]}} OwnWorld
+ */
 /**
  * Models of one size, side by side.
- * @typedef {{name: string, axes: Axis[], hidden: number, feature: number, features: string[], W: Packed, b?: Packed, loss?: Packed,
- *   hidden_bias?: Packed, W_out?: Packed, output: string, layer: string, world: OwnWorld | null, why: string}} Group
+ * @typedef {{name: string, axes: Axis[], hidden: number, feature: number, features: string[], W: Packed, b?: Packed,
+ *   loss?: Packed, hidden_bias?: Packed, W_out?: Packed, output: string, layer: string, world: OwnWorld | null,
+ *   why: string}} Group
  */
-/** @typedef {{statement: string, section: string, what: string, expected: string, measured: string, status: string, instead: string, id: string}} OwnClaim */
+/**
+ * @typedef {{statement: string, section: string, what: string, expected: string, measured: string, status: string,
+ *   instead: string, id: string}} OwnClaim
+ */
 /**
  * @typedef {{version: number, title: string, experiment: string, summary: string, section: string,
- *   paper: {title: string, authors: string, year: number, link: string} | null, settings: Record<string, any>, claims: OwnClaim[],
- *   notes: string[], figure: string, shown: string, groups: Group[]}} Result
+ *   paper: {title: string, authors: string, year: number, link: string} | null, settings: Record<string, any>,
+ *   claims: OwnClaim[], notes: string[], figure: string, shown: string, groups: Group[]}} Result
  */
-/** One model of a result, and where it was trained. @typedef {{model: Model, loss: number, world: World | null, why: string}} OwnModel */
-/** @typedef {{result: Result | null, problem: string, start: (at: string[]) => Start | null}} Own what it says, or why it cannot be read; and what training can go on from */
+/**
+ * One model of a result, and where it was trained.
+ * @typedef {{model: Model, loss: number, world: World | null, why: string}} OwnModel
+ */
+/**
+ * @typedef {{result: Result | null, problem: string, start: (at: string[]) => Start | null}} Own
+ *   what it says, or why it cannot be read; and what training can go on from
+ */
 
 /** What is assumed of a world where the data do not say it. @type {Record<string, string>} */
 const ASSUMED = { importance: "importances of 1", features: "independent features", values: "values from 0 to 1" };
@@ -60,7 +77,8 @@ export function readOwn(text) {
     if (result && result.version !== 1) throw new Error("it was written by a newer version");
     for (const group of result?.groups ?? []) modelOfGroup(group, group.axes.map(() => 0));
   } catch (error) {
-    problem = `The result in this page cannot be read: ${error instanceof Error ? error.message : error}. Write the page again with superpose view.`;
+    problem = `The result in this page cannot be read: ${error instanceof Error ? error.message : error}. `
+      + "Write the page again with superpose view.";
     result = null;
   }
   return {
@@ -85,7 +103,10 @@ function groupAt(result, at) {
   return result.groups[Math.min(indexOn(at, "group") ?? 0, result.groups.length - 1)];
 }
 
-/** Where on each axis of a group; without a word of it, where the loss is least. @param {Group} group @param {string[]} at */
+/**
+ * Where on each axis of a group; without a word of it, where the loss is least.
+ * @param {Group} group @param {string[]} at
+ */
 function placeInGroup(group, at) {
   const said = group.axes.map(({ name, values }) => {
     return Math.min(indexOn(at, name) ?? -1, values.length - 1);
@@ -115,15 +136,19 @@ function placesAt(group, at) {
 function modelOfGroup(group, place) {
   const { hidden: m, feature: n, axes } = group;
   const at = place.reduce((number, index, axis) => number * axes[axis].values.length + index, 0);
-  const part = (/** @type {Packed} */ packed, /** @type {number} */ size) => Float64Array.from(unpacked(packed).subarray(at * size, (at + 1) * size));
+  const part = (/** @type {Packed} */ packed, /** @type {number} */ size) =>
+    Float64Array.from(unpacked(packed).subarray(at * size, (at + 1) * size));
   const output = group.output === "linear" ? "linear" : "relu", layer = group.layer === "relu" ? "relu" : "linear";
-  const model = /** @type {Model} */ ({ n, m, W: part(group.W, m * n), b: group.b ? part(group.b, n) : new Float64Array(n), output, layer });
+  const model = /** @type {Model} */ ({
+    n, m, W: part(group.W, m * n), b: group.b ? part(group.b, n) : new Float64Array(n), output, layer,
+  });
   let world = null;
   let why = group.why;
   if (group.world) {
     const { kind, sizes, values, density, importance } = group.world;
     const quantity = (/** @type {Quantity} */ { axes: along, array }) => {
-      const own = array.shape.slice(along.length - (["feature", "set"].includes(along.at(-1) ?? "") ? 1 : 0)), size = own.reduce((a, b) => a * b, 1);
+      const own = array.shape.slice(along.length - (["feature", "set"].includes(along.at(-1) ?? "") ? 1 : 0)),
+        size = own.reduce((a, b) => a * b, 1);
       const numbers = unpacked(array);
       let start = 0; // an axis of features or sets, which is the last, is taken whole
       for (const [dim, name] of along.entries()) {
@@ -134,7 +159,10 @@ function modelOfGroup(group, place) {
       return found.length === 1 ? found[0] : found;
     };
     try {
-      world = worldOf({ density: quantity(density), importance: quantity(importance), values, kind, sizes: kind === "independent" ? undefined : sizes }, n);
+      world = worldOf({
+        density: quantity(density), importance: quantity(importance), values, kind,
+        sizes: kind === "independent" ? undefined : sizes,
+      }, n);
     } catch (error) {
       why = error instanceof Error ? error.message : String(error);
     }
@@ -162,33 +190,40 @@ export function ownPart(app, own) {
     app.set({ azimuth: Math.round(azimuth), elevation: Math.round(elevation) }, { quiet: true });
     update(app.state);
   } }) };
-  const figure = result.figure.startsWith("data:image/") ? h("figure", {}, h("img", { src: result.figure, alt: `The figure of ${result.title}` })) : "";
+  const figure = result.figure.startsWith("data:image/")
+    ? h("figure", {}, h("img", { src: result.figure, alt: `The figure of ${result.title}` })) : "";
   const named = h("p", { class: "readout" });
   const matrix = gramView(), bars = barsView(), name = h("p", { class: "name" }), facts = h("dl", { class: "facts" });
-  const train = h("button", { class: "main", onclick: () => goOn() }, "Train it on in the playground"), why = h("p", { class: "readout" });
+  const train = h("button", { class: "main", onclick: () => goOn() }, "Train it on in the playground"),
+    why = h("p", { class: "readout" });
   const axes = h("div", { class: "group" });
   let shownGroup = "";
   /** @type {import("./controls.js").Control<number>[]} */
   let controls = [];
 
   element.append(
-    h("div", {}, h("h2", {}, result.title), h("p", { class: "said" }, [result.summary, result.shown].filter(Boolean).join(" "))),
+    h("div", {}, h("h2", {}, result.title),
+      h("p", { class: "said" }, [result.summary, result.shown].filter(Boolean).join(" "))),
     result.groups.length > 0 ? h("div", { class: "bench" },
       h("section", { class: "settings", "aria-label": "Which model" }, axes, h("div", { class: "group" }, train, why)),
-      h("section", { class: "view", "aria-label": "Model" }, h("figure", { class: "picture" }, ...Object.values(views).map((view) => view.element))),
+      h("section", { class: "view", "aria-label": "Model" },
+        h("figure", { class: "picture" }, ...Object.values(views).map((view) => view.element))),
       h("section", { class: "curve", "aria-label": "Figure" }, figure),
       h("section", { class: "readings", "aria-label": "What is seen" }, h("div", {}, name, facts, named),
         h("div", { class: "reading" }, h("h3", {}, "Wᵀ W, and biases"), matrix.element),
         h("div", { class: "reading" }, h("h3", {}, "Length and dimensionality"), bars.element))) : figure,
     claimsOf(result) || "",
-    result.notes.length > 0 && h("section", {}, h("h3", {}, "What was chosen"), h("ul", {}, ...result.notes.map((note) => h("li", {}, note)))) || "",
-    Object.keys(result.settings).length > 0 && h("details", {}, h("summary", {}, "Settings"), h("dl", { class: "facts" },
-      ...Object.entries(result.settings).flatMap(([key, value]) => [h("dt", {}, key), h("dd", {}, JSON.stringify(value))]))) || "");
+    result.notes.length > 0 && h("section", {}, h("h3", {}, "What was chosen"),
+      h("ul", {}, ...result.notes.map((note) => h("li", {}, note)))) || "",
+    Object.keys(result.settings).length > 0 && h("details", {}, h("summary", {}, "Settings"),
+      h("dl", { class: "facts" }, ...Object.entries(result.settings).flatMap(([key, value]) =>
+        [h("dt", {}, key), h("dd", {}, JSON.stringify(value))]))) || "");
 
   /** @param {string} key @param {number} index */
   function choose(key, index) {
     const group = groupAt(/** @type {Result} */ (result), app.state.at), place = placeInGroup(group, app.state.at);
-    const at = key === "group" ? [] : group.axes.map((axis, i) => `${axis.name}:${axis.name === key ? index : place[i]}`);
+    const at = key === "group" ? []
+      : group.axes.map((axis, i) => `${axis.name}:${axis.name === key ? index : place[i]}`);
     const which = key === "group" ? index : /** @type {Result} */ (result).groups.indexOf(group);
     app.set({ at: which > 0 ? [`group:${which}`, ...at] : at });
   }
@@ -198,19 +233,22 @@ export function ownPart(app, own) {
     if (!start) return;
     const { model, world } = start;
     app.set({
-      part: "play", start: "own", features: model.n, hidden: model.m, output: model.output, layer: model.layer, values: world.values, kind: world.kind,
-      size: world.sizes[0], density: world.density[0], decay: 1, extra: 1, loss: hasExact(world, model) ? "exact" : "sampled", steps: 0, changes: [], fork: -1, finish: -1,
+      part: "play", start: "own", features: model.n, hidden: model.m, output: model.output, layer: model.layer,
+      values: world.values, kind: world.kind, size: world.sizes[0], density: world.density[0], decay: 1, extra: 1,
+      loss: hasExact(world, model) ? "exact" : "sampled", steps: 0, changes: [], fork: -1, finish: -1,
     });
   }
 
   /** @param {State} state */
   function update(state) {
     if (!result?.groups.length) return;
-    const group = groupAt(result, state.at), place = placeInGroup(group, state.at), { model, loss, world, why: reason } = modelOfGroup(group, place);
+    const group = groupAt(result, state.at), place = placeInGroup(group, state.at),
+      { model, loss, world, why: reason } = modelOfGroup(group, place);
     if (shownGroup !== group.name || !controls.length) {
       shownGroup = group.name;
       controls = group.axes.map((axis) => axisControl(axis, (index) => choose(axis.name, index)));
-      const which = result.groups.length > 1 ? [selection("Models", result.groups.map((each) => each.name), (index) => choose("group", index))] : [];
+      const which = result.groups.length > 1
+        ? [selection("Models", result.groups.map((each) => each.name), (index) => choose("group", index))] : [];
       which[0]?.set(result.groups.indexOf(group));
       axes.replaceChildren(h("h3", {}, "Which model"), ...[...which, ...controls].map((each) => each.element));
     }
@@ -222,7 +260,9 @@ export function ownPart(app, own) {
     if (finite) {
       if (kind === "flat") views.flat.draw({ model, world: shown, trail: false });
       else if (kind === "graph") views.graph.draw({ model, world: shown, found });
-      else views.space.draw({ model, world: shown, turn: { azimuth: state.azimuth, elevation: state.elevation }, found });
+      else views.space.draw({
+        model, world: shown, turn: { azimuth: state.azimuth, elevation: state.elevation }, found,
+      });
       matrix.draw({ model });
       bars.draw({ model });
     }
@@ -231,7 +271,9 @@ export function ownPart(app, own) {
     const possible = world !== null && trainable(model);
     if (possible && hasExact(world, model)) {
       const exact = exactLoss(model, world).loss, same = Math.abs(exact / loss - 1) < 0.05 || !Number.isFinite(loss);
-      rows.push([same ? "exact loss, computed here" : "exact loss in the world that the data tell of", steady(exact, 6)]);
+      rows.push([
+        same ? "exact loss, computed here" : "exact loss in the world that the data tell of", steady(exact, 6),
+      ]);
     }
     if (finite) {
       rows.push(["features stored", `${norms(model).filter((each) => each > 0.5).length} of ${model.n}`]);
@@ -239,21 +281,28 @@ export function ownPart(app, own) {
     }
     facts.replaceChildren(...rows.flatMap(([key, value]) => [h("dt", {}, key), h("dd", {}, value)]));
     const lengths = finite && group.features.length ? norms(model) : [];
-    const stored = Array.from(lengths, (length, i) => ({ length, name: group.features[i] })).filter((each) => each.length > 0.5).sort((a, b) => b.length - a.length);
+    const stored = Array.from(lengths, (length, i) => ({ length, name: group.features[i] }))
+      .filter((each) => each.length > 0.5).sort((a, b) => b.length - a.length);
     named.textContent = stored.slice(0, 20).map((each) => each.name).join(", ") + (stored.length > 20 ? ", …" : "");
     train.disabled = !possible;
     const assumed = (group.world?.assumed ?? []).map((each) => ASSUMED[each] ?? each).join(", ");
-    why.textContent = possible && assumed ? `The data do not say all of their world; assumed: ${assumed}.` : possible || !finite ? "" : `It cannot go on training here: ${reason || "it is larger than 100 features in 30 dimensions"}.`;
+    why.textContent = possible && assumed ? `The data do not say all of their world; assumed: ${assumed}.`
+      : possible || !finite ? ""
+      : `It cannot go on training here: ${reason || "it is larger than 100 features in 30 dimensions"}.`;
   }
 
   /** @returns {import("./share.js").Shared | null} */
   function shared() {
     if (!result?.groups.length) return null;
-    const group = groupAt(result, app.state.at), { model, loss, world } = modelOfGroup(group, placeInGroup(group, app.state.at));
+    const group = groupAt(result, app.state.at),
+      { model, loss, world } = modelOfGroup(group, placeInGroup(group, app.state.at));
     const picture = Object.values(views).map((view) => view.element).find((each) => !each.hasAttribute("hidden"));
     return {
       pictures: { ...(picture && { model: picture }), matrix: matrix.element, features: bars.element },
-      numbers: () => ({ models: [{ ...numbersOf(model, world ?? worldOf({ density: 1 }, model.n)), world: world && numbersOf(model, world).world, loss }] }),
+      numbers: () => ({ models: [{
+        ...numbersOf(model, world ?? worldOf({ density: 1 }, model.n)),
+        world: world && numbersOf(model, world).world, loss,
+      }] }),
       python: () => "",
     };
   }
@@ -264,7 +313,8 @@ export function ownPart(app, own) {
 /** @param {Axis} axis @param {(index: number) => void} changed @returns {import("./controls.js").Control<number>} */
 function axisControl(axis, changed) {
   const text = (/** @type {number | string} */ value) => (typeof value === "number" ? brief(value) : value);
-  if (axis.values.length <= 12 && axis.values.some((value) => typeof value === "string")) return selection(axis.name, axis.values.map(text), changed);
+  if (axis.values.length <= 12 && axis.values.some((value) => typeof value === "string"))
+    return selection(axis.name, axis.values.map(text), changed);
   return slider(axis.name, axis.values.map((_, index) => index), changed, (index) => text(axis.values[index]));
 }
 
@@ -272,9 +322,11 @@ function axisControl(axis, changed) {
 function claimsOf({ claims }) {
   if (!claims.length) return null;
   const cells = (/** @type {OwnClaim} */ claim) => [
-    h("td", { class: claim.status }, claim.status), h("td", {}, claim.statement), h("td", { class: "num" }, claim.expected), h("td", { class: "num" }, claim.measured),
+    h("td", { class: claim.status }, claim.status), h("td", {}, claim.statement),
+    h("td", { class: "num" }, claim.expected), h("td", { class: "num" }, claim.measured),
   ];
   return h("section", {}, h("h3", {}, "Claims"), h("table", {},
-    h("thead", {}, h("tr", {}, ...["", "claim", "expected", "measured"].map((text) => h("th", { scope: "col" }, text)))),
+    h("thead", {}, h("tr", {},
+      ...["", "claim", "expected", "measured"].map((text) => h("th", { scope: "col" }, text)))),
     h("tbody", {}, ...claims.map((claim) => h("tr", {}, ...cells(claim))))));
 }

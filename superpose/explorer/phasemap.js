@@ -1,4 +1,5 @@
-// Pictures of the phase diagram: the map with its borders, a path and a cursor; the key to its colors; losses along a path.
+// Pictures of the phase diagram: the map with its borders, a path and a cursor; the key to its colors; losses along a
+// path.
 
 import { phaseColor } from "./colors.js";
 import { brief } from "./controls.js";
@@ -11,8 +12,8 @@ import { phaseBoundary, PHASES } from "./theory.js";
 /** @import { State } from "./state.js" */
 /** A solution in a cell, and what becomes of the extra feature in it: its length, its superposition, and their color.
  * @typedef {{model: Model, loss: number, phase: number, norm: number, shared: number, color: number[]}} Point */
-/** What the map is told: the cell pointed at, and the next cell of a path or its first, by mouse or touch; that the path
- * is over; and a step by keys.
+/** What the map is told: the cell pointed at, and the next cell of a path or its first, by mouse or touch; that the
+ * path is over; and a step by keys.
  * @typedef {{point: (cell: number | null) => void, drag: (cell: number, begins: boolean) => void, end: () => void,
  *   key: (right: number, up: number, follows: boolean) => void}} Pointing */
 /** What the map shows. @typedef {{diagram: State["diagram"], cell: number, path: number[], label: string}} Shown */
@@ -48,7 +49,8 @@ export function mapView(on) {
   put(element, { role: "application", tabindex: 0, "aria-roledescription": "map" });
   const canvas = h("canvas", { width: SIDE, height: SIDE });
   const colors = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-  const image = make("image", { x: left, y: top, preserveAspectRatio: "none", "image-rendering": "pixelated" }, element);
+  const image = make("image",
+    { x: left, y: top, preserveAspectRatio: "none", "image-rendering": "pixelated" }, element);
   const lines = make("g", { fill: "none", "stroke-linejoin": "round" }, element);
   const halo = make("path", { stroke: LIGHT, "stroke-opacity": 0.7, "stroke-width": 3.5 }, lines);
   const border = make("path", { stroke: DARK, "stroke-width": 1.5, "stroke-dasharray": "5 3" }, lines);
@@ -114,7 +116,8 @@ export function mapView(on) {
       return cellPlace({ density: phaseBoundary(n, importance), importance });
     });
     const { row, column } = shared[50], foot = n === 2 ? y(row) : top + side; // where importances are equal
-    const d = polyline(shared.map((at) => spot(x(at.column), y(at.row)))) + `M${spot(x(column), top)}V${foot.toFixed(1)}`;
+    const d = polyline(shared.map((at) => spot(x(at.column), y(at.row))))
+      + `M${spot(x(column), top)}V${foot.toFixed(1)}`;
     for (const each of [halo, border]) put(each, { d });
   }
 
@@ -124,7 +127,8 @@ export function mapView(on) {
     const labels = AREAS[diagram].flatMap(([column, row, wide], phase) => {
       const lines = wrapped(PHASES[DIAGRAMS[diagram].n][phase], (wide / SIDE) * side, size);
       const from = y(row) + 5 - ((size + 3) * (lines.length - 1)) / 2;
-      return lines.map((text, i) => ({ text, x: x(column), y: from + (size + 3) * i, fill: phase === 0 ? DARK : LIGHT }));
+      return lines.map((text, i) =>
+        ({ text, x: x(column), y: from + (size + 3) * i, fill: phase === 0 ? DARK : LIGHT }));
     });
     names(labels.length).forEach((label, i) => {
       const { text, ...at } = labels[i];
@@ -158,7 +162,9 @@ export function mapView(on) {
   function drawPath({ path, cell }) {
     const middles = path.map(middleOf), box = Math.max(side / SIDE, 9), [cx, cy] = middleOf(cell);
     for (const each of ways) put(each, { d: polyline(middles.map(([x, y]) => spot(x, y))) });
-    put(first, { cx: middles[0]?.[0] ?? 0, cy: middles[0]?.[1] ?? 0, visibility: path.length > 1 ? "visible" : "hidden" });
+    put(first, {
+      cx: middles[0]?.[0] ?? 0, cy: middles[0]?.[1] ?? 0, visibility: path.length > 1 ? "visible" : "hidden",
+    });
     for (const each of cursor) put(each, { x: cx - box / 2, y: cy - box / 2, width: box, height: box });
   }
 
@@ -205,7 +211,8 @@ export function keyView() {
   return h("div", { class: "key" },
     canvas,
     h("p", {},
-      h("b", {}, "Across:"), " length of the extra feature, 0 to 1. ", h("b", {}, "Up:"), " its superposition, 0 to 1. ",
+      h("b", {}, "Across:"), " length of the extra feature, 0 to 1. ",
+      h("b", {}, "Up:"), " its superposition, 0 to 1. ",
       "Gray is not stored, blue has a dimension of its own, red shares one."),
     h("p", {}, h("span", { class: "border" }), " borders in theory, for the paper's fixed solutions"));
 }
@@ -234,7 +241,8 @@ export function pathView() {
     const most = Math.max(1e-9, ...[...best, ...followed].map((point) => point?.loss ?? 0));
     const x = (/** @type {number} */ at) => left + (at / (best.length - 1)) * (width - left - right);
     const y = (/** @type {number} */ loss) => floor - (loss / most) * (floor - top);
-    const spots = (/** @type {Points} */ points) => points.flatMap((point, at) => (point ? [spot(x(at), y(point.loss))] : []));
+    const spots = (/** @type {Points} */ points) =>
+      points.flatMap((point, at) => (point ? [spot(x(at), y(point.loss))] : []));
     put(bestLine, { d: polyline(spots(best)) });
     put(followedLine, { d: polyline(spots(followed)) });
     const under = both.map(([, point]) => point), over = both.map(([point, other]) => (other ? point : undefined));
@@ -259,7 +267,8 @@ export function pathView() {
     put(keys[0], { x: width - right - 76, y: high - 5, fill: "var(--ink)", "text-anchor": "end" });
     put(keys[1], { x: width - right, y: high - 5, fill: "var(--accent)", "text-anchor": "end" });
     const [here, other] = both[best.length - 1] ?? [];
-    const ends = here && other ? ` At its end the best has ${brief(other.loss)}, the followed solution ${brief(here.loss)}.` : "";
+    const ends = here && other
+      ? ` At its end the best has ${brief(other.loss)}, the followed solution ${brief(here.loss)}.` : "";
     view.say(() => `Loss along a path of ${best.length} cells.${ends}`);
   }
   return { element, draw };

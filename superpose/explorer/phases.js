@@ -48,7 +48,8 @@ export function phasesPart(app) {
   const all = { "2-in-1": nothing(), "3-in-2": nothing() };
   /** @type {{name: Name, path: number[], points: Point[]}} the solution that is followed, as far as it is known */
   let trail = { name: "2-in-1", path: [], points: [] };
-  let name = app.state.diagram, shown = false, turn = 0, flying = 0, framed = false, dirty = true, since = 0, saying = 0;
+  let name = app.state.diagram, shown = false, turn = 0, flying = 0, framed = false, dirty = true, since = 0,
+    saying = 0;
   /** @type {Set<number>} cells that Workers are busy with; negative, less 1, for the coarse picture */
   let asked = new Set();
   const asking = (/** @type {number} */ cell, /** @type {number} */ starts) => (starts === FEW ? -1 - cell : cell);
@@ -58,9 +59,9 @@ export function phasesPart(app) {
   let path = [];
 
   const intro = h("p", { class: "intro" },
-    "One feature, the extra one, matters more or less than the others. Each cell is a world of its own, and its color is ",
-    "what the best model does there with the extra feature. Point at a cell to see its model; drag to follow a model from ",
-    "world to world.");
+    "One feature, the extra one, matters more or less than the others. Each cell is a world of its own, and its ",
+    "color is what the best model does there with the extra feature. Point at a cell to see its model; drag to follow ",
+    "a model from world to world.");
   const sizes = { "2-in-1": "2 in 1 dimension", "3-in-2": "3 in 2 dimensions" };
   const diagrams = choice("Features", sizes, (diagram) => app.set({ diagram, path: [] }), true);
   const progress = h("p", { class: "readout" });
@@ -134,7 +135,9 @@ export function phasesPart(app) {
   }
 
   let walking = 0;
-  /** Follow the solution of this column from above the border of theory, where it is too dense to share, to far below. */
+  /**
+   * Follow the solution of this column from above the border of theory, where it is too dense to share, to far below.
+   */
   function goAcross() {
     const column = open() % SIDE, { importance } = cellOf(column);
     const border = Math.round(cellPlace({ density: phaseBoundary(DIAGRAMS[name].n, importance), importance }).row);
@@ -290,11 +293,12 @@ export function phasesPart(app) {
     const over = best ? least / best.loss - 1 : 0;
     const more = over > 5e-5 ? `, ${percent(over)} more than the best model` : "";
     const fixed = names[losses.indexOf(least)];
-    write(prototype, `The best of the paper's fixed solutions here, “${fixed}”, has a loss of ${steady(least)}${more}.`);
+    write(prototype,
+      `The best of the paper's fixed solutions here, “${fixed}”, has a loss of ${steady(least)}${more}.`);
     forget.hidden = path.length < 2;
     write(said, here && best ? fateOf(here, best, names) : path.length > 1 ? ""
-      : "Drag across a border on the map, or hold Shift and use the arrow keys: the model of the first cell goes along, "
-        + "always in the minimum next to it.");
+      : "Drag across a border on the map, or hold Shift and use the arrow keys: the model of the first cell goes "
+        + "along, always in the minimum next to it.");
   }
 
   /** What became of the followed solution. @param {Point} here @param {Best} best @param {string[]} names */
@@ -303,7 +307,8 @@ export function phasesPart(app) {
     const cost = here.loss / best.loss - 1, most = Math.max(0, ...costs.filter(Number.isFinite));
     const why = "in its minimum, beyond the border at which another becomes better";
     const what = here.phase === best.phase ? "" : `, with “${names[here.phase]}”`;
-    if (cost > 1e-4) return `Followed from the first cell, the model is ${percent(cost)} worse than the best${what}: it stays ${why}.`;
+    if (cost > 1e-4)
+      return `Followed from the first cell, the model is ${percent(cost)} worse than the best${what}: it stays ${why}.`;
     const way = most > 1e-3 ? ` On the way it was up to ${percent(most)} worse: it stayed ${why}.` : "";
     return `Followed from the first cell, the model is as good as the best here.${way}`;
   }
@@ -340,7 +345,10 @@ export function phasesPart(app) {
     /** @returns {import("./share.js").Shared} */
     shared() {
       const { n, m, members } = DIAGRAMS[name];
-      const cells = all[name].best.flatMap((best, cell) => (best ? [{ ...cellOf(cell), loss: best.loss, W: Array.from(best.model.W), b: Array.from(best.model.b), reached: best.reached }] : []));
+      const cells = all[name].best.flatMap((best, cell) => (best ? [{
+        ...cellOf(cell), loss: best.loss, W: Array.from(best.model.W), b: Array.from(best.model.b),
+        reached: best.reached,
+      }] : []));
       return {
         pictures: { map: map.element, ...(path.length > 1 && { path: chart.element }) },
         numbers: () => ({ features: n, hidden: m, starts: members, cells, path: path.map(cellOf) }),

@@ -17,10 +17,12 @@ import { directionsView, graphView, spaceView } from "./views.js";
 /** @import { State } from "./state.js" */
 /** @import { Level } from "./theory.js" */
 /** What is seen of a model, for the readings and for lessons.
- * @typedef {{model: Model, step: number, loss: number, found: Polytope[], name: string, stored: number, push: number}} Seen */
+ * @typedef {{model: Model, step: number, loss: number, found: Polytope[], name: string, stored: number,
+ *   push: number}} Seen */
 
 const SIZES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20, 25, 30, 40, 50, 60, 80, 100];
-const DENSITIES = Array.from({ length: 121 }, (_, i) => Number((10 ** (i / 40 - 3)).toPrecision(2))).filter((p, i, all) => p !== all[i - 1]);
+const DENSITIES = Array.from({ length: 121 }, (_, i) => Number((10 ** (i / 40 - 3)).toPrecision(2)))
+  .filter((p, i, all) => p !== all[i - 1]);
 const DECAYS = Array.from({ length: 71 }, (_, i) => Number((0.3 + i / 100).toFixed(2)));
 const EXTRAS = Array.from({ length: 41 }, (_, i) => Number((10 ** (i / 20 - 1)).toPrecision(2)));
 const RATES = [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1];
@@ -29,19 +31,24 @@ const TURNING = 150; // milliseconds between updates of words and numbers, which
 
 const WORDS_MEAN = {
   "dedicated": "A feature with a dimension to itself.",
-  "digon": "Two features at the opposite ends of one dimension, an antipodal pair. Triangles, pentagons and the like are features at the corners of these shapes.",
+  "digon": "Two features at the opposite ends of one dimension, an antipodal pair. Triangles, pentagons and the like "
+    + "are features at the corners of these shapes.",
   "irregular group": "Features that overlap in no regular way, often because training is not done.",
   "D*": "Hidden dimensions for each feature, m / |W|²: 1 without superposition, 1/2 in antipodal pairs.",
   "worst push": "How far some output moves, before its ReLU, under a change of the input of length 1.",
-  "superposition": "The color of the bars: how much of other features arrives along a feature's direction. At 1, as much as its own.",
+  "superposition": "The color of the bars: how much of other features arrives along a feature's direction. At 1, as "
+    + "much as its own.",
   "dimensionality": "The share of a hidden dimension that a feature has for itself.",
   "storing nothing": "Each output is the mean of its feature, whatever the input.",
-  "linear optimum": "The least loss of a network without ReLUs: a dimension each for the features that would cost most.",
+  "linear optimum": "The least loss of a network without ReLUs: a dimension each for the features that would cost "
+    + "most.",
 };
 
 /** What of a state says which run it is. @param {State} state */
 function identity(state) {
-  const { part, lesson, steps, run, speed, view, azimuth, elevation, time, members, diagram, path, at, ...rest } = state;
+  const {
+    part, lesson, steps, run, speed, view, azimuth, elevation, time, members, diagram, path, at, ...rest
+  } = state;
   return JSON.stringify([rest, state.start === "own" ? at : []]);
 }
 
@@ -49,7 +56,8 @@ function identity(state) {
 export function playgroundPart(app) {
   /** @type {Run[]} */
   let runs = begun(app.state, app.start());
-  let asked = "", shown = false, playing = false, busy = false, framed = false, dirty = true, generation = 0, target = 0;
+  let asked = "", shown = false, playing = false, busy = false, framed = false, dirty = true, generation = 0,
+    target = 0;
   let finished = false; // whether the models were taken to their minima, where the state asks for it
   let turned = 0, settled = 0, described = "";
   /** @type {{name: "density" | "decay" | "rate", value: number} | null} */
@@ -64,7 +72,8 @@ export function playgroundPart(app) {
   /** The run whose settings are shown. */
   const chosen = () => Math.min(app.state.run, runs.length - 1);
 
-  // The controls of what a model is start a new run, with the settings that are shown; the others act on the run that goes on.
+  // The controls of what a model is start a new run, with the settings that are shown; the others act on the run that
+  // goes on.
   const restart = (/** @type {Partial<State>} */ patch) => {
     asked = "";
     const now = settingsAt(app.state, chosen(), Infinity);
@@ -80,8 +89,11 @@ export function playgroundPart(app) {
     density: slider("Density", DENSITIES, (value) => change("density", value)),
     decay: slider("Importance", DECAYS, (value) => change("decay", value), (r) => (r === 1 ? "all equal" : `${r}ⁱ`)),
     extra: slider("of the last feature, times", EXTRAS, (extra) => restart({ extra })),
-    values: choice("Values", { uniform: "0 to 1", signed: "−1 to 1", binary: "0 or 1" }, (values) => restart({ values })),
-    kind: choice("Features are active", { independent: "independent", correlated: "together", anticorrelated: "in turn" }, (kind) => restart({ kind })),
+    values: choice("Values", { uniform: "0 to 1", signed: "−1 to 1", binary: "0 or 1" },
+      (values) => restart({ values })),
+    kind: choice("Features are active",
+      { independent: "independent", correlated: "together", anticorrelated: "in turn" },
+      (kind) => restart({ kind })),
     size: wholeNumber("in sets of", 1, 10, (size) => restart({ size })),
     output: choice("Output", { relu: "ReLU", linear: "linear" }, (output) => restart({ output })),
     layer: choice("Hidden layer", { linear: "linear", relu: "ReLU" }, (layer) => restart({ layer })),
@@ -96,12 +108,19 @@ export function playgroundPart(app) {
 
   const play = h("button", { id: "play", class: "main", onclick: () => setPlaying(!playing) }, "Play");
   const stepOnce = h("button", { onclick: () => goTo(runs[0].step + 1), title: "One step (key: .)" }, "Step");
-  const again = h("button", { onclick: () => restart({ start: app.state.start }), title: "From the same weights (key: r)" }, "Restart");
-  const newSeed = h("button", { onclick: () => restart({ seed: (app.state.seed + 1) % 1000000 }), title: "From other weights (key: n)" }, "New seed");
-  const speed = selection("Speed", SPEEDS.map((steps) => `${steps} step${steps > 1 ? "s" : ""}/frame`), (index) => app.set({ speed: SPEEDS[index] }, { quiet: true }));
+  const again = h("button",
+    { onclick: () => restart({ start: app.state.start }), title: "From the same weights (key: r)" }, "Restart");
+  const newSeed = h("button", {
+    onclick: () => restart({ seed: (app.state.seed + 1) % 1000000 }), title: "From other weights (key: n)",
+  }, "New seed");
+  const speed = selection("Speed", SPEEDS.map((steps) => `${steps} step${steps > 1 ? "s" : ""}/frame`),
+    (index) => app.set({ speed: SPEEDS[index] }, { quiet: true }));
   const fork = h("button", { onclick: () => forked() }, "Fork");
-  const finish = h("button", { onclick: () => take({ finish: runs[0].step, steps: runs[0].step }), title: "To the exact minimum next to it" }, "Finish");
-  const which = choice("Settings of", /** @type {Record<"0" | "1", string>} */ ({ 0: "A", 1: "B" }), (run) => choose(Number(run)), true);
+  const finish = h("button", {
+    onclick: () => take({ finish: runs[0].step, steps: runs[0].step }), title: "To the exact minimum next to it",
+  }, "Finish");
+  const which = choice("Settings of", /** @type {Record<"0" | "1", string>} */ ({ 0: "A", 1: "B" }),
+    (run) => choose(Number(run)), true);
   const transport = h("div", { class: "transport" }, play, stepOnce, again, newSeed, speed.element);
 
   const views = [0, 1].map(() => ({
@@ -113,13 +132,16 @@ export function playgroundPart(app) {
   }));
   const captions = [h("figcaption", {}), h("figcaption", {})];
   const figures = views.map((view, i) =>
-    h("figure", { class: "picture", onclick: () => runs.length > 1 && choose(i) }, captions[i], view.flat.element, view.space.element, view.graph.element));
-  const viewChoice = choice("Picture", { auto: "directions", axes: "principal axes", graph: "graph" }, (view) => app.set({ view }), true);
+    h("figure", { class: "picture", onclick: () => runs.length > 1 && choose(i) },
+      captions[i], view.flat.element, view.space.element, view.graph.element));
+  const viewChoice = choice("Picture", { auto: "directions", axes: "principal axes", graph: "graph" },
+    (view) => app.set({ view }), true);
   const curve = curveView({}), matrix = gramView({}), bars = barsView();
   const timeChoice = choice("Steps", { log: "log", linear: "linear" }, (time) => app.set({ time }), true);
   const name = h("p", { class: "name" });
   const facts = {
-    step: h("dd", {}, "0"), loss: h("dd", {}), level: h("dd", { class: "wide" }), stored: h("dd", {}), share: h("dd", {}), push: h("dd", {}),
+    step: h("dd", {}, "0"), loss: h("dd", {}), level: h("dd", { class: "wide" }), stored: h("dd", {}),
+    share: h("dd", {}), push: h("dd", {}),
   };
   const lossName = h("dt", {}, "loss");
 
@@ -132,12 +154,17 @@ export function playgroundPart(app) {
       group("World", true, "density", "features", "decay", "extra", "values", "kind", "size"),
       group("Model", wide, "hidden", "output", "layer"),
       group("Training", wide, "loss", "batch", "optimizer", "rate", "seed")),
-    h("section", { class: "view", "aria-label": "Model" }, transport, h("div", { class: "pictures" }, ...figures), h("div", { class: "toolbar" }, viewChoice.element, fork, which.element, finish)),
-    h("section", { class: "curve", "aria-label": "Loss" }, curve.element, h("div", { class: "toolbar" }, timeChoice.element)),
+    h("section", { class: "view", "aria-label": "Model" }, transport, h("div", { class: "pictures" }, ...figures),
+      h("div", { class: "toolbar" }, viewChoice.element, fork, which.element, finish)),
+    h("section", { class: "curve", "aria-label": "Loss" },
+      curve.element, h("div", { class: "toolbar" }, timeChoice.element)),
     h("section", { class: "readings", "aria-label": "What is seen" },
       h("div", {}, name, h("dl", { class: "facts" },
-        h("dt", {}, "step"), facts.step, lossName, facts.loss, facts.level, h("dt", {}, "features stored"), facts.stored,
-        h("dt", { title: "D*: hidden dimensions for each feature, m / |W|²" }, "D*, dimensions for each"), facts.share, h("dt", { title: "How far the most sensitive output moves under a change of the input of length 1" }, "worst push"), facts.push)),
+        h("dt", {}, "step"), facts.step, lossName, facts.loss, facts.level,
+        h("dt", {}, "features stored"), facts.stored,
+        h("dt", { title: "D*: hidden dimensions for each feature, m / |W|²" }, "D*, dimensions for each"), facts.share,
+        h("dt", { title: "How far the most sensitive output moves under a change of the input of length 1" },
+          "worst push"), facts.push)),
       h("div", { class: "reading" }, h("h3", {}, "Wᵀ W, and biases"), matrix.element),
       h("div", { class: "reading" }, h("h3", {}, "Length and dimensionality"), bars.element),
       h("details", { class: "words" }, h("summary", {}, "What the words mean"), h("dl", {},
@@ -170,7 +197,8 @@ export function playgroundPart(app) {
     if (runs.length > 1) {
       runs = [runs[chosen()]]; // the one whose settings are shown goes on as it is
       const kept = app.state.run === 0 ? app.state.changes.filter((each) => each.run === 0)
-        : app.state.changes.filter((each) => each.run === 1 || each.step <= app.state.fork).map((each) => ({ ...each, run: 0 }));
+        : app.state.changes.filter((each) => each.run === 1 || each.step <= app.state.fork)
+          .map((each) => ({ ...each, run: 0 }));
       take({ fork: -1, run: 0, changes: kept });
     } else {
       take({ fork: runs[0].step, steps: runs[0].step, run: 1 });
@@ -196,7 +224,8 @@ export function playgroundPart(app) {
       asked = "";
       return app.set({ [name]: value });
     }
-    if (app.state.changes.length >= MOST_CHANGES) return app.notice("This run has seen too many changes for a link to hold; restart it to make more.");
+    if (app.state.changes.length >= MOST_CHANGES)
+      return app.notice("This run has seen too many changes for a link to hold; restart it to make more.");
     take({ changes: changed(app.state.changes, { run: chosen(), step, name, value }) });
     runs = prepared(runs, app.state, app.start());
     showSettings();
@@ -233,12 +262,15 @@ export function playgroundPart(app) {
     const mine = generation;
     busy = true;
     runs = prepared(runs, app.state, app.start());
-    Promise.all(runs.map(({ model, world }) => app.crew.ask("finish", { models: [model], world }, "play"))).then((found) => {
+    Promise.all(runs.map(
+      ({ model, world }) => app.crew.ask("finish", { models: [model], world }, "play"),
+    )).then((found) => {
       busy = false;
       if (mine !== generation) return wake();
       finished = true;
       const there = runs.map((run, i) => ({
-        ...run, model: found[i][0].model, step: run.step + 1, first: run.first.map(() => 0), second: run.second.map(() => 0),
+        ...run, model: found[i][0].model, step: run.step + 1,
+        first: run.first.map(() => 0), second: run.second.map(() => 0),
         history: { step: [...run.history.step, run.step + 1], loss: [...run.history.loss, found[i][0].loss] },
       }));
       runs = prepared(there, app.state, app.start());
@@ -265,7 +297,8 @@ export function playgroundPart(app) {
       busy = false;
       if (mine !== generation) return wake();
       const several = runs.length;
-      runs = replaying ? prepared(done.runs, app.state, app.start()) : done.runs; // also with what was changed at the last step
+      // also with what was changed at the last step
+      runs = replaying ? prepared(done.runs, app.state, app.start()) : done.runs;
       if (runs.length !== several || replaying) showSettings();
       if (!runs.every((run) => run.model.W.every(Number.isFinite))) {
         setPlaying(false);
@@ -292,21 +325,27 @@ export function playgroundPart(app) {
       figure.hidden = !run;
       if (!run) continue;
       figure.classList.toggle("chosen", runs.length > 1 && i === chosen());
-      captions[i].textContent = runs.length > 1 ? `${"AB"[i]}: density ${brief(settingsAt(state, i, step).density)}` : "";
+      captions[i].textContent = runs.length > 1
+        ? `${"AB"[i]}: density ${brief(settingsAt(state, i, step).density)}` : "";
       captions[i].hidden = runs.length < 2;
       const view = views[i];
       for (const [which, each] of Object.entries(view)) each.element.toggleAttribute("hidden", which !== kind);
       const found = runs.length > 1 && kind !== "flat" ? polytopes(run.model) : seen.found;
-      if (kind === "flat") view.flat.draw({ model: flattened(run.model), world: run.world, trail: playing && !app.calm });
+      if (kind === "flat")
+        view.flat.draw({ model: flattened(run.model), world: run.world, trail: playing && !app.calm });
       else if (kind === "graph") view.graph.draw({ model: run.model, world: run.world, found });
-      else view.space.draw({ model: run.model, world: run.world, turn: { azimuth: state.azimuth, elevation: state.elevation }, found });
+      else view.space.draw({
+        model: run.model, world: run.world, turn: { azimuth: state.azimuth, elevation: state.elevation }, found,
+      });
     }
     matrix.draw({ model });
     bars.draw({ model });
-    facts.step.textContent = step.toLocaleString("en") + (!playing && target > step ? ` of ${target.toLocaleString("en")}` : "");
+    facts.step.textContent = step.toLocaleString("en")
+      + (!playing && target > step ? ` of ${target.toLocaleString("en")}` : "");
     if (slow || state.speed > 1) {
       curve.draw({
-        curves: runs.map((run, i) => ({ name: runs.length > 1 ? "AB"[i] : "loss", ...run.history, kind: i === 0 ? "main" : "fork" })),
+        curves: runs.map((run, i) =>
+          ({ name: runs.length > 1 ? "AB"[i] : "loss", ...run.history, kind: i === 0 ? "main" : "fork" })),
         levels: theory.levels, jumps: drops(history),
         changes: state.changes.map((each) => ({ step: each.step, text: `${each.name} ${brief(each.value)}` })),
         logStep: state.time === "log",
@@ -331,8 +370,8 @@ export function playgroundPart(app) {
     let push = 0;
     for (let i = 0; i < n; i++) push = Math.max(push, Math.hypot(...A.subarray(i * n, (i + 1) * n)));
     return {
-      model, step, found, push, name: Number.isFinite(push) ? nameOf(found) : "diverged", stored: length.filter((each) => each > 0.5).length,
-      loss: lossNow(run).loss,
+      model, step, found, push, name: Number.isFinite(push) ? nameOf(found) : "diverged",
+      stored: length.filter((each) => each > 0.5).length, loss: lossNow(run).loss,
     };
   }
 
@@ -355,11 +394,14 @@ export function playgroundPart(app) {
 
   /** @param {Model} model @param {Run["world"]} world */
   function levelsFor(model, world) {
-    const key = JSON.stringify([world, model.m, model.output, model.layer], (_, value) => (ArrayBuffer.isView(value) ? Array.from(/** @type {any} */ (value)) : value));
+    const key = JSON.stringify([world, model.m, model.output, model.layer], (_, value) =>
+      (ArrayBuffer.isView(value) ? Array.from(/** @type {any} */ (value)) : value));
     if (key === theory.key) return;
     theory = { key, levels: [] };
     app.crew.drop("levels");
-    app.crew.ask("levels", { world, model: { m: model.m, output: model.output, layer: model.layer } }, "levels").then((levels) => {
+    app.crew.ask("levels", {
+      world, model: { m: model.m, output: model.output, layer: model.layer },
+    }, "levels").then((levels) => {
       if (theory.key !== key) return;
       theory.levels = levels;
       turned = 0;
@@ -368,7 +410,8 @@ export function playgroundPart(app) {
   }
 
   function showSettings() {
-    const { state } = app, settings = settingsAt(state, chosen(), Infinity), one = runs.length < 2, exactPossible = isExact({ ...state, loss: "exact" });
+    const { state } = app, settings = settingsAt(state, chosen(), Infinity), one = runs.length < 2,
+      exactPossible = isExact({ ...state, loss: "exact" });
     const { density, decay, rate } = settings;
     controls.features.set(state.features, one);
     controls.hidden.set(state.hidden, one);
@@ -383,7 +426,8 @@ export function playgroundPart(app) {
     controls.output.set(state.output, one);
     controls.layer.set(state.layer, one);
     controls.loss.set(exactPossible ? state.loss : "sampled", exactPossible && one);
-    whyNot.textContent = exactPossible ? "" : state.layer === "relu" ? "A ReLU in between has no closed form." : "Too many features for the closed form.";
+    whyNot.textContent = exactPossible ? ""
+      : state.layer === "relu" ? "A ReLU in between has no closed form." : "Too many features for the closed form.";
     whyNot.hidden = exactPossible;
     controls.batch.set(state.batch, one);
     controls.batch.element.hidden = isExact(state);
@@ -439,10 +483,14 @@ export function playgroundPart(app) {
     /** @returns {import("./share.js").Shared} */
     shared() {
       const which = chosen(), of = runs.length > 1 ? `model ${"AB"[which]}` : "the model";
-      const model = /** @type {SVGSVGElement} */ ([...figures[which].querySelectorAll("svg")].find((each) => !each.hasAttribute("hidden")));
+      const model = /** @type {SVGSVGElement} */ (
+        [...figures[which].querySelectorAll("svg")].find((each) => !each.hasAttribute("hidden")));
       return {
         pictures: { model, loss: curve.element, matrix: matrix.element, features: bars.element },
-        numbers: () => ({ models: runs.map((run) => ({ ...numbersOf(run.model, run.world), ...lossNow(run), step: run.step, training: run.training, history: run.history })) }),
+        numbers: () => ({ models: runs.map((run) => ({
+          ...numbersOf(run.model, run.world), ...lossNow(run),
+          step: run.step, training: run.training, history: run.history,
+        })) }),
         python: () => pythonOf(app.state, runs[which], lossNow(runs[which]), of),
       };
     },

@@ -17,7 +17,8 @@ function written(x) {
 /** @param {ArrayLike<number>} numbers */
 function list(numbers) {
   const all = Array.from(numbers);
-  return all.length > 1 && all.every((x) => x === all[0]) ? `np.full(${all.length}, ${written(all[0])})` : `[${all.map(written).join(", ")}]`;
+  return all.length > 1 && all.every((x) => x === all[0]) ? `np.full(${all.length}, ${written(all[0])})`
+    : `[${all.map(written).join(", ")}]`;
 }
 
 /** The world and the kind of model, as Python has them, and what is to be imported for them.
@@ -25,7 +26,10 @@ function list(numbers) {
 function wordsOf({ density, importance, values, kind, sizes }, { output, layer }) {
   const law = { independent: "Independent", correlated: "Correlated", anticorrelated: "Anticorrelated" }[kind];
   const value = LAW_OF_VALUES[values];
-  const parts = [list(density), ...(kind === "independent" ? [] : [JSON.stringify(sizes)]), list(importance), ...(value ? [value] : [])];
+  const parts = [
+    list(density), ...(kind === "independent" ? [] : [JSON.stringify(sizes)]), list(importance),
+    ...(value ? [value] : []),
+  ];
   const model = layer === "relu" ? "ReluHidden" : output === "relu" ? "ReluOutput" : "Linear";
   return {
     world: `world = ${law}(${parts.join(", ")})`,
@@ -44,16 +48,19 @@ function program(imports, lines) {
 
 /**
  * A program that makes the model of a run and prints its loss; and, if nothing was changed on the way, trains it again.
- * @param {State} state @param {Run} run @param {{loss: number, exact: boolean}} loss that of the run, and whether it is exact
+ * @param {State} state @param {Run} run
+ * @param {{loss: number, exact: boolean}} loss that of the run, and whether it is exact
  * @param {string} [of] which of the models it is
  */
 export function pythonOf(state, run, loss, of = "the model") {
   const { model, world, training, step, seed } = run, { imports, ...words } = wordsOf(world, model);
-  const exact = model.layer === "linear", judge = exact ? "Population(world)(model)" : "Sampled(world, batch=100_000)(model, 0)";
+  const exact = model.layer === "linear",
+    judge = exact ? "Population(world)(model)" : "Sampled(world, batch=100_000)(model, 0)";
   const lines = [
     words.world,
     "",
-    `# ${of[0].toUpperCase()}${of.slice(1)} after ${step.toLocaleString("en")} steps${state.finish >= 0 ? ", and taken to a minimum" : ""}.`,
+    `# ${of[0].toUpperCase()}${of.slice(1)} after ${step.toLocaleString("en")} steps`
+      + `${state.finish >= 0 ? ", and taken to a minimum" : ""}.`,
     `W = np.array([${rows(model, model.W).map((row) => `\n    [${row.map(written).join(", ")}],`).join("")}\n])`,
     `b = np.array([${Array.from(model.b, written).join(", ")}])`,
     `model = ${words.model}(W, b${words.settings})`,
@@ -65,9 +72,11 @@ export function pythonOf(state, run, loss, of = "the model") {
     imports.push("from superpose.train import ensemble, fit, member, member_keys", "import optax");
     lines.push(
       "", "# The same from its seed: a member of an ensemble is the same model alone.",
-      `models = ensemble(lambda key: ${words.model}.init(${model.n}, ${model.m}${words.settings}, key=key), members=[${seed}], key=0)`,
+      `models = ensemble(lambda key: ${words.model}.init(${model.n}, ${model.m}${words.settings}, key=key), `
+        + `members=[${seed}], key=0)`,
       `loss = ${loss.exact ? "Population(world)" : `Sampled(world, batch=${training.batch})`}`,
-      `trained = fit(models, loss, steps=${step}, key=member_keys(0, [${seed}]), optimizer=optax.${training.optimizer}(${training.rate}))`,
+      `trained = fit(models, loss, steps=${step}, key=member_keys(0, [${seed}]), `
+        + `optimizer=optax.${training.optimizer}(${training.rate}))`,
       "print(member(trained.models, 0).W)",
     );
   }
@@ -77,18 +86,27 @@ export function pythonOf(state, run, loss, of = "the model") {
 /** A program that takes many seeds to their minima, and sorts them. @param {State} state @param {World} world */
 export function pythonOfSeeds(state, world) {
   const { imports, ...words } = wordsOf(world, state);
-  return program([...imports, "from superpose.losses import Population", "from superpose.train import basins, ensemble, minimize"], [
+  return program([
+    ...imports, "from superpose.losses import Population", "from superpose.train import basins, ensemble, minimize",
+  ], [
     words.world,
-    `models = ensemble(lambda key: ${words.model}.init(${state.features}, ${state.hidden}${words.settings}, key=key), members=${state.members}, key=0)`,
+    `models = ensemble(lambda key: ${words.model}.init(${state.features}, ${state.hidden}${words.settings}, key=key), `
+      + `members=${state.members}, key=0)`,
     "solved = minimize(models, Population(world))",
     "print(basins(solved, world))",
   ]);
 }
 
-/** A program that finds the best model of a point of the phase diagram. @param {World} world @param {number} m @param {number} members */
+/**
+ * A program that finds the best model of a point of the phase diagram.
+ * @param {World} world @param {number} m @param {number} members
+ */
 export function pythonOfCell(world, m, members) {
   const { imports, ...words } = wordsOf(world, { output: "relu", layer: "linear" });
-  return program([...imports, "from superpose.losses import Population", "from superpose.train import ensemble, member, minimize"], [
+  return program([
+    ...imports, "from superpose.losses import Population",
+    "from superpose.train import ensemble, member, minimize",
+  ], [
     words.world,
     `models = ensemble(lambda key: ReluOutput.init(${world.n}, ${m}, key=key), members=${members}, key=0)`,
     "solved = minimize(models, Population(world))",

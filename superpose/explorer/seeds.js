@@ -31,7 +31,9 @@ const MOST_STEPS = 1000000;
 
 /** What of a state says which runs these are. @param {State} state */
 function familyOf(state) {
-  const { part, lesson, seed, steps, fork, speed, view, azimuth, elevation, time, diagram, path, start, at, ...rest } = state;
+  const {
+    part, lesson, seed, steps, fork, speed, view, azimuth, elevation, time, diagram, path, start, at, ...rest
+  } = state;
   return JSON.stringify(rest);
 }
 
@@ -45,8 +47,10 @@ export function seedsPart(app) {
   let tiles = [];
   /** @type {number[]} the losses at the last of the steps at which it is looked whether training has slowed down */
   let before = [];
-  let asked = "", shown = false, playing = false, busy = false, finishing = false, sorted = false, framed = false, dirty = true;
-  let turn = 0, target = 0, pace = 1, told = 0, named = 0, fresh = 0, automatic = true; // pace: ms that a step of a Worker's share takes
+  let asked = "", shown = false, playing = false, busy = false, finishing = false, sorted = false, framed = false,
+    dirty = true;
+  // pace: ms that a step of a Worker's share takes
+  let turn = 0, target = 0, pace = 1, told = 0, named = 0, fresh = 0, automatic = true;
 
   const play = h("button", { class: "main", onclick: () => setPlaying(!playing) }, "Play");
   const again = h("button", { onclick: () => restart() }, "Restart");
@@ -55,20 +59,23 @@ export function seedsPart(app) {
     wake();
   } }, "Finish");
   const stepNumber = h("b", {}, "0");
-  const speed = selection("Steps a frame", PACES.map(String), (index) => app.set({ speed: PACES[index] }, { quiet: true }));
+  const speed = selection("Steps a frame", PACES.map(String),
+    (index) => app.set({ speed: PACES[index] }, { quiet: true }));
   speed.element.classList.add("speed");
   const members = slider("Models", MEMBERS, (count) => app.set({ members: count, steps: 0 }));
   const world = h("p", { class: "world" });
   const grid = h("div", { class: "grid", role: "group", "aria-label": "The models" });
   const verdict = h("p", { class: "said" }), list = h("ol", { class: "minima" }), head = h("h3", {});
-  const note = h("p", { class: "readout" }), elsewhere = h("button", { onclick: () => app.set({ part: "play" }) }, "Change world and model");
+  const note = h("p", { class: "readout" }),
+    elsewhere = h("button", { onclick: () => app.set({ part: "play" }) }, "Change world and model");
   const element = h("div", { class: "seeds" },
     h("section", { "aria-label": "Models" },
       h("h2", { class: "unseen" }, "Many seeds"),
       h("p", { class: "intro" },
-        "The same model many times, each from other initial weights. Training takes them to different minima: which of ",
-        "them are the best, and how many find it?"),
-      h("div", { class: "transport" }, play, again, finish, speed.element, h("span", { class: "step" }, "step ", stepNumber)),
+        "The same model many times, each from other initial weights. Training takes them to different minima: which ",
+        "of them are the best, and how many find it?"),
+      h("div", { class: "transport" },
+        play, again, finish, speed.element, h("span", { class: "step" }, "step ", stepNumber)),
       verdict, grid),
     h("section", { class: "readings", "aria-label": "Their minima" },
       h("div", { class: "reading" }, head, list, note),
@@ -162,8 +169,11 @@ export function seedsPart(app) {
     if (steps < 1) return setPlaying(false);
     busy = true;
     const each = Math.ceil(runs.length / app.crew.size);
-    const shares = Array.from({ length: Math.ceil(runs.length / each) }, (_, i) => runs.slice(i * each, (i + 1) * each));
-    Promise.all(shares.map((share) => app.crew.ask("advance", { runs: share.map(light), steps }, "seeds"))).then((done) => {
+    const shares = Array.from({ length: Math.ceil(runs.length / each) }, (_, i) =>
+      runs.slice(i * each, (i + 1) * each));
+    Promise.all(shares.map(
+      (share) => app.crew.ask("advance", { runs: share.map(light), steps }, "seeds"),
+    )).then((done) => {
       if (mine !== turn) return;
       busy = false;
       pace += 0.2 * (Math.max(...done.map(({ took }) => took)) / steps - pace);
@@ -211,7 +221,8 @@ export function seedsPart(app) {
       const first = i * size, some = models.slice(first, first + size);
       return app.crew.ask("finish", { models: some, world: law }, "seeds").then((found) => {
         if (mine !== turn) return;
-        found.forEach((each, at) => (minima[first + at] = { ...each, loss: each.loss < 1e-12 ? 0 : each.loss, seed: first + at }));
+        found.forEach((each, at) =>
+          (minima[first + at] = { ...each, loss: each.loss < 1e-12 ? 0 : each.loss, seed: first + at }));
         wake();
       });
     });
@@ -253,7 +264,10 @@ export function seedsPart(app) {
   const modelOfTile = (/** @type {number} */ seed) => minima[seed]?.model ?? runs[seed].model;
   const lossOfTile = (/** @type {number} */ seed) => minima[seed]?.loss ?? lastLoss(runs[seed]);
 
-  /** The models in groups, the best first: by their minima, or while they train by what they are called. @returns {Alike[]} */
+  /**
+   * The models in groups, the best first: by their minima, or while they train by what they are called.
+   * @returns {Alike[]}
+   */
   function alike() {
     /** @type {Map<number | string, Tile[]>} */
     const groups = new Map();
@@ -267,7 +281,8 @@ export function seedsPart(app) {
       return { tiles, loss: key === -1 ? Infinity : loss, name: key === -1 ? "not converged" : tiles[0].called };
     }).sort((a, b) => a.loss - b.loss);
     const [{ loss: least }] = listed;
-    return listed.map((group, rank) => ({ ...group, over: group.loss / least - 1, color: rank < LISTED ? SETS[rank] : OTHER }));
+    return listed.map((group, rank) =>
+      ({ ...group, over: group.loss / least - 1, color: rank < LISTED ? SETS[rank] : OTHER }));
   }
 
   /** @param {number} now */
@@ -315,7 +330,8 @@ export function seedsPart(app) {
       const bar = h("i", {}), least = group.over < 1e-9;
       bar.style.setProperty("--share", String(group.tiles.length / most));
       bar.style.setProperty("--mine", sorted ? group.color : "var(--soft)");
-      const above = !Number.isFinite(group.loss + group.over) ? "" : least ? steady(group.loss, sorted ? 5 : 3) : `+${brief(100 * group.over, 2)}%`;
+      const above = !Number.isFinite(group.loss + group.over) ? ""
+        : least ? steady(group.loss, sorted ? 5 : 3) : `+${brief(100 * group.over, 2)}%`;
       const [over, count] = [h("span", { class: "num" }, above), h("b", { class: "num" }, group.tiles.length)];
       const light = { onpointerenter: () => spotlight(group), onpointerleave: () => spotlight(null) };
       return h("li", light, h("span", {}, group.name || "…"), over, bar, count);
@@ -326,8 +342,10 @@ export function seedsPart(app) {
     write(note, (rest.length ? `${rest.length} more, with ${more} model${more === 1 ? "" : "s"}. ` : "")
       + (alikes ? "Minima of one name differ in which feature has which place." : ""));
     write(head, sorted ? "Minima by their loss" : "What they are now");
-    write(verdict, sorted ? verdictOf(groups) : finishing ? `${minima.filter(Boolean).length} of ${runs.length} at their minimum`
-      : exact ? "When training has slowed down, or with Finish, each goes to the exact minimum next to it, and they are sorted."
+    write(verdict, sorted ? verdictOf(groups)
+      : finishing ? `${minima.filter(Boolean).length} of ${runs.length} at their minimum`
+      : exact ? "When training has slowed down, or with Finish, each goes to the exact minimum next to it, and they "
+        + "are sorted."
       : "There is no closed form for such a model, so they can only be compared by name and by their loss on samples.");
     finish.disabled = !exact || finishing || sorted;
     play.disabled = finishing;
@@ -344,7 +362,8 @@ export function seedsPart(app) {
     const other = second?.name === first ? `another ${first}` : withArticle(second?.name ?? "");
     const next = second ? `the next, ${other}, lies ${brief(100 * found.gap, 2)}% above` : "no other minimum was seen";
     const left = Math.round((1 - found.converged) * count);
-    return `${Math.round(found.reached * count)} of ${count} reach the best, ${steady(found.best, 5)} (${withArticle(first)}); `
+    return `${Math.round(found.reached * count)} of ${count} reach the best, `
+      + `${steady(found.best, 5)} (${withArticle(first)}); `
       + `${next}; a better one is missed only if a start finds it with chance < ${found.missed.toPrecision(2)}.`
       + (left ? ` ${left} did not converge.` : "");
   }
@@ -377,7 +396,10 @@ export function seedsPart(app) {
     shared: () => ({
       pictures: {},
       numbers: () => ({
-        models: runs.map(({ model, world, step, seed }, i) => ({ seed, step, ...numbersOf(model, world), minimum: minima[i] && { ...numbersOf(minima[i].model, world), loss: minima[i].loss } })),
+        models: runs.map(({ model, world, step, seed }, i) => ({
+          seed, step, ...numbersOf(model, world),
+          minimum: minima[i] && { ...numbersOf(minima[i].model, world), loss: minima[i].loss },
+        })),
       }),
       python: () => (isExact(app.state) ? pythonOfSeeds(app.state, runs[0].world) : ""),
     }),
@@ -413,7 +435,8 @@ function worldInWords(state) {
   const last = extra === 1 ? "" : `, of the last × ${brief(extra, 3)}`;
   return [
     `${many(features, "feature")} in ${many(hidden, "dimension")}`, `density ${brief(density)}`,
-    (decay === 1 ? "equal importance" : `importance ${decay}ⁱ`) + last, kind !== "independent" && `${kind} in sets of ${size}`,
+    (decay === 1 ? "equal importance" : `importance ${decay}ⁱ`) + last,
+    kind !== "independent" && `${kind} in sets of ${size}`,
     `${state.output === "relu" ? "ReLU" : "linear"} output`, layer === "relu" && "ReLU layer",
     `${state.optimizer === "adam" ? "Adam" : "SGD"} at ${rate} on ${isExact(state) ? "the exact loss" : "samples"}`,
   ].filter(Boolean).join(", ");

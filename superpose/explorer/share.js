@@ -37,12 +37,19 @@ export function shareDialog(app, shared) {
   const fileName = () => picture.value.replaceAll(" ", "-");
 
   const pictures = h("section", {}, h("h3", {}, "A picture"), h("div", { class: "row" }, picture,
-    h("button", { onclick: () => saved(new Blob([svgText(shown(), "superpose explorer")], { type: "image/svg+xml" }), `${fileName()}.svg`) }, "SVG"),
+    h("button", { onclick: () => saved(
+      new Blob([svgText(shown(), "superpose explorer")], { type: "image/svg+xml" }), `${fileName()}.svg`) }, "SVG"),
     h("button", { onclick: async () => saved(await pngOf(shown(), 2), `${fileName()}.png`) }, "PNG")));
   const numbers = h("section", {}, h("h3", {}, "The numbers"), h("div", { class: "row" },
-    h("button", { onclick: () => now && saved(new Blob([`${JSON.stringify({ link: app.link(), ...now.numbers() }, null, 1)}\n`], { type: "application/json" }), "superpose.json") }, "JSON")));
-  const python = h("section", {}, h("h3", {}, "The same in Python"), code, h("div", { class: "row" }, h("button", { onclick: () => copied(code) }, "Copy the lines")));
-  const dialog = h("dialog", { "aria-label": "Share", onclick: (/** @type {MouseEvent} */ event) => event.target === dialog && dialog.close() },
+    h("button", { onclick: () => now && saved(
+      new Blob([`${JSON.stringify({ link: app.link(), ...now.numbers() }, null, 1)}\n`], { type: "application/json" }),
+      "superpose.json") }, "JSON")));
+  const python = h("section", {}, h("h3", {}, "The same in Python"), code,
+    h("div", { class: "row" }, h("button", { onclick: () => copied(code) }, "Copy the lines")));
+  const dialog = h("dialog", {
+    "aria-label": "Share",
+    onclick: (/** @type {MouseEvent} */ event) => event.target === dialog && dialog.close(),
+  },
     h("button", { class: "bare close", "aria-label": "Close", onclick: () => dialog.close() }, "✕"),
     h("h2", {}, "Share what you see"),
     h("section", {}, h("h3", {}, "A link that restores it: settings, seed, steps and every change"), link,

@@ -1,5 +1,5 @@
-// The runs that a state describes. What a run's settings are follows from the state and the step alone, so a link replays
-// exactly what was seen, changes and fork included.
+// The runs that a state describes. What a run's settings are follows from the state and the step alone, so a link
+// replays exactly what was seen, changes and fork included.
 
 import { hasExact } from "./exact.js";
 import { initial, newRun } from "./engine.js";
@@ -10,7 +10,10 @@ import { setsOf, worldOf } from "./worlds.js";
 /** @import { Change, State } from "./state.js" */
 /** @import { World } from "./worlds.js" */
 
-/** A model of one's own to start from, and the world that it was trained in. @typedef {{model: Model, world: World}} Start */
+/**
+ * A model of one's own to start from, and the world that it was trained in.
+ * @typedef {{model: Model, world: World}} Start
+ */
 /** The settings that can change while a run goes on. @typedef {Pick<State, "density" | "decay" | "rate">} Changing */
 
 /** @param {State} state @param {number} run @param {number} step @returns {Changing} */
@@ -28,7 +31,9 @@ export function settingsAt(state, run, step) {
 export function worldOfState(state, { density, decay } = state) {
   const { features, values, kind, size, extra } = state;
   const importance = Array.from({ length: features }, (_, i) => decay ** i * (i === features - 1 ? extra : 1));
-  return worldOf({ density, importance, values, kind, sizes: kind === "independent" ? undefined : setsOf(features, size) }, features);
+  return worldOf({
+    density, importance, values, kind, sizes: kind === "independent" ? undefined : setsOf(features, size),
+  }, features);
 }
 
 /** @param {State} state @param {number} rate @returns {Training} */
@@ -62,7 +67,9 @@ function worldAt(state, run, step, start) {
 /** The run of a state before its first step. @param {State} state @param {Start | null} start @returns {Run[]} */
 export function begun(state, start) {
   const { rate } = settingsAt(state, 0, 0);
-  return [newRun(start?.model ?? modelAtStart(state), worldAt(state, 0, 0, start), trainingOf(state, rate), state.seed)];
+  return [
+    newRun(start?.model ?? modelAtStart(state), worldAt(state, 0, 0, start), trainingOf(state, rate), state.seed),
+  ];
 }
 
 /**
@@ -78,9 +85,13 @@ export function prepared(runs, state, start) {
   });
 }
 
-/** The first step after this one at which a setting changes, or runs are copied or taken to their minima. @param {State} state @param {number} step */
+/**
+ * The first step after this one at which a setting changes, or runs are copied or taken to their minima.
+ * @param {State} state @param {number} step
+ */
 export function nextEvent(state, step) {
-  return Math.min(Infinity, ...state.changes.map((change) => change.step).concat(state.fork, state.finish).filter((at) => at > step));
+  return Math.min(Infinity, ...state.changes.map((change) => change.step).concat(state.fork, state.finish)
+    .filter((at) => at > step));
 }
 
 /** More changes than this do not fit into a link. */
@@ -91,6 +102,7 @@ export const MOST_CHANGES = 200;
  * @param {Change[]} changes @param {Change} change @returns {Change[]}
  */
 export function changed(changes, change) {
-  const others = changes.filter(({ run, step, name }) => run !== change.run || step !== change.step || name !== change.name);
+  const others = changes.filter(({ run, step, name }) =>
+    run !== change.run || step !== change.step || name !== change.name);
   return [...others, change];
 }

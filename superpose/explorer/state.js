@@ -1,10 +1,9 @@
 // All that the page shows, as one plain object, and as the part of its address after `#`.
 //
-// A link has the version and what differs from the defaults, so that links stay short and old ones go on working: a field
-// may get new values or neighbors, but never another name, default or meaning.
+// A link has the version and what differs from the defaults, so that links stay short and old ones go on working: a
+// field may get new values or neighbors, but never another name, default or meaning.
 
 /** @import { Kind, Values } from "./worlds.js" */
-/** @import { Model } from "./exact.js" */
 /** @import { Optimizer } from "./engine.js" */
 /** A setting that was changed at a step of run 0 or, after a fork, of run 1.
  * @typedef {{run: number, step: number, name: "density" | "decay" | "rate", value: number}} Change */
@@ -53,7 +52,8 @@ const whole = (usual, least, most) => ({
 });
 /** @param {number} usual @param {number} least @param {number} most @returns {Field} */
 const real = (usual, least, most) => ({
-  usual, read: (text) => inside(text.trim() === "" ? NaN : Number(text), least, most), wants: `a number from ${least} to ${most}`,
+  usual, read: (text) => inside(text.trim() === "" ? NaN : Number(text), least, most),
+  wants: `a number from ${least} to ${most}`,
 });
 /** @param {...string} names the first is the usual one @returns {Field} */
 const among = (...names) => ({
@@ -94,7 +94,8 @@ export const FIELDS = {
   changes: {
     usual: [], read: readChanges, wants: "changes such as 500d0.05",
     write: (/** @type {Change[]} */ changes) =>
-      changes.map(({ run, step, name, value }) => `${step}${run ? CHANGING[name].toUpperCase() : CHANGING[name]}${value}`).join(),
+      changes.map(({ run, step, name, value }) =>
+        `${step}${run ? CHANGING[name].toUpperCase() : CHANGING[name]}${value}`).join(),
   },
   speed: whole(4, 1, 1024),
   view: among("auto", "axes", "graph"),
@@ -107,7 +108,8 @@ export const FIELDS = {
     usual: [], wants: "cells of the map, such as 1275.1276",
     read: (text) => {
       const cells = text.split(".").map(Number);
-      return cells.length <= 400 && cells.every((cell) => Number.isInteger(cell) && cell >= 0 && cell < 2500) ? cells : undefined;
+      return cells.length <= 400 && cells.every((cell) => Number.isInteger(cell) && cell >= 0 && cell < 2500)
+        ? cells : undefined;
     },
     write: (/** @type {number[]} */ cells) => cells.join("."),
   },
@@ -118,7 +120,8 @@ export const FIELDS = {
       const points = text.split(",").map((point) => point.replace(/%(2C|25)/g, (sign) => (sign === "%2C" ? "," : "%")));
       return points.length <= 20 && points.every((point) => /^.{1,100}:\d{1,7}$/s.test(point)) ? points : undefined;
     },
-    write: (/** @type {string[]} */ points) => points.map((point) => point.replace(/[,%]/g, (sign) => (sign === "," ? "%2C" : "%25"))).join(),
+    write: (/** @type {string[]} */ points) =>
+      points.map((point) => point.replace(/[,%]/g, (sign) => (sign === "," ? "%2C" : "%25"))).join(),
   },
 };
 
@@ -128,14 +131,18 @@ function readChanges(text) {
     const [, step, letter, value] = /^(\d{1,7})([dirDIR])(.+)$/.exec(change) ?? [];
     const name = Object.entries(CHANGING).find((each) => each[1] === letter?.toLowerCase())?.[0];
     const read = name && FIELDS[/** @type {Change["name"]} */ (name)].read(value);
-    return read === undefined ? [] : [{ run: letter === letter.toUpperCase() ? 1 : 0, step: Number(step), name: /** @type {Change["name"]} */ (name), value: read }];
+    return read === undefined ? [] : [{
+      run: letter === letter.toUpperCase() ? 1 : 0, step: Number(step), name: /** @type {Change["name"]} */ (name),
+      value: read,
+    }];
   });
   return changes.length <= 200 && changes.length === text.split(",").length ? changes : undefined;
 }
 
 /** @returns {State} */
 export function usualState() {
-  return /** @type {State} */ (Object.fromEntries(Object.entries(FIELDS).map(([name, { usual }]) => [name, structuredClone(usual)])));
+  return /** @type {State} */ (Object.fromEntries(
+    Object.entries(FIELDS).map(([name, { usual }]) => [name, structuredClone(usual)])));
 }
 
 /** What is after `#`: the version, and what differs from the defaults. @param {State} state */
@@ -143,7 +150,8 @@ export function linkOf(state) {
   const parts = ["v=1"];
   for (const [name, field] of Object.entries(FIELDS)) {
     const value = state[/** @type {keyof State} */ (name)], write = field.write ?? String;
-    if (write(value) !== write(field.usual)) parts.push(`${name}=${encodeURIComponent(write(value)).replace(/%(3A|2C)/g, (sign) => (sign === "%3A" ? ":" : ","))}`);
+    if (write(value) !== write(field.usual)) parts.push(
+      `${name}=${encodeURIComponent(write(value)).replace(/%(3A|2C)/g, (sign) => (sign === "%3A" ? ":" : ","))}`);
   }
   return parts.join("&");
 }
@@ -155,7 +163,8 @@ export function linkOf(state) {
 export function stateOf(link) {
   const state = usualState(), problems = [];
   const text = link.replace(/^#/, "");
-  if (text.length > 20000) return { state, problems: ["This link is too long to be one of ours; here is the beginning instead."] };
+  if (text.length > 20000)
+    return { state, problems: ["This link is too long to be one of ours; here is the beginning instead."] };
   const asked = new URLSearchParams(text);
   const version = asked.get("v");
   if (text && version !== "1") {
@@ -167,7 +176,8 @@ export function stateOf(link) {
     const field = Object.hasOwn(FIELDS, name) ? FIELDS[/** @type {keyof State} */ (name)] : undefined;
     if (!field) continue; // of a newer version, perhaps
     const read = field.read(value);
-    if (read === undefined) problems.push(`The link asks for ${name} = ${value.slice(0, 40)}; it must be ${field.wants}.`);
+    if (read === undefined)
+      problems.push(`The link asks for ${name} = ${value.slice(0, 40)}; it must be ${field.wants}.`);
     else Object.assign(state, { [name]: read });
   }
   return { state: possible(state), problems };
@@ -176,7 +186,10 @@ export function stateOf(link) {
 /** The nearest state whose settings fit together. @param {State} state @returns {State} */
 export function possible(state) {
   const hidden = Math.min(state.hidden, state.layer === "linear" ? state.features : 30);
-  const changes = state.changes.filter(({ step, run }) => step <= state.steps && (run === 0 || step >= state.fork && state.fork >= 0));
+  const changes = state.changes.filter(({ step, run }) =>
+    step <= state.steps && (run === 0 || step >= state.fork && state.fork >= 0));
   const [fork, finish] = [state.fork, state.finish].map((at) => (at > state.steps ? -1 : at));
-  return { ...state, hidden, fork, finish, run: fork < 0 ? 0 : state.run, changes: changes.sort((a, b) => a.step - b.step) };
+  return {
+    ...state, hidden, fork, finish, run: fork < 0 ? 0 : state.run, changes: changes.sort((a, b) => a.step - b.step),
+  };
 }

@@ -87,7 +87,8 @@ export function throttled(wait) {
 
 /** @param {() => void} redraw called when the size changes @returns {Picture} */
 export function picture(redraw) {
-  const element = make("svg", { role: "img", viewBox: "0 0 320 320", "aria-label": "Nothing yet" }), slowly = throttled(500);
+  const element = make("svg", { role: "img", viewBox: "0 0 320 320", "aria-label": "Nothing yet" }),
+    slowly = throttled(500);
   element.style.setProperty("font-variant-numeric", "tabular-nums");
   let width = 320;
   new ResizeObserver(([{ contentRect: box }]) => {

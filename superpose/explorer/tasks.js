@@ -1,5 +1,5 @@
-// What a Worker can be asked for. Each task is a pure function of plain data: no Worker keeps anything, so that a run can
-// go on in any of them, in Node, or in the page itself.
+// What a Worker can be asked for. Each task is a pure function of plain data: no Worker keeps anything, so that a run
+// can go on in any of them, in Node, or in the page itself.
 
 import { hasExact } from "./exact.js";
 import { advance, initial, minimize } from "./engine.js";
@@ -16,8 +16,10 @@ import { worldOf } from "./worlds.js";
 /** Tasks by name. */
 export const TASKS = {
   /**
-   * Runs side by side, in turn, until each has taken as many steps or the time is over: all have then taken equally many.
-   * @param {{runs: Run[], steps: number, seconds?: number}} asked @returns {{runs: Run[], done: number, took: number}} `took` in milliseconds
+   * Runs side by side, in turn, until each has taken as many steps or the time is over: all have then taken equally
+   * many.
+   * @param {{runs: Run[], steps: number, seconds?: number}} asked
+   * @returns {{runs: Run[], done: number, took: number}} `took` in milliseconds
    */
   advance({ runs, steps, seconds = Infinity }) {
     const begin = performance.now(), end = begin + 1000 * seconds;
@@ -34,7 +36,8 @@ export const TASKS = {
    * The exact minimum next to each model. @param {{models: Model[], world: World}} asked @returns {Solution[]}
    */
   finish({ models, world }) {
-    if (models.some((model) => !hasExact(world, model))) throw new Error("only models with an exact loss have exact minima");
+    if (models.some((model) => !hasExact(world, model)))
+      throw new Error("only models with an exact loss have exact minima");
     return models.map((model, seed) => ({ ...minimize(model, world), seed }));
   },
 
@@ -55,7 +58,8 @@ export const TASKS = {
   },
 
   /**
-   * What theory says of the loss of such models. @param {{world: World, model: Pick<Model, "m" | "output" | "layer">}} asked
+   * What theory says of the loss of such models.
+   * @param {{world: World, model: Pick<Model, "m" | "output" | "layer">}} asked
    * @returns {Level[]}
    */
   levels({ world, model }) {

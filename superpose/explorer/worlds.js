@@ -7,13 +7,14 @@ import { bitsInto, stream, unit } from "./draws.js";
 /** @typedef {"independent" | "correlated" | "anticorrelated"} Kind each by itself, all of a set, one of a set */
 /**
  * A world as it is asked for; a number stands for as many as there are.
- * @typedef {{density: number | ArrayLike<number>, importance?: number | ArrayLike<number>, values?: Values, kind?: Kind,
- *   sizes?: number[]}} WorldSpec
+ * @typedef {{density: number | ArrayLike<number>, importance?: number | ArrayLike<number>, values?: Values,
+ *   kind?: Kind, sizes?: number[]}} WorldSpec
  */
 /**
  * A world, checked and complete: `density` is the chance of each set, `importance` of each feature. Independent
  * features are sets of one.
- * @typedef {{n: number, density: Float64Array, importance: Float64Array, values: Values, kind: Kind, sizes: number[]}} World
+ * @typedef {{n: number, density: Float64Array, importance: Float64Array, values: Values, kind: Kind,
+ *   sizes: number[]}} World
  */
 /** The sets of features that can be active: bit i of a mask says whether feature i is.
  * @typedef {{mask: Int32Array, chance: Float64Array}} Supports */
@@ -38,7 +39,8 @@ export function worldOf(spec, n) {
   const density = filled(spec.density, sizes.length, "density");
   const importance = filled(spec.importance ?? 1, n, "importance");
   if (!density.every((p) => p >= 0 && p <= 1)) throw new Error("a density must be from 0 to 1");
-  if (!importance.every((i) => i >= 0 && i < Infinity)) throw new Error("an importance must be finite and not negative");
+  if (!importance.every((i) => i >= 0 && i < Infinity))
+    throw new Error("an importance must be finite and not negative");
   return { n, density, importance, values, kind, sizes };
 }
 
