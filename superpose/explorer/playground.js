@@ -58,7 +58,8 @@ export function playgroundPart(app) {
   let runs = begun(app.state, app.start());
   let asked = "", shown = false, playing = false, busy = false, framed = false, dirty = true, generation = 0,
     target = 0;
-  let finished = false; // whether the models were taken to their minima, where the state asks for it
+  // Whether the models are to be taken to their minima, and whether they were, where the state asks for it.
+  let ending = false, finished = false;
   let turned = 0, settled = 0, described = "";
   /** @type {{name: "density" | "decay" | "rate", value: number} | null} */
   let pending = null;
@@ -117,7 +118,10 @@ export function playgroundPart(app) {
     (index) => app.set({ speed: SPEEDS[index] }, { quiet: true }));
   const fork = h("button", { onclick: () => forked() }, "Fork");
   const finish = h("button", {
-    onclick: () => take({ finish: runs[0].step, steps: runs[0].step }), title: "To the exact minimum next to it",
+    onclick: () => {
+      setPlaying(false);
+      ending = true;
+    }, title: "To the exact minimum next to it",
   }, "Finish");
   const which = choice("Settings of", /** @type {Record<"0" | "1", string>} */ ({ 0: "A", 1: "B" }),
     (run) => choose(Number(run)), true);
@@ -246,6 +250,8 @@ export function playgroundPart(app) {
     if (!shown) return;
     if (!busy) {
       settle(now);
+      if (ending) take({ finish: runs[0].step, steps: runs[0].step });
+      ending = false;
       const replaying = !playing && target > runs[0].step;
       if (app.state.finish === runs[0].step && !finished) toMinima();
       else if (playing || replaying) work(replaying);
@@ -265,8 +271,8 @@ export function playgroundPart(app) {
     Promise.all(runs.map(
       ({ model, world }) => app.crew.ask("finish", { models: [model], world }, "play"),
     )).then((found) => {
+      if (mine !== generation) return;
       busy = false;
-      if (mine !== generation) return wake();
       finished = true;
       const there = runs.map((run, i) => ({
         ...run, model: found[i][0].model, step: run.step + 1,
@@ -276,11 +282,12 @@ export function playgroundPart(app) {
       runs = prepared(there, app.state, app.start());
       app.set({ steps: Math.max(runs[0].step, target) }, { quiet: true });
       wake();
-    }, failed);
+    }, (error) => failed(error, mine));
   }
 
-  /** @param {Error} error */
-  function failed(error) {
+  /** @param {Error} error @param {number} mine */
+  function failed(error, mine) {
+    if (mine !== generation) return;
     busy = false;
     setPlaying(false);
     app.notice(error.message);
@@ -294,11 +301,10 @@ export function playgroundPart(app) {
     if (stop <= step) return setPlaying(false);
     busy = true;
     app.crew.ask("advance", { runs, steps: stop - step, seconds: replaying ? 0.03 : 0.012 }, "play").then((done) => {
+      if (mine !== generation) return;
       busy = false;
-      if (mine !== generation) return wake();
       const several = runs.length;
-      // also with what was changed at the last step
-      runs = replaying ? prepared(done.runs, app.state, app.start()) : done.runs;
+      runs = prepared(done.runs, app.state, app.start()); // also with what was changed at the last step
       if (runs.length !== several || replaying) showSettings();
       if (!runs.every((run) => run.model.W.every(Number.isFinite))) {
         setPlaying(false);
@@ -306,7 +312,7 @@ export function playgroundPart(app) {
       }
       app.set({ steps: Math.max(runs[0].step, replaying ? target : 0) }, { quiet: true });
       wake();
-    }, failed);
+    }, (error) => failed(error, mine));
   }
 
   /** @param {number} now */
@@ -451,12 +457,15 @@ export function playgroundPart(app) {
     element,
     show() {
       shown = true;
+      if (app.state.steps < runs[0].step) asked = "";
+      target = Math.max(target, app.state.steps);
       this.update(app.state);
       wake();
     },
     hide() {
-      shown = false;
+      shown = busy = ending = false;
       setPlaying(false);
+      generation++; // what Workers are still busy with is not waited for
       app.crew.drop("play");
     },
     /** @param {State} state */
@@ -464,6 +473,7 @@ export function playgroundPart(app) {
       if (identity(state) !== asked) {
         asked = identity(state);
         generation++;
+        busy = ending = false;
         runs = prepared(begun(state, app.start()), state, app.start());
         target = state.steps;
         finished = false;
