@@ -524,6 +524,21 @@ def test_what_is_done_after_a_minimum_is_in_the_link(visit):
         np.testing.assert_array_equal(here["W"], there["W"])
 
 
+def test_parts_show_the_same_step(visit):
+    page = visit("part=seeds&members=12&steps=40&seed=3")
+    expect(page.locator(".seeds .step b")).to_have_text("40")
+    page.get_by_role("link", name="Playground").click()
+    reached(page, 40)
+    button(page, "Step").click()
+    reached(page, 41)
+    button(page, "Finish").click()
+    page.get_by_role("link", name="Phase map").click()  # before it is done
+    page.get_by_role("link", name="Playground").click()
+    reached(page, 42)
+    button(page, "Step").click()
+    reached(page, 43)
+
+
 def test_the_way_back_leads_to_the_part_before(visit):
     page = visit("part=play&seed=9")
     page.get_by_role("link", name="Many seeds").click()
@@ -886,6 +901,10 @@ def test_each_part_fits_its_screen_and_can_be_used_by_all(visit, axe, own_file, 
 def _is_usable(page, where):
     wide, room = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
     assert wide <= room, f"{where}: {wide} > {room}"
+    cut = page.locator(".choices:visible, button:visible").evaluate_all(
+        "all => all.filter(each => each.scrollWidth > each.clientWidth + 1).map(each => each.textContent)"
+    )
+    assert cut == [], where
     found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")["violations"]
     bad = [
         (each["id"], each["nodes"][0]["html"][:200], each["nodes"][0]["failureSummary"])
