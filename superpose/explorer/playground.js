@@ -149,15 +149,19 @@ export function playgroundPart(app) {
   };
   const lossName = h("dt", {}, "loss");
 
-  const wide = !matchMedia("(max-width: 720px)").matches;
-  /** @param {string} title @param {boolean} open @param {...keyof typeof controls} names */
-  const group = (title, open, ...names) =>
-    h("details", { class: "group", open }, h("summary", {}, title), ...names.map((each) => controls[each].element));
+  /** @param {string} title @param {...keyof typeof controls} names */
+  const group = (title, ...names) =>
+    h("details", { class: "group", open: true },
+      h("summary", {}, title), ...names.map((each) => controls[each].element));
+  const narrow = matchMedia("(max-width: 720px)"), more = [ // closed where there is little room
+    group("Model", "hidden", "output", "layer"), group("Training", "loss", "batch", "optimizer", "rate", "seed"),
+  ];
+  const makeRoom = () => more.forEach((each) => (each.open = !narrow.matches));
+  narrow.addEventListener("change", makeRoom); // a notebook's frame has no width at first
+  makeRoom();
   const element = h("div", { class: "bench" },
     h("section", { class: "settings", "aria-label": "Settings" },
-      group("World", true, "density", "features", "decay", "extra", "values", "kind", "size"),
-      group("Model", wide, "hidden", "output", "layer"),
-      group("Training", wide, "loss", "batch", "optimizer", "rate", "seed")),
+      group("World", "density", "features", "decay", "extra", "values", "kind", "size"), ...more),
     h("section", { class: "view", "aria-label": "Model" }, transport, h("div", { class: "pictures" }, ...figures),
       h("div", { class: "toolbar" }, viewChoice.element, fork, which.element, finish)),
     h("section", { class: "curve", "aria-label": "Loss" },
