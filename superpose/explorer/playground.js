@@ -1,5 +1,6 @@
 // The playground: one model, or two after a fork, that trains while one watches and changes its world.
 
+import { barsView, gramView } from "./charts.js";
 import { brief, choice, selection, slider, steady, wholeNumber } from "./controls.js";
 import { curveView } from "./curve.js";
 import { h } from "./dom.js";
@@ -7,7 +8,7 @@ import { exactLoss, hasExact } from "./exact.js";
 import { drops, gram, nameOf, norms, polytopes, principalAxes, project } from "./measures.js";
 import { numbersOf, pythonOf } from "./python.js";
 import { MOST_CHANGES, begun, changed, isExact, nextEvent, prepared, settingsAt } from "./simulation.js";
-import { barsView, gramView } from "./charts.js";
+import { MOST_STEPS, SPEEDS } from "./state.js";
 import { directionsView, graphView, spaceView } from "./views.js";
 
 /** @import { App } from "./app.js" */
@@ -26,7 +27,6 @@ const DENSITIES = Array.from({ length: 121 }, (_, i) => Number((10 ** (i / 40 - 
 const DECAYS = Array.from({ length: 71 }, (_, i) => Number((0.3 + i / 100).toFixed(2)));
 const EXTRAS = Array.from({ length: 41 }, (_, i) => Number((10 ** (i / 20 - 1)).toPrecision(2)));
 const RATES = [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1];
-const SPEEDS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 const TURNING = 150; // milliseconds between updates of words and numbers, which nobody reads faster
 
 const WORDS_MEAN = {
@@ -131,7 +131,7 @@ export function playgroundPart(app) {
     flat: directionsView(), graph: graphView(),
     space: spaceView({ onTurn: (/** @type {{azimuth: number, elevation: number}} */ turn) => {
       app.set({ azimuth: Math.round(turn.azimuth), elevation: Math.round(turn.elevation) }, { quiet: true });
-      redraw();
+      wake();
     } }),
   }));
   const captions = [h("figcaption", {}), h("figcaption", {})];
@@ -198,7 +198,7 @@ export function playgroundPart(app) {
   function choose(run) {
     app.set({ run: run === 1 ? 1 : 0 }, { quiet: true });
     showSettings();
-    redraw();
+    wake();
   }
 
   function forked() {
@@ -213,7 +213,7 @@ export function playgroundPart(app) {
       runs = prepared(runs, app.state, app.start());
     }
     showSettings();
-    redraw();
+    wake();
   }
 
   /** Change the state in a way that belongs to the run that goes on. @param {Partial<State>} patch */
@@ -245,8 +245,6 @@ export function playgroundPart(app) {
     framed = true;
     requestAnimationFrame(frame);
   }
-
-  const redraw = wake;
 
   /** @param {number} now */
   function frame(now) {
@@ -301,7 +299,7 @@ export function playgroundPart(app) {
   function work(replaying) {
     const { state } = app, { step } = runs[0], mine = generation;
     runs = prepared(runs, state, app.start());
-    const stop = Math.min(nextEvent(state, step), replaying ? target : step + state.speed, FIELD_STEPS);
+    const stop = Math.min(nextEvent(state, step), replaying ? target : step + state.speed, MOST_STEPS);
     if (stop <= step) return setPlaying(false);
     busy = true;
     app.crew.ask("advance", { runs, steps: stop - step, seconds: replaying ? 0.03 : 0.012 }, "play").then((done) => {
@@ -519,8 +517,6 @@ export function playgroundPart(app) {
     },
   };
 }
-
-const FIELD_STEPS = 1000000;
 
 /** The loss of a run as well as it is known: exactly, or on its latest samples. @param {Run} run */
 function lossNow({ model, world, training, history }) {

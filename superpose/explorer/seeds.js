@@ -9,6 +9,7 @@ import { hasExact } from "./exact.js";
 import { gram, nameOf, polytopes } from "./measures.js";
 import { numbersOf, pythonOfSeeds } from "./python.js";
 import { begun, isExact, nextEvent, prepared, worldOfState } from "./simulation.js";
+import { MOST_STEPS, SPEEDS } from "./state.js";
 import { write } from "./svg.js";
 
 /** @import { App } from "./app.js" */
@@ -23,11 +24,9 @@ import { write } from "./svg.js";
  *   name: HTMLElement, called: string}} Tile */
 
 const MEMBERS = [12, 16, 20, 24, 30, 40, 50, 60, 80, 100];
-const PACES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 const OTHER = "#999999";
 /** So many groups are listed, with a color each; the others together. */
 const LISTED = 6;
-const MOST_STEPS = 1000000;
 
 /** What of a state says which runs these are. @param {State} state */
 function familyOf(state) {
@@ -59,8 +58,8 @@ export function seedsPart(app) {
     wake();
   } }, "Finish");
   const stepNumber = h("b", {}, "0");
-  const speed = selection("Steps a frame", PACES.map(String),
-    (index) => app.set({ speed: PACES[index] }, { quiet: true }));
+  const speed = selection("Steps a frame", SPEEDS.map(String),
+    (index) => app.set({ speed: SPEEDS[index] }, { quiet: true }));
   speed.element.classList.add("speed");
   const members = slider("Models", MEMBERS, (count) => app.set({ members: count, steps: 0 }));
   const world = h("p", { class: "world" });
@@ -350,7 +349,7 @@ export function seedsPart(app) {
     finish.disabled = !exact || finishing || sorted;
     play.disabled = finishing;
     members.set(state.members);
-    speed.set(PACES.findIndex((each) => each >= state.speed));
+    speed.set(SPEEDS.findIndex((each) => each >= state.speed));
     write(world, worldInWords(state));
   }
 

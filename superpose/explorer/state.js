@@ -68,6 +68,11 @@ function inside(number, least, most) {
 /** What can change while a run goes on, and its letter in a link: a capital one for run 1. */
 const CHANGING = { density: "d", decay: "i", rate: "r" };
 
+/** So far a run goes. */
+export const MOST_STEPS = 1000000;
+/** What a frame can take in steps. */
+export const SPEEDS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
+
 /** @type {Record<keyof State, Field>} */
 export const FIELDS = {
   part: among("lessons", "play", "seeds", "phases", "own"),
@@ -87,9 +92,9 @@ export const FIELDS = {
   optimizer: among("adam", "sgd"),
   rate: real(0.01, 0.0001, 1),
   seed: whole(0, 0, 999999),
-  steps: whole(0, 0, 1000000),
-  fork: whole(-1, -1, 1000000),
-  finish: whole(-1, -1, 1000000),
+  steps: whole(0, 0, MOST_STEPS),
+  fork: whole(-1, -1, MOST_STEPS),
+  finish: whole(-1, -1, MOST_STEPS),
   run: whole(0, 0, 1),
   changes: {
     usual: [], read: readChanges, wants: "changes such as 500d0.05",
