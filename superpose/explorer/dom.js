@@ -8,19 +8,7 @@
  * @param {T} tag @param {Attributes} [attributes] @param {...Child} children
  */
 export function h(tag, attributes = {}, ...children) {
-  return filledElement(document.createElement(tag), attributes, children);
-}
-
-/**
- * An element of SVG. @template {keyof SVGElementTagNameMap} T
- * @param {T} tag @param {Attributes} [attributes] @param {...Child} children
- */
-export function svg(tag, attributes = {}, ...children) {
-  return filledElement(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
-}
-
-/** @template {Element} E @param {E} element @param {Attributes} attributes @param {Child[]} children @returns {E} */
-function filledElement(element, attributes, children) {
+  const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === "function") element.addEventListener(name.replace(/^on/, ""), value);
     else if (value !== false && value != null) element.setAttribute(name, value === true ? "" : String(value));
