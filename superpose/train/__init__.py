@@ -5,11 +5,12 @@ own key, from which each has a stream of its own. So a model trained alone is th
 """
 
 from superpose.train._basins import Basins, basins
-from superpose.train._ensemble import ensemble, member, member_keys, stack
+from superpose.train._ensemble import INIT, ensemble, member, member_keys, stack
 from superpose.train._fit import Fit, cosine_adam, fit
 from superpose.train._minimize import OUTCOMES, Minimum, minimize
 
 __all__ = [
+    "INIT",
     "OUTCOMES",
     "Basins",
     "Fit",

@@ -86,6 +86,10 @@ def fit(
     draws with `fold_in(draws.stream(own_key, "draws of training"), t)` and nothing else; so `key` may
     be the one that `ensemble` had.
 
+    A loss may follow training with numbers that have no gradient, such as running means: one with
+    `observed(model, key) -> (loss, seen)` and `after(model, seen) -> model` is asked for the former at each step,
+    and the latter makes, of the model that the step gave, the one that the next step starts from.
+
     Raises ValueError for a number of steps or a window below 1, and for snapshots outside
     `0..steps`.
 
@@ -188,7 +192,9 @@ def _advance(optimizer, own_loss, kind, leaves, ensemble, keys, arrays, start, s
     rest = jax.tree.unflatten(kind, leaves)
 
     def train(model, state, key, arrays):
-        loss, key = called(eqx.combine(arrays, rest), with_key=True), stream(key, DRAWS)
+        whole = eqx.combine(arrays, rest)
+        follows = hasattr(whole, "observed") and hasattr(whole, "after")
+        loss, key = called(whole, with_key=True), stream(key, DRAWS)
 
         def body(t, carry):
             model, state, total = carry
@@ -196,10 +202,19 @@ def _advance(optimizer, own_loss, kind, leaves, ensemble, keys, arrays, start, s
             def here(model):
                 return number(loss(model, jax.random.fold_in(key, t)))
 
-            value, gradient = jax.value_and_grad(here)(model)
+            def observed(model):
+                if not follows:
+                    return here(model), None
+                value, seen = whole.observed(model, jax.random.fold_in(key, t))
+                return number(value), seen
+
+            (value, seen), gradient = jax.value_and_grad(observed, has_aux=True)(model)
             # Some optimizers need more than the gradient: the loss, or its value elsewhere on the same draw.
             updates, state = update(gradient, state, model, value=value, grad=gradient, value_fn=here)
-            return optax.apply_updates(model, updates), state, total + value.astype(jnp.float32)
+            model = optax.apply_updates(model, updates)
+            if follows:
+                model = whole.after(model, seen)
+            return model, state, total + value.astype(jnp.float32)
 
         return jax.lax.fori_loop(start, stop, body, (model, state, jnp.float32(0)))
 

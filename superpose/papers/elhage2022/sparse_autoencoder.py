@@ -15,11 +15,11 @@ from matplotlib.figure import Figure
 
 from superpose import costs, dictionaries, draws, grid, measures, plot, settings
 from superpose.claims import Claim, as_claims, at_least, between, from_section
-from superpose.dictionaries import Reconstruction, SparseAutoencoder
+from superpose.dictionaries import Activations, Relu, fit_each
 from superpose.features import Independent
 from superpose.losses import Sampled
 from superpose.models import ReluOutput
-from superpose.train import cosine_adam, ensemble, fit, member
+from superpose.train import member_keys, stack
 
 SECTION = "The Strategic Picture of Superposition"
 TAKES = 33
@@ -84,35 +84,31 @@ def _dictionaries(model, world, latents, config, key) -> xr.Dataset:
     """The best autoencoder with this many latents at each penalty: its directions, and how it does on other samples."""
     penalties, inside = config.dictionary_penalties, draws.stream(key, "dictionaries")
     penalty, place = grid.points(penalties, range(config.members))
-    trained = fit(
-        ensemble(lambda key: SparseAutoencoder.init(HIDDEN, latents, key=key), members=place, key=inside),
-        grid.each(lambda penalty: Reconstruction(model, world, penalty, 256), penalty),
-        steps=config.dictionary_steps,
-        key=inside,
-        own_loss=True,
-        optimizer=cosine_adam(0.005, config.dictionary_steps),
+    activations = Activations(model, world, active=True)
+    methods = [Relu(each, steps=config.dictionary_steps, batch=256, rate=0.005, revive=0) for each in penalty]
+    trained = stack(fit_each(methods, activations, latents, key=member_keys(inside, place)))
+    h = activations.sample(draws.stream(key, "evaluation"), 10_000)
+    directions, fires, unexplained, loss = (
+        np.asarray(values, float) for values in jax.jit(jax.vmap(_shown, (0, None)))(trained, h)
     )
-    least = np.asarray(trained.history)[:, -1].reshape(len(penalties), config.members).argmin(axis=1)
-    best = member(trained.models, np.arange(len(penalties)) * config.members + least)
-    evaluation = draws.stream(key, "evaluation")
-    h = jax.jit(lambda model: Reconstruction(model, world, jnp.zeros(())).activations(evaluation, 10_000))(
-        model
-    )
-    shown = jax.jit(jax.vmap(_shown, (0, None)))(best, h)
-    directions, fires, unexplained = (np.asarray(values, float) for values in shown)
+    least = loss.reshape(len(penalties), config.members).argmin(axis=1)
+    best = np.arange(len(penalties)) * config.members + least
     return xr.Dataset(
         {
-            "directions": (("dictionary_penalty", "hidden", "latent"), directions),
-            "fires": (("dictionary_penalty", "latent"), fires),
-            "unexplained": ("dictionary_penalty", unexplained),
+            "directions": (("dictionary_penalty", "hidden", "latent"), directions[best]),
+            "fires": (("dictionary_penalty", "latent"), fires[best]),
+            "unexplained": ("dictionary_penalty", unexplained[best]),
         },
         {"dictionary_penalty": list(penalties)},
     )
 
 
 def _shown(sae, h):
-    error = ((h - jax.vmap(sae)(h)) ** 2).sum() / ((h - h.mean(axis=0, keepdims=True)) ** 2).sum()
-    return sae.directions, dictionaries.firing(sae, h), error
+    z = jax.vmap(sae.encode)(h)
+    error = ((h - jax.vmap(sae.decode)(z)) ** 2).sum()
+    spread = ((h - h.mean(axis=0, keepdims=True)) ** 2).sum()
+    loss = error + sae.method.penalty * z.sum()
+    return sae.directions, dictionaries.firing(sae, h), error / spread, loss
 
 
 def measured(data: xr.Dataset) -> xr.Dataset:

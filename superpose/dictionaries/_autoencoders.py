@@ -1,0 +1,468 @@
+"""Sparse autoencoders: one pytree, and the methods that differ in which latents are active and what training makes small.
+
+A method is its settings: `TopK(k=4)`, `Relu(penalty=0.1)`. It says how codes follow from preactivations, and what is
+added to the error of reconstruction. Its knob, `k` or `penalty`, is an array, so that dictionaries of many
+sparsities train side by side. Inside, the sample is the last, contiguous axis, for speed.
+"""
+
+import dataclasses
+from functools import partial
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.lax import stop_gradient
+from jaxtyping import Array, Float
+
+from superpose import draws
+from superpose.draws import AnyKey, one_key, stream
+from superpose.inputs import ArrayLike, array, check_each, number, whole
+
+__all__ = [
+    "Autoencoder",
+    "BatchTopK",
+    "Gated",
+    "JumpReLU",
+    "Matryoshka",
+    "Reconstruction",
+    "Relu",
+    "TopK",
+]
+
+PARTS = ("learned", "frozen", "near")
+"""How a decoder or an encoder may be trained: as usual, not at all, or (a decoder) never far from its start."""
+NEAR = 0.8
+"""The least cosine of a direction to its start, where the decoder is kept "near" it."""
+
+
+def _weights(name, optional=False):
+    return lambda value: None if optional and value is None else jnp.asarray(array(value, name))
+
+
+def _knob(name):
+    return eqx.field(converter=lambda value: jnp.asarray(array(value, name), jnp.float32))
+
+
+def unit(W: Float[Array, "hidden latent"]) -> Float[Array, "hidden latent"]:
+    """The columns of `W` at length 1; columns of 0 stay 0."""
+    return W / jnp.sqrt((W**2).sum(axis=0, keepdims=True) + 1e-24)
+
+
+class _Method(eqx.Module):
+    """What all methods share: how they are trained.
+
+    Adam takes `steps` steps on `batch` samples each, with a learning rate that falls from `rate` to 0 along a cosine.
+    With `tied`, the encoder reads along the decoder's directions. With `unit`, the decoder's columns have length
+    1, so that codes cannot be made small by making columns long. A latent that has not fired for `revive`
+    steps is pointed at what is reconstructed worst, in the first four fifths of training; 0 leaves it dead.
+    `decoder` and `encoder` may be "frozen" as they were drawn, and the decoder "near" it, each direction within a cosine of
+    0.8 of its start: what is found then is no finding.
+
+    Kingma and Ba (2015); Bricken et al. (2023), "Towards Monosemanticity", on reviving latents.
+    """
+
+    steps: int = eqx.field(static=True, kw_only=True, default=5000)
+    batch: int = eqx.field(static=True, kw_only=True, default=512)
+    rate: float = eqx.field(static=True, kw_only=True, default=3e-3)
+    tied: bool = eqx.field(static=True, kw_only=True, default=False)
+    unit: bool = eqx.field(static=True, kw_only=True, default=True)
+    revive: int = eqx.field(static=True, kw_only=True, default=500)
+    decoder: str = eqx.field(static=True, kw_only=True, default="learned")
+    encoder: str = eqx.field(static=True, kw_only=True, default="learned")
+
+    knob: ClassVar[str]
+
+    def __check_init__(self):
+        if (
+            whole(self.steps, "steps") < 1
+            or whole(self.batch, "batch") < 1
+            or whole(self.revive, "revive") < 0
+        ):
+            raise ValueError(
+                "steps and batch must be at least 1, and revive at least 0, "
+                f"got steps={self.steps}, batch={self.batch}, revive={self.revive}"
+            )
+        if not number(self.rate, "rate") > 0:
+            raise ValueError(f"rate must be above 0, got {self.rate}")
+        if self.decoder not in PARTS or self.encoder not in PARTS[:2]:
+            raise ValueError(
+                f"decoder must be one of {', '.join(PARTS)} and encoder of {', '.join(PARTS[:2])}, "
+                f"got decoder={self.decoder!r}, encoder={self.encoder!r}"
+            )
+        if self.tied and "frozen" in (self.encoder, self.decoder) and self.encoder != self.decoder:
+            raise ValueError(
+                "a tied autoencoder is frozen as a whole: give both decoder and encoder 'frozen'"
+            )
+        least = 1 if self.knob == "k" else 0
+        check_each(
+            getattr(self, self.knob), lambda value: value >= least, f"{self.knob} must be {least} or more"
+        )
+
+    def own(self, n_latents: int) -> dict[str, Array]:
+        """Parameters beyond weights and biases, as they are at first."""
+        return {}
+
+    def codes(self, u: Float[Array, "latent sample"], own: dict[str, Array], training: bool = False):
+        """The codes for preactivations `u`."""
+        raise NotImplementedError
+
+    def extra(self, sae: "Autoencoder", h, u, z) -> Float[Array, " sample"] | float:
+        """What is added to the error of reconstruction."""
+        return 0.0
+
+    def error(
+        self, sae: "Autoencoder", h, z
+    ) -> tuple[Float[Array, " sample"], Float[Array, "hidden sample"]]:
+        """The error of reconstruction, and the residual."""
+        residual = h - sae.written(z)
+        return (residual**2).sum(axis=0), residual
+
+    def followed(self, own: dict[str, Array], z) -> dict[str, Array]:
+        """Of the parameters beyond weights, those that follow training without a gradient."""
+        return own
+
+    def fit(self, activations: Any, n_latents: int, *, key: AnyKey) -> "Autoencoder":
+        """An autoencoder with `n_latents` latents, trained on what is drawn from `activations`."""
+        from superpose.dictionaries._fit import fit_each
+
+        (sae,) = fit_each([self], activations, n_latents, key=key)
+        return sae
+
+
+class Relu(_Method):
+    """`z = ReLU(u)`, with `penalty * sum(z)` added to the squared error: the first sparse autoencoders.
+
+    Because the hidden layers of toy models have lengths near 1, penalties of 0.01 to 0.5 are useful.
+
+    Sharkey, Braun and Millidge (2022), "Taking features out of superposition with sparse autoencoders".
+    """
+
+    penalty: Float[Array, "..."] = _knob("penalty")
+
+    knob = "penalty"
+
+    def codes(self, u, own, training=False):
+        return jax.nn.relu(u)
+
+    def extra(self, sae, h, u, z):
+        return self.penalty * z.sum(axis=0)
+
+
+class TopK(_Method):
+    """`z` keeps the `k` largest entries of `ReLU(u)`.
+
+    Makhzani and Frey (2013), "k-Sparse Autoencoders"; Gao et al. (2024), "Scaling and Evaluating Sparse Autoencoders".
+    """
+
+    k: Float[Array, "..."] = _knob("k")
+
+    knob = "k"
+
+    def codes(self, u, own, training=False):
+        return jnp.where(u >= _kth_largest(u, self.k)[None], jax.nn.relu(u), 0.0)
+
+
+class BatchTopK(_Method):
+    """Of a batch, `z` keeps the `k` times the number of samples largest entries; later, those above a threshold.
+
+    The threshold is the running mean, over the steps of training, of the least entry kept.
+
+    Bussmann, Leask and Nanda (2024), "BatchTopK Sparse Autoencoders".
+    """
+
+    k: Float[Array, "..."] = _knob("k")
+
+    knob = "k"
+
+    def own(self, n_latents):
+        return {"threshold": jnp.zeros((), jnp.float32)}
+
+    def codes(self, u, own, training=False):
+        z = jax.nn.relu(u)
+        least = _nth_largest(stop_gradient(z), self.k * u.shape[1]) if training else own["threshold"]
+        return jnp.where(z >= least, z, 0.0)
+
+    def followed(self, own, z):
+        least = jnp.where(z > 0, z, jnp.inf).min()
+        least = jnp.where(jnp.isfinite(least), least, own["threshold"])
+        first = own["threshold"] == 0
+        return own | {"threshold": jnp.where(first, least, 0.99 * own["threshold"] + 0.01 * least)}
+
+
+class Matryoshka(BatchTopK):
+    """`BatchTopK` whose first latents must reconstruct by themselves, too: the errors of nested prefixes are added up.
+
+    The prefixes are the first `1 / 2^(prefixes - 1)`, ..., 1/4, 1/2 of the latents, and all of them; the error is the mean of
+    theirs, each but the last times `inner`.
+
+    Bussmann et al. (2025), "Learning Multi-Level Features with Matryoshka Sparse Autoencoders".
+    """
+
+    prefixes: int = eqx.field(static=True, kw_only=True, default=4)
+    inner: Float[Array, "..."] = eqx.field(
+        converter=lambda value: jnp.asarray(array(value, "inner"), jnp.float32), kw_only=True, default=1.0
+    )
+
+    def error(self, sae, h, z):
+        D, n = sae.written_by, z.shape[0]
+        ends = sorted({max(1, n // 2**power) for power in range(self.prefixes)})
+        left, errors = h - sae.b_dec[:, None], []
+        for start, end in zip([0, *ends[:-1]], ends, strict=True):
+            left = left - D[:, start:end] @ z[start:end]
+            errors.append((left**2).sum(axis=0) * (1.0 if end == n else self.inner))
+        return sum(errors) / len(errors), left
+
+
+class JumpReLU(_Method):
+    """`z = u` where `u` is above the latent's own threshold, else 0; `penalty` times the number of active latents is added.
+
+    Gradients reach the thresholds through a rectangle of `width` around them.
+
+    Rajamanoharan et al. (2024), "Jumping Ahead: Improving Reconstruction Fidelity with JumpReLU Sparse Autoencoders".
+    """
+
+    penalty: Float[Array, "..."] = _knob("penalty")
+    width: float = eqx.field(static=True, kw_only=True, default=0.1)
+
+    knob = "penalty"
+
+    def own(self, n_latents):
+        return {"log_threshold": jnp.full(n_latents, np.log(0.1), jnp.float32)}
+
+    def codes(self, u, own, training=False):
+        return _jump(u, jnp.exp(own["log_threshold"])[:, None] + 0 * u, self.width)
+
+    def extra(self, sae, h, u, z):
+        threshold = jnp.exp(sae.own["log_threshold"])[:, None] + 0 * u
+        return self.penalty * _step(u, threshold, self.width).sum(axis=0)
+
+
+class Gated(_Method):
+    """`z = ReLU(r u + c)` where the gate `u` is above 0, else 0; the penalty is on the gate alone.
+
+    Each latent has its own `r` and `c`. The gate must reconstruct, too, with the decoder held fixed.
+
+    Rajamanoharan et al. (2024), "Improving Dictionary Learning with Gated Sparse Autoencoders".
+    """
+
+    penalty: Float[Array, "..."] = _knob("penalty")
+
+    knob = "penalty"
+
+    def own(self, n_latents):
+        return {
+            "log_gain": jnp.zeros(n_latents, jnp.float32),
+            "shift": jnp.zeros(n_latents, jnp.float32),
+        }
+
+    def codes(self, u, own, training=False):
+        magnitude = jax.nn.relu(jnp.exp(own["log_gain"])[:, None] * u + own["shift"][:, None])
+        return jnp.where(u > 0, magnitude, 0.0)
+
+    def extra(self, sae, h, u, z):
+        gate = jax.nn.relu(u)
+        fixed = h - stop_gradient(sae.written_by) @ gate - stop_gradient(sae.b_dec)[:, None]
+        return self.penalty * gate.sum(axis=0) + (fixed**2).sum(axis=0)
+
+
+def _kth_largest(u, k) -> Float[Array, " sample"]:
+    """The `k`-th largest entry of each sample; equal ones count once."""
+    u = stop_gradient(u)
+
+    def next_largest(_, level):
+        return jnp.where(u < level[None], u, -jnp.inf).max(axis=0)
+
+    # Nothing is sorted: for the few that are kept, passes over contiguous samples are quicker.
+    return jax.lax.fori_loop(0, k.astype(jnp.int32), next_largest, jnp.full(u.shape[1], jnp.inf, u.dtype))
+
+
+def _nth_largest(z, n) -> Float[Array, ""]:
+    """The `n`-th largest of entries that are 0 or more, or the least above 0 where fewer are: by bisection of its bits."""
+    words = jax.lax.bitcast_convert_type(z, jnp.int32)  # rise with numbers that are not negative
+
+    def narrowed(bit, level):
+        higher = level | (1 << (30 - bit))
+        return jnp.where((words >= higher).sum(dtype=jnp.int32) >= n, higher, level)
+
+    level = jax.lax.fori_loop(0, 31, narrowed, jnp.int32(0))
+    return jax.lax.bitcast_convert_type(jnp.maximum(level, 1 << 23), jnp.float32)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _jump(u, threshold, width):
+    return jnp.where(u > threshold, u, 0.0)
+
+
+@_jump.defjvp
+def _jump_jvp(width, primals, tangents):
+    (u, threshold), (du, dthreshold) = primals, tangents
+    near = (jnp.abs(u - threshold) < width / 2) / width
+    return _jump(u, threshold, width), jnp.where(u > threshold, du, 0.0) - threshold * near * dthreshold
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _step(u, threshold, width):
+    return jnp.where(u > threshold, 1.0, 0.0)
+
+
+@_step.defjvp
+def _step_jvp(width, primals, tangents):
+    (u, threshold), (_, dthreshold) = primals, tangents
+    near = (jnp.abs(u - threshold) < width / 2) / width
+    return _step(u, threshold, width), -near * dthreshold
+
+
+class Autoencoder(eqx.Module):
+    """`u = W_enc (h - b_dec) + b_enc`, codes `z` of `u` by its method, `h' = W_dec z + b_dec`.
+
+    `W_enc` is None where it is tied: the decoder's directions. `own` are parameters of the method beyond these; `idle`
+    counts the steps of training since each latent last fired, and `step` all of them.
+
+    >>> sae = Autoencoder.init(10, 40, TopK(k=4), key=0)
+    >>> sae.encode(jnp.ones(10)).shape, sae(jnp.ones(10)).shape, int((sae.encode(jnp.ones(10)) > 0).sum())
+    ((40,), (10,), 4)
+    """
+
+    W_enc: Float[Array, "latent hidden"] | None = eqx.field(converter=_weights("W_enc", optional=True))
+    b_enc: Float[Array, " latent"] = eqx.field(converter=_weights("b_enc"))
+    W_dec: Float[Array, "hidden latent"] = eqx.field(converter=_weights("W_dec"))
+    b_dec: Float[Array, " hidden"] = eqx.field(converter=_weights("b_dec"))
+    method: Any
+    own: dict[str, Array]
+    idle: Float[Array, " latent"]
+    step: Float[Array, ""]
+
+    signed: ClassVar[bool] = False
+
+    @classmethod
+    def init(cls, n_hidden: int, n_latents: int, method: Any, *, key: AnyKey) -> "Autoencoder":
+        """Random directions, each latent reading along the direction that it writes; biases of 0.
+
+        Raises ValueError for sizes below 1, TypeError unless `method` is one of those of autoencoders.
+        """
+        n_hidden, n_latents = whole(n_hidden, "n_hidden"), whole(n_latents, "n_latents")
+        if n_hidden < 1 or n_latents < 1:
+            raise ValueError(
+                "an autoencoder needs at least one hidden dimension and one latent, "
+                f"got {n_hidden=}, {n_latents=}"
+            )
+        if not isinstance(method, _Method):
+            raise TypeError(f"method must be that of an autoencoder, such as TopK(k=4), got {method!r:.60}")
+        D = unit(draws.normal(stream(key, "W_dec"), (n_hidden, n_latents)))
+        own = method.own(n_latents) | ({"start": D} if method.decoder == "near" else {})
+        none = jnp.zeros(n_latents, D.dtype), jnp.zeros(n_hidden, D.dtype)
+        return cls(None if method.tied else D.T, none[0], D, none[1], method, own, none[0], jnp.zeros(()))
+
+    @property
+    def directions(self) -> Float[Array, "hidden latent"]:
+        """The dictionary: a column of length 1 for each latent."""
+        return unit(self.W_dec)
+
+    @property
+    def written_by(self) -> Float[Array, "hidden latent"]:
+        """What each latent writes for a code of 1."""
+        W = stop_gradient(self.W_dec) if self.method.decoder == "frozen" else self.W_dec
+        return unit(W) if self.method.unit else W
+
+    @property
+    def bias(self) -> Float[Array, " hidden"]:
+        return self.b_dec
+
+    def preactivation(self, h: Float[Array, "hidden sample"]) -> Float[Array, "latent sample"]:
+        W = self.written_by.T if self.W_enc is None else self.W_enc
+        if self.method.encoder == "frozen":
+            W = stop_gradient(W)
+        return W @ (h - self.b_dec[:, None]) + self.b_enc[:, None]
+
+    def written(self, z: Float[Array, "latent sample"]) -> Float[Array, "hidden sample"]:
+        return self.written_by @ z + self.b_dec[:, None]
+
+    def encode(self, h: ArrayLike) -> Float[Array, " latent"]:
+        h, n = jnp.asarray(array(h, "h", "hidden")), self.W_dec.shape[-2]
+        if h.shape != (n,):
+            raise ValueError(f"h must have the {n} hidden dimensions of the autoencoder, got {len(h)}")
+        return self.method.codes(self.preactivation(h[:, None]), self.own)[:, 0]
+
+    def decode(self, z: Float[Array, " latent"]) -> Float[Array, " hidden"]:
+        return self.written(z[:, None])[:, 0]
+
+    def __call__(self, h: ArrayLike) -> Float[Array, " hidden"]:
+        return self.decode(self.encode(h))
+
+
+class Reconstruction(eqx.Module):
+    """The mean over a batch of `|h - h'|^2` and of what the autoencoder's method adds to it.
+
+    `activations` are drawn anew at each step. With it, `train.fit` trains ensembles of autoencoders; `fit_each` is the
+    shorter way.
+
+    Raises TypeError for activations that cannot be drawn, ValueError for a batch below 1.
+
+    >>> from superpose.dictionaries import Activations
+    >>> from superpose.features import Independent
+    >>> activations = Activations(draws.normal(jax.random.key(0), (10, 20)), Independent(0.05, n_features=20))
+    >>> loss = Reconstruction(activations)
+    >>> loss(Autoencoder.init(10, 40, Relu(penalty=0.1), key=1), 2).shape
+    ()
+    """
+
+    activations: Any
+    batch: int = eqx.field(static=True, default=512)
+
+    def __check_init__(self):
+        if isinstance(self.activations, type) or not hasattr(self.activations, "sample"):
+            raise TypeError(
+                "activations must be drawn with sample(key, n), such as Activations(model, features) or "
+                f"Empirical(h), got {type(self.activations).__name__}"
+            )
+        if whole(self.batch, "batch") < 1:
+            raise ValueError(f"batch must be at least 1 sample, got {self.batch}")
+
+    def __call__(self, sae: Autoencoder, key: AnyKey) -> Float[Array, ""]:
+        return self.observed(sae, key)[0]
+
+    def observed(self, sae: Autoencoder, key: AnyKey) -> tuple[Float[Array, ""], Any]:
+        """The loss, and what `after` needs of the samples: the residuals and the codes."""
+        key = one_key(key)
+        h = self.activations.sample(key, self.batch).T
+        # The knobs are no parameters.
+        sae = dataclasses.replace(sae, method=stop_gradient(sae.method))
+        u = sae.preactivation(h)
+        z = sae.method.codes(u, sae.own, training=True)
+        error, residual = sae.method.error(sae, h, z)
+        value = (error + sae.method.extra(sae, h, u, z)).mean()
+        return value, stop_gradient((key, residual, z))
+
+    def after(self, sae: Autoencoder, seen: Any) -> Autoencoder:
+        """The autoencoder as the next step finds it: columns of length 1, and latents that died alive again."""
+        key, residual, z = seen
+        method, W_dec, own = sae.method, sae.W_dec, sae.method.followed(sae.own, z)
+        idle, W_enc, b_enc = jnp.where((z > 0).any(axis=1), 0.0, sae.idle + 1), sae.W_enc, sae.b_enc
+        if method.revive and method.decoder == method.encoder == "learned":
+            dead = (idle >= method.revive) & (sae.step < 0.8 * method.steps)
+            new = unit(residual[:, _drawn_by(stream(key, "revived"), (residual**2).sum(axis=0), len(idle))])
+            W_dec, b_enc = jnp.where(dead[None], new, W_dec), jnp.where(dead, 0.0, b_enc)
+            W_enc = None if W_enc is None else jnp.where(dead[:, None], new.T, W_enc)
+            idle = jnp.where(dead, 0.0, idle)
+        if method.decoder == "near":
+            W_dec = _near(unit(W_dec), own["start"])
+        if method.unit:
+            W_dec = unit(W_dec)
+        return dataclasses.replace(
+            sae, W_enc=W_enc, b_enc=b_enc, W_dec=W_dec, own=own, idle=idle, step=sae.step + 1
+        )
+
+
+def _drawn_by(key, weight, n):
+    """`n` indices drawn with chances in the ratio of the weights."""
+    upto = jnp.cumsum(weight)
+    return jnp.searchsorted(upto, draws.uniform(key, (n,)) * upto[-1]).clip(0, len(weight) - 1)
+
+
+def _near(D, start):
+    """Each column of `D` turned back to within a cosine of `NEAR` of its start."""
+    along = (D * start).sum(axis=0, keepdims=True)
+    across = unit(D - along * start)
+    return jnp.where(along < NEAR, NEAR * start + np.sqrt(1 - NEAR**2) * across, D)
