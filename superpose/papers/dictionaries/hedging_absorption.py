@@ -261,7 +261,7 @@ def _hedged(ax, cases) -> None:
         xlim=(-0.05, 1.1), ylim=(-0.5, 0.5), aspect="equal", xlabel="first feature", ylabel="second feature"
     )
     ax.set_title("one latent hedges what goes together")
-    ax.legend(loc="center left", bbox_to_anchor=(0, 0.42), fontsize=7)
+    ax.legend(loc="upper left", fontsize=7)
 
 
 @as_claims
