@@ -16,9 +16,8 @@ from superpose.dictionaries import (
     Reconstruction,
     Relu,
     TopK,
-    firing,
     fit_each,
-    recovered,
+    scores,
 )
 from superpose.dictionaries._autoencoders import _kth_largest, _nth_largest
 from superpose.features import Empirical, Independent
@@ -257,7 +256,7 @@ def test_dead_latents_are_revived():
     for revive in (0, 50):
         method = TopK(k=1, steps=600, batch=64, rate=0.01, revive=revive)
         sae = method.fit(activations, 32, key=KEY)
-        dead[revive] = int((firing(sae, activations.sample(1, 4000)) == 0).sum())
+        dead[revive] = float(scores.dead(jax.vmap(sae.encode)(activations.sample(1, 4000))))
     assert dead[50] < dead[0]
 
 
@@ -279,26 +278,6 @@ def test_the_dictionary_that_made_the_activations_explains_them():
     assert loss(sae, KEY) < 1e-10
 
 
-def test_recovered_is_between_the_signs_and_blind_to_lengths():
-    rng = np.random.default_rng(3)
-    W, D = rng.normal(size=(4, 5)), rng.normal(size=(4, 9))
-    found = recovered(W, D)
-    assert ((found >= -1) & (found <= 1)).all()
-    np.testing.assert_allclose(recovered(3 * W, 0.1 * D), found, rtol=1e-4)
-    np.testing.assert_allclose(recovered(W, np.concatenate([D, W], axis=1)), 1, rtol=1e-5)
-    Q = np.linalg.qr(rng.normal(size=(4, 4)))[0]
-    np.testing.assert_allclose(recovered(Q @ W, Q @ D), found, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(recovered(np.eye(4), -np.eye(4)), 0, atol=1e-6)
-    assert recovered(np.array([[0.0], [0.0]]), np.eye(2)).tolist() == [0.0]
-
-
-def test_firing_counts_samples():
-    sae = _sae()
-    h = np.random.default_rng(4).normal(size=(40, 3)).astype(np.float32)
-    expected = (np.asarray(jax.vmap(sae.encode)(h)) > 0).mean(axis=0)
-    np.testing.assert_allclose(firing(sae, h), expected, rtol=1e-6)
-
-
 def test_autoencoders_find_the_features_of_a_model_in_superposition():
     turn = 2 * np.pi * np.arange(5) / 5
     W = np.array([np.cos(turn), np.sin(turn)])
@@ -307,7 +286,7 @@ def test_autoencoders_find_the_features_of_a_model_in_superposition():
     saes = fit_each([method] * 5, activations, 10, key=member_keys(KEY, 5), progress=False)
     loss = Reconstruction(activations, batch=2000)
     best = min(saes, key=lambda sae: loss(sae, KEY))
-    assert recovered(W, best.directions).min() > 0.98
+    assert scores.recovery(best.directions, W).min() > 0.98
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import costs, dictionaries, draws, grid, measures, plot, settings
+from superpose import costs, draws, grid, measures, plot, settings
 from superpose.claims import Claim, as_claims, at_least, between, from_section
-from superpose.dictionaries import Activations, Relu, fit_each
+from superpose.dictionaries import Activations, Relu, fit_each, scores
 from superpose.features import Independent
 from superpose.losses import Sampled
 from superpose.models import ReluOutput
@@ -108,7 +108,7 @@ def _shown(sae, h):
     error = ((h - jax.vmap(sae.decode)(z)) ** 2).sum()
     spread = ((h - h.mean(axis=0, keepdims=True)) ** 2).sum()
     loss = error + sae.method.penalty * z.sum()
-    return sae.directions, dictionaries.firing(sae, h), error / spread, loss
+    return sae.directions, (z > 0).mean(axis=0), error / spread, loss
 
 
 def measured(data: xr.Dataset) -> xr.Dataset:
@@ -134,9 +134,9 @@ def measured(data: xr.Dataset) -> xr.Dataset:
 
 
 def _recovered(W, directions, column, latent="latent") -> xr.DataArray:
-    """`dictionaries.recovered` of the columns of `W` along `column`, for each dictionary."""
+    """`scores.recovery` of the columns of `W` along `column`, for each dictionary."""
     return xr.apply_ufunc(
-        dictionaries.recovered,
+        lambda W, directions: scores.recovery(directions, W),
         W,
         directions,
         vectorize=True,
