@@ -269,11 +269,21 @@ class Gaussian(eqx.Module):
 
 
 class HalfGaussian(eqx.Module):
-    """The magnitude of a `Gaussian`: only for integrals over it."""
+    """An active feature is the magnitude of a normal number with standard deviation `scale`."""
 
-    scale: float = eqx.field(static=True, converter=float)
+    scale: float = eqx.field(static=True, default=1.0, converter=float)
 
+    bounds = (0.0, math.inf)
     closed = 1
+
+    def __check_init__(self):
+        if not 0 < self.scale < math.inf:
+            raise ValueError(f"HalfGaussian needs a positive scale, got {self.scale}")
+
+    def quantile(self, v: Float[Array, "..."]) -> Float[Array, "..."]:
+        """The value below which a share `v` of the law lies: a draw, where `v` is uniform on (0, 1]."""
+        # v and 1 - v have the same law, and v is never 0.
+        return -self.scale * jax.scipy.special.ndtri(v / 2)
 
     @property
     def mean(self) -> float:
@@ -295,6 +305,26 @@ class HalfGaussian(eqx.Module):
         t = level / self.scale
         tail = (1 + t**2) * erfc(t / math.sqrt(2)) - math.sqrt(2 / math.pi) * t * jnp.exp(-(t**2) / 2)
         return self.square * tail
+
+    @property
+    def halves(self) -> Halves:
+        """The law as a mixture of laws of positive values: the `share` of each, its `sign`, and the law of `|x|` there."""
+        return ((1.0, 1, self),)
+
+    def cumulant(self, s) -> Float[Array, "..."]:
+        """The logarithm of `E[exp(s x)]`, at real `s`; infinite where the expectation is."""
+        # log(exp(s^2 / 2) erfc(-s / sqrt 2)), by its asymptotic series where erfc would be 0.
+        s = self.scale * s
+        far = s < -6
+        near, away = jnp.where(far, 0.0, s), jnp.where(far, s, -6.0) ** -2
+        series = jnp.log(
+            math.sqrt(2 / math.pi) * jnp.sqrt(away) * (1 - away * (1 - 3 * away * (1 - 5 * away)))
+        )
+        return jnp.where(far, series, near**2 / 2 + jnp.log(erfc(-near / math.sqrt(2))))
+
+    def signed_square(self, c, gains, active, here, half):
+        """`E[z |z|] / 2` for `z = c + gains . x`, for each row of `gains`; x is of the law `half` where `here`."""
+        return _ray_mean(c, gains.sum(-1), self)
 
 
 # Closed forms: means of `z |z| / 2`, from which the rest follows: `|z|` times a feature is its derivative by

@@ -18,6 +18,7 @@ from superpose.values import MEMBERS, cos_sin, double
 LAWS = [
     *VALUES.values(),
     values.Uniform(-2.0, -0.5),
+    values.HalfGaussian(0.7),
 ]
 """Each is put through all that a law of values must do: that is all the test that a new one needs."""
 

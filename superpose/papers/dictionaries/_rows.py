@@ -1,11 +1,12 @@
 """Small worlds as rows, each as often as it is likely, so that drawing rows is drawing from the world."""
 
+from collections.abc import Mapping
 from itertools import product
 
 import numpy as np
 
 
-def rows(chances: dict[tuple[float, ...], float]) -> np.ndarray:
+def rows(chances: Mapping[tuple[float, ...], float]) -> np.ndarray:
     """Each of these rows with its share of 8,000."""
     return np.concatenate([np.tile(row, (round(8000 * share), 1)) for row, share in chances.items()])
 

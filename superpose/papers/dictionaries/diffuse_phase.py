@@ -114,7 +114,7 @@ def _at(config, gamma) -> xr.Dataset:
 def _from_truth(methods, activations, key):
     """Autoencoders that start with the features' directions, and go on from there."""
     D, method = activations.directions, methods[0]
-    start = Autoencoder.init(*D.shape, method, key=key)
+    start = Autoencoder.init(D.shape[0], D.shape[1], method, key=key)
     start = eqx.tree_at(lambda sae: (sae.W_dec, sae.W_enc), start, (D, D.T))
     saes = train.stack([eqx.tree_at(lambda sae: sae.method, start, method) for method in methods])
     loss, rate = Reconstruction(activations, method.batch), train.cosine_adam(method.rate, method.steps)

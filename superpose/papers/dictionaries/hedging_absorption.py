@@ -134,7 +134,11 @@ def _directions(angle: float) -> np.ndarray:
 
 def _angled(angle: float, alone: float) -> Activations:
     """Two features at an angle: where any is active the first is, but for a share of samples with the second alone."""
-    each = {(1.0, 0.0): (1 - RHO) * (1 - alone), (1.0, 1.0): RHO * (1 - alone), (0.0, 1.0): alone}
+    each: dict[tuple[float, ...], float] = {
+        (1.0, 0.0): (1 - RHO) * (1 - alone),
+        (1.0, 1.0): RHO * (1 - alone),
+        (0.0, 1.0): alone,
+    }
     some = {row: ACTIVE * share for row, share in each.items()}
     return Activations(_directions(angle), Empirical(rows({(0.0, 0.0): 1 - ACTIVE} | some)))
 
