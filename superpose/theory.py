@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from scipy.special import entr
+from scipy.special import entr, log_ndtr, ndtr
 
-from superpose.inputs import ArrayLike, array, numbers, weights, whole
+from superpose.inputs import ArrayLike, array, check_each, numbers, weights, whole
 from superpose.values import double
 
 Numbers = ArrayLike
@@ -302,6 +302,32 @@ PROTOTYPES: dict[int, list[list[list[float]]]] = {
     ],
 }
 """`W` of each prototype, in the order of `PHASES`."""
+
+
+def recoverable(undersampling: Numbers, signed: bool = False) -> Numbers:
+    """How many active features L1 minimization finds from linear measurements, divided by the number of measurements.
+
+    `undersampling` is that of measurements over features, m / n, within (0, 1]. With fewer active features than this share
+    of m, nearly all random directions let the least `sum(|z|)` with `D z = h` find `z`, as n grows, whatever its values; with
+    more, nearly none do. Positive codes, unless `signed`, which are harder. Along a curve with the parameter t,
+
+        share = 1 - t Q(t) / phi(t),  undersampling = c phi / (t + c (phi - t Q)),
+
+    with the normal density phi and its upper tail Q, c = 1 for positive codes and 2 for signed ones.
+
+    Donoho and Tanner (2009), "Observed universality of phase transitions"; Donoho, Maleki and Montanari (2009).
+
+    >>> recoverable(0.5).round(3), recoverable(0.5, signed=True).round(3)
+    (np.float64(0.558), np.float64(0.386))
+    """
+    share = np.asarray(array(undersampling, "undersampling"))
+    check_each(share, lambda u: (u > 0) & (u <= 1), "undersampling must be above 0 and at most 1")
+    t = np.concatenate([np.linspace(0, 1, 2001)[:-1], np.geomspace(1, 30, 4000)])
+    phi, tail = np.exp(-(t**2) / 2) / math.sqrt(2 * math.pi), ndtr(-t)
+    c = 2.0 if signed else 1.0
+    ratio = np.exp(log_ndtr(-t) + t**2 / 2) * math.sqrt(2 * math.pi)
+    known = c * phi / (t + c * (phi - t * tail))
+    return np.interp(share, known[::-1], (1 - t * ratio)[::-1])
 
 
 def phase_losses(n_features: int, density: Numbers, importance: Numbers) -> Float[np.ndarray, "phase ..."]:

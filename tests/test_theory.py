@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 from reference import World, by_supports
+from scipy.special import ndtr
 
 from superpose import measures, solutions, theory
 from superpose.features import Independent
@@ -325,3 +326,19 @@ def test_a_pair_compressed_by_steep_lines_comes_back_wrong_only_near_them():
 def test_densities_that_are_none_are_refused(formula, density):
     with pytest.raises(ValueError, match=r"density must be within \[0, 1\], got "):
         formula(density)
+
+
+def test_what_l1_minimization_recovers_is_the_state_evolution_of_message_passing():
+    # Donoho, Maleki and Montanari (2009), equation 5, for positive and for signed codes; and values that were published.
+    z = np.linspace(1e-3, 8, 200_000)
+    phi, tail = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi), ndtr(-z)
+    G = (1 + z**2) * tail - z * phi
+    for signed, c, known in ((False, 1, {0.19: 0.318, 0.5: 0.558}), (True, 2, {0.19: 0.238, 0.5: 0.386})):
+        for share in (0.02, 0.1, 0.5, 0.9):
+            expected = ((1 - c / share * G) / (1 + z**2 - c * G)).max()
+            np.testing.assert_allclose(theory.recoverable(share, signed), expected, rtol=1e-4)
+        for share, value in known.items():
+            np.testing.assert_allclose(theory.recoverable(share, signed), value, atol=5e-4)
+    np.testing.assert_allclose(theory.recoverable(1.0), 1, atol=1e-3)
+    with pytest.raises(ValueError, match="undersampling must be above 0 and at most 1, got 0"):
+        theory.recoverable(0.0)
