@@ -21,21 +21,52 @@ from superpose.dictionaries._autoencoders import (
     Relu,
     TopK,
 )
+from superpose.dictionaries._classical import ICA, KSVD, MOD, NMF, PCA, DictionaryLearning
+from superpose.dictionaries._directions import coherent_directions, orthogonal_directions, random_directions
 from superpose.dictionaries._fit import fit_each
+from superpose.dictionaries._inference import (
+    FISTA,
+    NNLS,
+    OMP,
+    Dictionary,
+    LeastSquares,
+    ReluStep,
+    best_threshold,
+)
+from superpose.dictionaries._nulls import closest, oracle, random_dictionary
 from superpose.inputs import ArrayLike, array, weights
 
 __all__ = [
+    "FISTA",
+    "ICA",
+    "KSVD",
+    "MOD",
+    "NMF",
+    "NNLS",
+    "OMP",
+    "PCA",
     "Activations",
     "Autoencoder",
     "BatchTopK",
+    "Dictionary",
+    "DictionaryLearning",
     "Gated",
     "JumpReLU",
+    "LeastSquares",
     "Matryoshka",
     "Reconstruction",
     "Relu",
+    "ReluStep",
     "TopK",
+    "best_threshold",
+    "closest",
+    "coherent_directions",
     "firing",
     "fit_each",
+    "oracle",
+    "orthogonal_directions",
+    "random_dictionary",
+    "random_directions",
     "recovered",
 ]
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from superpose.dictionaries._autoencoders import unit
 from superpose.inputs import ArrayLike, array, check_each, weights, whole
 
 
@@ -47,7 +48,11 @@ class OMP(eqx.Module):
                 raise ValueError(f"k must be at least 1, and at most largest, got {k=}, {largest=}")
         elif largest is None:
             raise ValueError("give largest, the largest that k can be, where k is traced by JAX")
-        self.k, self.nonnegative, self.largest = jnp.asarray(k, jnp.int32), nonnegative, whole(largest, "largest")
+        self.k, self.nonnegative, self.largest = (
+            jnp.asarray(k, jnp.int32),
+            nonnegative,
+            whole(largest, "largest"),
+        )
 
     @property
     def signed(self) -> bool:
@@ -70,7 +75,11 @@ class OMP(eqx.Module):
             G = D[:, chosen].T @ D[:, chosen]
             return chosen, taken, solve(G, product[chosen], taken, rounding)
 
-        none = jnp.zeros(self.largest, jnp.int32), jnp.zeros(self.largest, bool), jnp.zeros(self.largest, h.dtype)
+        none = (
+            jnp.zeros(self.largest, jnp.int32),
+            jnp.zeros(self.largest, bool),
+            jnp.zeros(self.largest, h.dtype),
+        )
         chosen, _, z = jax.lax.fori_loop(0, self.largest, step, none)
         codes = jnp.zeros_like(product).at[chosen].add(z)
         return jnp.where(jnp.isfinite(product).all(), codes, jnp.nan)
@@ -172,8 +181,10 @@ class FISTA(eqx.Module):
 class NNLS(eqx.Module):
     """Non-negative least squares: the codes `z >= 0` that minimize `|h - D z|^2`, by `FISTA` with a penalty of 0.
 
-    Nothing asks for few latents but the sign: where activations are sums of few directions, no other non-negative
-    sum is often as close (Bruckstein, Elad and Zibulevsky 2008). It ends as `FISTA` does.
+    Nothing but the sign asks for few latents. Where all directions are on one side of a plane, sums of few of them have
+    often no other non-negative codes (Bruckstein, Elad and Zibulevsky 2008). Where a positive sum of directions is 0,
+    as is likely for random ones of more than twice the hidden dimensions (Wendel 1962), codes are never unique: this
+    finds some, that are not sparse. It ends as `FISTA` does.
 
     Lawson and Hanson (1974), "Solving least squares problems", has the conditions that hold at the minimum.
 
@@ -188,7 +199,7 @@ class NNLS(eqx.Module):
     def __call__(
         self, directions: Float[Array, "hidden latent"], h: Float[Array, " hidden"]
     ) -> Float[Array, " latent"]:
-        return FISTA(0.0, self.steps, tolerance=self.tolerance)(directions, h)
+        return FISTA(jnp.zeros(()), self.steps, tolerance=self.tolerance)(directions, h)
 
 
 class LeastSquares(eqx.Module):
@@ -205,7 +216,7 @@ class LeastSquares(eqx.Module):
     def __call__(
         self, directions: Float[Array, "hidden latent"], h: Float[Array, " hidden"]
     ) -> Float[Array, " latent"]:
-        return jnp.linalg.pinv(directions) @ h
+        return _of_present(directions, jnp.linalg.pinv(directions) @ h)
 
 
 class ReluStep(eqx.Module):
@@ -225,9 +236,14 @@ class ReluStep(eqx.Module):
     def __call__(
         self, directions: Float[Array, "hidden latent"], h: Float[Array, " hidden"]
     ) -> Float[Array, " latent"]:
-        # A zero column has no code, whatever the threshold.
-        there = (directions != 0).any(axis=0)
-        return jnp.where(there, jax.nn.relu(directions.T @ h - self.threshold.astype(h.dtype)), 0 * h.sum())
+        return _of_present(directions, jax.nn.relu(directions.T @ h - self.threshold.astype(h.dtype)))
+
+
+def _of_present(
+    directions: Float[Array, "hidden latent"], z: Float[Array, " latent"]
+) -> Float[Array, " latent"]:
+    """The codes, with 0 for columns of zeros; NaN stays."""
+    return jnp.where((directions != 0).any(axis=0), z, 0 * z)
 
 
 def best_threshold(directions: ArrayLike, x: ArrayLike, h: ArrayLike) -> float:
@@ -240,7 +256,10 @@ def best_threshold(directions: ArrayLike, x: ArrayLike, h: ArrayLike) -> float:
     >>> best_threshold(jnp.eye(2), jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.array([[0.75, 0.25], [0.0, 0.5]]))
     0.375
     """
-    D, x = _unit(weights(directions, "directions")), np.asarray(array(x, "x", "sample", "feature"))
+    D, x = (
+        unit(jnp.asarray(weights(directions, "directions"))),
+        np.asarray(array(x, "x", "sample", "feature")),
+    )
     product = np.asarray(jnp.asarray(array(h, "h", "sample", "hidden")) @ D)
     if product.shape != x.shape:
         raise ValueError(f"x must be the truth for {product.shape} samples and latents, got {x.shape}")
@@ -269,7 +288,7 @@ class Dictionary(eqx.Module):
     inference: Any
 
     def __init__(self, directions: ArrayLike, bias: ArrayLike, inference: Any):
-        self.directions = _unit(array(directions, "directions", "hidden", "latent"))
+        self.directions = unit(jnp.asarray(array(directions, "directions", "hidden", "latent")))
         bias = jnp.asarray(array(bias, "bias"), self.directions.dtype)
         n_hidden = len(self.directions)
         if bias.shape not in ((), (n_hidden,)):
@@ -295,10 +314,3 @@ class Dictionary(eqx.Module):
 
     def __call__(self, h: ArrayLike) -> Float[Array, " hidden"]:
         return self.decode(self.encode(h))
-
-
-def _unit(D) -> Float[Array, "hidden latent"]:
-    """The columns with length 1; zeros stay zeros."""
-    D = jnp.asarray(D)
-    length = jnp.linalg.norm(D, axis=0, keepdims=True)
-    return D / jnp.where(length == 0, 1, length)
