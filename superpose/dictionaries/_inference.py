@@ -89,7 +89,7 @@ def _least_squares(
     G: Float[Array, "k k"], b: Float[Array, " k"], among: Bool[Array, " k"], rounding: Any = None
 ) -> Float[Array, " k"]:
     """The `z` that solves `G z = b` with the unknowns `among`; 0 for the others."""
-    G = jnp.where(among & among[:, None], G, jnp.eye(len(b), dtype=G.dtype))
+    G = jnp.where(among[None] & among[:, None], G, jnp.eye(len(b), dtype=G.dtype))
     return jnp.linalg.solve(G, jnp.where(among, b, 0))
 
 
@@ -175,7 +175,7 @@ class FISTA(eqx.Module):
         start = jnp.zeros_like(D[0] * h[0])
         one, far = jnp.ones((), start.dtype), jnp.full((), jnp.inf, start.dtype)
         go = lambda state: (state[3] > near) & (state[4] < self.steps)  # noqa: E731
-        return jax.lax.while_loop(go, step, (start, start, one, far, 0))[0]
+        return jax.lax.while_loop(go, step, (start, start, one, far, 0))[0] + 0 * near
 
 
 class NNLS(eqx.Module):
