@@ -134,6 +134,16 @@ TAKES = [(name, "W", measure, W) for name, measure in OF_W.items()] + [
     ("dictionaries.firing", "h", lambda h: dictionaries.firing(SAE, h), [[1, 2], [0, -1]]),
     ("dictionaries.recovered", "W", lambda W: dictionaries.recovered(W, [[1, 0], [0, 1]]), W),
     ("dictionaries.recovered", "directions", lambda D: dictionaries.recovered(W, D), [[1, 0], [0, 1]]),
+    ("dictionaries.Dictionary", "directions", lambda D: dictionaries.Dictionary(D, 0, dictionaries.OMP(1))([1, 2]), [[1, 0], [0, 2]]),
+    ("dictionaries.Dictionary", "bias", lambda b: dictionaries.Dictionary([[1, 0], [0, 2]], b, dictionaries.OMP(1))([3, 2]), [1, 0]),
+    ("dictionaries.Dictionary", "h", lambda h: dictionaries.Dictionary([[1, 0], [0, 2]], 0, dictionaries.OMP(1))(h), [1, 2]),
+    ("dictionaries.FISTA", "penalty", lambda p: dictionaries.FISTA(p).penalty, 1),
+    ("dictionaries.ReluStep", "threshold", lambda t: dictionaries.ReluStep(t).threshold, [1, 2]),
+    ("dictionaries.NMF", "penalty", lambda p: dictionaries.NMF(p).penalty, 1),
+    ("dictionaries.DictionaryLearning", "penalty", lambda p: dictionaries.DictionaryLearning(p).penalty, 1),
+    ("dictionaries.best_threshold", "directions", lambda D: dictionaries.best_threshold(D, [[1, 0], [0, 1]], [[3, 1], [0, 2]]), [[1, 0], [0, 2]]),
+    ("dictionaries.best_threshold", "x", lambda x: dictionaries.best_threshold([[1, 0], [0, 2]], x, [[3, 1], [0, 2]]), [[1, 0], [0, 1]]),
+    ("dictionaries.best_threshold", "h", lambda h: dictionaries.best_threshold([[1, 0], [0, 2]], [[1, 0], [0, 1]], h), [[3, 1], [0, 2]]),
     ("dictionaries.Reconstruction", "penalty", lambda p: dictionaries.Reconstruction(MODEL, WORLD, p).penalty, 1),
     ("theory.dropped_cost", "density", theory.dropped_cost, SHARES),
     ("theory.antipodal_cost", "density", theory.antipodal_cost, SHARES),
@@ -441,6 +451,9 @@ ELSEWHERE = {
     "inputs.number",  # by what models are scaled with
     "corpus.topics",  # takes nothing
     "grid.law",  # any law: test_explorer
+    "dictionaries.OMP", "dictionaries.NNLS", "dictionaries.LeastSquares", "dictionaries.MOD", "dictionaries.KSVD", "dictionaries.PCA", "dictionaries.ICA",
+    "dictionaries.oracle", "dictionaries.closest", "dictionaries.random_dictionary",  # test_sparse_coding
+    "dictionaries.random_directions", "dictionaries.orthogonal_directions", "dictionaries.coherent_directions",
     "draws.bits", "draws.uniform", "draws.normal", "draws.choice",  # take what `key_of` gives: test_draws
     "models.activation_name", "solutions.Family", "solutions.assignments", "grid.fitted", "grid.solved", "grid.described", "grid.evaluated", "grid.points", "grid.stacked", "grid.unstacked", "settings.at_least",
     "settings.shares", "settings.option", "costs.check_room", "costs.Cost", "costs.training", "costs.minimizing", "costs.evaluating", "notebook.MeanSquare", "notebook.optimize",

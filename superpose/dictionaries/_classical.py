@@ -123,10 +123,10 @@ def _restarted(
     """The directions, of which those that are hardly used, or twins of earlier ones, start again; see `MOD`."""
     used = Z != 0
     twin = (jnp.triu(D.T @ D, 1) > 0.99).any(axis=0)
-    again = twin | (10 * used.sum(axis=0) <= used.sum() / D.shape[1])
+    again = twin | (used.mean(axis=0) <= used.mean() / 10)
     chance = jnp.where(again, 0, (Z**2).sum(axis=0)) * draws.uniform(stream(key, "from"), again.shape)
     source = jnp.argsort(-chance)[(jnp.cumsum(again) - 1) % D.shape[1]]
-    sample = (used[:, source] * draws.uniform(stream(key, "sample"), (len(H), 1))).argmax(axis=0)
+    sample = jnp.where(used[:, source], draws.uniform(stream(key, "sample"), (len(H), 1)), 0).argmax(axis=0)
     start = H[sample] - Z[sample] @ D.T + Z[sample, source][:, None] * D.T[source]
     return jnp.where(again, unit(start.T), D)
 

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from superpose.dictionaries._autoencoders import unit
-from superpose.inputs import ArrayLike, array, check_each, weights, whole
+from superpose.inputs import ArrayLike, array, check_each, finite, whole
 
 
 class OMP(eqx.Module):
@@ -251,16 +251,13 @@ def best_threshold(directions: ArrayLike, x: ArrayLike, h: ArrayLike) -> float:
 
     Latent `i` is for feature `i`: `x[s, i] > 0` should be where `directions[:, i] . h[s]` is above the threshold. Of
     all thresholds it has the largest F1 of that, all samples and features counted together. Directions are taken
-    with length 1.
+    with length 1. Raises ValueError for NaN and infinity.
 
     >>> best_threshold(jnp.eye(2), jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.array([[0.75, 0.25], [0.0, 0.5]]))
     0.375
     """
-    D, x = (
-        unit(jnp.asarray(weights(directions, "directions"))),
-        np.asarray(array(x, "x", "sample", "feature")),
-    )
-    product = np.asarray(jnp.asarray(array(h, "h", "sample", "hidden")) @ D)
+    D, x = finite(directions, "directions", "hidden", "latent"), finite(x, "x", "sample", "feature")
+    product = np.asarray(jnp.asarray(finite(h, "h", "sample", "hidden")) @ unit(jnp.asarray(D)))
     if product.shape != x.shape:
         raise ValueError(f"x must be the truth for {product.shape} samples and latents, got {x.shape}")
     order = np.argsort(-product, axis=None)
