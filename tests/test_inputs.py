@@ -40,7 +40,7 @@ SHARES = [0.5, 0.25, 0.125]
 WORLD = features.Independent(SHARES)
 MODEL = models.ReluOutput(W, [0, 0, 0])
 MODELS = train.stack([MODEL, MODEL])
-SAE = dictionaries.SparseAutoencoder([[1, 0], [0, 1]], [0, 0], [[1, 0], [0, 1]], [0, 0])
+SAE = dictionaries.Autoencoder([[1, 0], [0, 1]], [0, 0], [[1, 0], [0, 1]], [0, 0], dictionaries.Relu(0.1), {}, jnp.zeros(2), jnp.zeros(()))
 KEY = jax.random.key(0)
 MINIMUM = train.Minimum(MODELS, np.ones(2), np.zeros(2), np.zeros(2, int), np.ones(2, int), None)
 GRID = xr.DataArray(np.array([W], float), dims=("member", "hidden", "feature"))
@@ -129,9 +129,25 @@ TAKES = [(name, "W", measure, W) for name, measure in OF_W.items()] + [
     ("models.Untied", "W_out", lambda w: models.Untied(W, [0, 0, 0], w).readout, np.ones((3, 2))),
     ("models.Mixture", "x", lambda x: models.Mixture(W, [0, 0, 0], experts=2, active=1)(x), [1, 0, 2]),
     ("models.Network", "hidden_bias", lambda h: models.Network(W, [0, 0, 0], None, h, "relu", "identity").hidden_bias, [1, 2]),
-    ("dictionaries.SparseAutoencoder", "h", lambda h: SAE(h), [1, 2]),
-    ("dictionaries.SparseAutoencoder", "W_enc", lambda w: eqx.tree_at(lambda s: s.b_enc, dictionaries.SparseAutoencoder(w, [0, 0], [[1, 0], [0, 1]], [0, 0]), jnp.ones(2)).encode([1, 1]), [[1, 0], [0, 1]]),
-    ("dictionaries.Reconstruction", "penalty", lambda p: dictionaries.Reconstruction(MODEL, WORLD, p).penalty, 1),
+    ("dictionaries.Autoencoder", "h", lambda h: SAE(h), [1, 2]),
+    ("dictionaries.Autoencoder", "W_enc", lambda w: dictionaries.Autoencoder(w, [1, 1], [[1, 0], [0, 1]], [0, 0], dictionaries.Relu(0.1), {}, jnp.zeros(2), jnp.zeros(())).encode([1, 1]), [[1, 0], [0, 1]]),
+    ("dictionaries.Dictionary", "directions", lambda D: dictionaries.Dictionary(D, 0, dictionaries.OMP(1))([1, 2]), [[1, 0], [0, 2]]),
+    ("dictionaries.Dictionary", "bias", lambda b: dictionaries.Dictionary([[1, 0], [0, 2]], b, dictionaries.OMP(1))([3, 2]), [1, 0]),
+    ("dictionaries.Dictionary", "h", lambda h: dictionaries.Dictionary([[1, 0], [0, 2]], 0, dictionaries.OMP(1))(h), [1, 2]),
+    ("dictionaries.FISTA", "penalty", lambda p: dictionaries.FISTA(p).penalty, 1),
+    ("dictionaries.ReluStep", "threshold", lambda t: dictionaries.ReluStep(t).threshold, [1, 2]),
+    ("dictionaries.NMF", "penalty", lambda p: dictionaries.NMF(p).penalty, 1),
+    ("dictionaries.DictionaryLearning", "penalty", lambda p: dictionaries.DictionaryLearning(p).penalty, 1),
+    ("dictionaries.best_threshold", "directions", lambda D: dictionaries.best_threshold(D, [[1, 0], [0, 1]], [[3, 1], [0, 2]]), [[1, 0], [0, 2]]),
+    ("dictionaries.best_threshold", "x", lambda x: dictionaries.best_threshold([[1, 0], [0, 2]], x, [[3, 1], [0, 2]]), [[1, 0], [0, 1]]),
+    ("dictionaries.best_threshold", "h", lambda h: dictionaries.best_threshold([[1, 0], [0, 2]], [[1, 0], [0, 1]], h), [[3, 1], [0, 2]]),
+    ("dictionaries.Relu", "penalty", lambda p: dictionaries.Relu(p).penalty, 1),
+    ("dictionaries.TopK", "k", lambda k: dictionaries.TopK(k).k, 1),
+    ("dictionaries.BatchTopK", "k", lambda k: dictionaries.BatchTopK(k).k, 1),
+    ("dictionaries.Matryoshka", "k", lambda k: dictionaries.Matryoshka(k).k, 1),
+    ("dictionaries.JumpReLU", "penalty", lambda p: dictionaries.JumpReLU(p).penalty, 1),
+    ("dictionaries.Gated", "penalty", lambda p: dictionaries.Gated(p).penalty, 1),
+    ("dictionaries.Activations", "noise", lambda noise: dictionaries.Activations(MODEL, WORLD, noise).noise, 1),
     ("theory.dropped_cost", "density", theory.dropped_cost, SHARES),
     ("theory.antipodal_cost", "density", theory.antipodal_cost, SHARES),
     ("theory.antipodal_cost", "other", lambda other: theory.antipodal_cost(0.1, 1.0, other), SHARES),
@@ -219,7 +235,7 @@ def test_nan_stays_nan_or_is_refused(argument, call, good):
 
 @pytest.mark.parametrize(
     ("argument", "call", "good"),
-    [cell for cell in CELLS if np.ndim(cell.values[2]) == 2 and not cell.id.startswith(("inputs.array", "inputs.finite", "inputs.numbers", "models.", "dictionaries.SparseAutoencoder-W"))],
+    [cell for cell in CELLS if np.ndim(cell.values[2]) == 2 and not cell.id.startswith(("inputs.array", "inputs.finite", "inputs.numbers", "models.", "dictionaries.Autoencoder-W"))],
 )  # fmt: skip
 def test_vectors_and_ensembles_are_refused_where_one_matrix_is_meant(argument, call, good):
     for value in ([1.0, -1.0], np.ones((2, 2, 3)), 1.0):
@@ -340,10 +356,11 @@ REFUSED = [
     ("polytopes.corners", lambda: polytopes.corners("sqare"), KeyError, "\"unknown polytope 'sqare'"),
     ("polytopes.tegum", lambda: polytopes.tegum(), ValueError, "parts must be at least one"),
     ("polytopes.nearest", lambda: polytopes.nearest(W), ValueError, "cosines must have as many rows as columns"),
-    ("dictionaries.SparseAutoencoder", lambda: dictionaries.SparseAutoencoder.init(2.0, 3, key=0), TypeError, "n_hidden must be a whole number"),
-    ("dictionaries.SparseAutoencoder", lambda: SAE([1, 2, 3]), ValueError, "h must have the 2 hidden dimensions"),
-    ("dictionaries.Reconstruction", lambda: dictionaries.Reconstruction(W, WORLD, 0.1), TypeError, "model must be a network"),
-    ("dictionaries.Reconstruction", lambda: dictionaries.Reconstruction(MODEL, W, 0.1), TypeError, "features must be a law"),
+    ("dictionaries.Autoencoder", lambda: dictionaries.Autoencoder.init(2.0, 3, dictionaries.Relu(0.1), key=0), TypeError, "n_hidden must be a whole number"),
+    ("dictionaries.Autoencoder", lambda: SAE([1, 2, 3]), ValueError, "h must have the 2 hidden dimensions"),
+    ("dictionaries.Reconstruction", lambda: dictionaries.Reconstruction(W), TypeError, "activations must be drawn with sample"),
+    ("dictionaries.Activations", lambda: dictionaries.Activations(MODEL, W), TypeError, "features must be a law"),
+    ("dictionaries.fit_each", lambda: dictionaries.fit_each([dictionaries.TopK(1)], [WORLD] * 2, 2, key=0), ValueError, "activations must be one for all, or one for each"),
     ("train.member_keys", lambda: train.member_keys(0, 1.5), TypeError, "members must be a whole number"),
     ("train.member_keys", lambda: train.member_keys(jax.random.split(KEY, 2), 2), ValueError, "key must be a single key"),
     ("train.ensemble", lambda: train.ensemble(3, members=2, key=0), TypeError, "init must be a function"),
@@ -437,6 +454,9 @@ ELSEWHERE = {
     "inputs.number",  # by what models are scaled with
     "corpus.topics",  # takes nothing
     "grid.law",  # any law: test_explorer
+    "dictionaries.OMP", "dictionaries.NNLS", "dictionaries.LeastSquares", "dictionaries.MOD", "dictionaries.KSVD", "dictionaries.PCA", "dictionaries.ICA",
+    "dictionaries.oracle", "dictionaries.closest", "dictionaries.random_dictionary",  # test_sparse_coding
+    "dictionaries.random_directions", "dictionaries.orthogonal_directions", "dictionaries.coherent_directions",
     "draws.bits", "draws.uniform", "draws.normal", "draws.choice",  # take what `key_of` gives: test_draws
     "models.activation_name", "solutions.Family", "solutions.assignments", "grid.fitted", "grid.solved", "grid.described", "grid.evaluated", "grid.points", "grid.stacked", "grid.unstacked", "settings.at_least",
     "settings.shares", "settings.option", "costs.check_room", "costs.Cost", "costs.training", "costs.minimizing", "costs.evaluating", "notebook.MeanSquare", "notebook.optimize",

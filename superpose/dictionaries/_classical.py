@@ -4,6 +4,7 @@ Each is called as `method.fit(activations, n_latents, key=key)`, with activation
 scikit-learn need the extra `superpose[classical]`.
 """
 
+import warnings
 from typing import Any
 
 import equinox as eqx
@@ -95,20 +96,20 @@ def _alternated(update, inference, iterations, H, D, key):
 def _optimal_directions(H, D, Z):
     products = Z.T @ Z
     # Next to nothing for latents with codes; without it the others, without codes, would have no solution.
-    ridge = 1e-6 * products.trace() / len(products) * jnp.eye(len(products), dtype=Z.dtype)
-    return unit(jnp.linalg.solve(products + ridge, Z.T @ H).T)
+    ridge = jnp.maximum(1e-6 * products.trace() / len(products), jnp.finfo(Z.dtype).tiny)
+    return unit(jnp.linalg.solve(products + ridge * jnp.eye(len(products), dtype=Z.dtype), Z.T @ H).T)
 
 
 def _one_by_one(H, D, Z):
     def update(state, j):
         D, Z, left = state
         d, z = D[:, j], Z[:, j]
-        own = left + z[:, None] * d
+        own = left + jnp.outer(z, d)
         new = own.T @ z
         length = jnp.linalg.norm(new)
         new = new / jnp.where(length == 0, 1, length)
         codes = jnp.where(z != 0, own @ new, 0)
-        return (D.at[:, j].set(new), Z.at[:, j].set(codes), own - codes[:, None] * new), None
+        return (D.at[:, j].set(new), Z.at[:, j].set(codes), own - jnp.outer(codes, new)), None
 
     return jax.lax.scan(update, (D, Z, H - Z @ D.T), jnp.arange(Z.shape[1]))[0][0]
 
@@ -122,10 +123,10 @@ def _restarted(
     """The directions, of which those that are hardly used, or twins of earlier ones, start again; see `MOD`."""
     used = Z != 0
     twin = (jnp.triu(D.T @ D, 1) > 0.99).any(axis=0)
-    again = twin | (10 * used.sum(axis=0) <= used.sum() / D.shape[1])
+    again = twin | (used.mean(axis=0) <= used.mean() / 10)
     chance = jnp.where(again, 0, (Z**2).sum(axis=0)) * draws.uniform(stream(key, "from"), again.shape)
     source = jnp.argsort(-chance)[(jnp.cumsum(again) - 1) % D.shape[1]]
-    sample = (used[:, source] * draws.uniform(stream(key, "sample"), (len(H), 1))).argmax(axis=0)
+    sample = jnp.where(used[:, source], draws.uniform(stream(key, "sample"), (len(H), 1)), 0).argmax(axis=0)
     start = H[sample] - Z[sample] @ D.T + Z[sample, source][:, None] * D.T[source]
     return jnp.where(again, unit(start.T), D)
 
@@ -248,7 +249,11 @@ class DictionaryLearning(eqx.Module):
             _count(n_latents), alpha=float(self.penalty), max_iter=self.passes, batch_size=256, fit_algorithm="cd",
             positive_code=True, random_state=_seed(key),
         )  # fmt: skip
-        return Dictionary(made.fit(H).components_.T, 0.0, FISTA(self.penalty))
+        with warnings.catch_warnings():
+            # A warning for each sample whose codes, in the midst of learning, are not yet quite the best.
+            warnings.filterwarnings("ignore", "Objective did not converge")
+            made.fit(H)
+        return Dictionary(made.components_.T, 0.0, FISTA(self.penalty))
 
 
 def _columns(D, n_latents) -> Float[Array, "hidden latent"]:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from superpose.dictionaries._autoencoders import unit
-from superpose.inputs import ArrayLike, array, check_each, weights, whole
+from superpose.inputs import ArrayLike, array, check_each, finite, whole
 
 
 class OMP(eqx.Module):
@@ -89,7 +89,7 @@ def _least_squares(
     G: Float[Array, "k k"], b: Float[Array, " k"], among: Bool[Array, " k"], rounding: Any = None
 ) -> Float[Array, " k"]:
     """The `z` that solves `G z = b` with the unknowns `among`; 0 for the others."""
-    G = jnp.where(among & among[:, None], G, jnp.eye(len(b), dtype=G.dtype))
+    G = jnp.where(among[None] & among[:, None], G, jnp.eye(len(b), dtype=G.dtype))
     return jnp.linalg.solve(G, jnp.where(among, b, 0))
 
 
@@ -175,7 +175,7 @@ class FISTA(eqx.Module):
         start = jnp.zeros_like(D[0] * h[0])
         one, far = jnp.ones((), start.dtype), jnp.full((), jnp.inf, start.dtype)
         go = lambda state: (state[3] > near) & (state[4] < self.steps)  # noqa: E731
-        return jax.lax.while_loop(go, step, (start, start, one, far, 0))[0]
+        return jax.lax.while_loop(go, step, (start, start, one, far, 0))[0] + 0 * near
 
 
 class NNLS(eqx.Module):
@@ -251,16 +251,13 @@ def best_threshold(directions: ArrayLike, x: ArrayLike, h: ArrayLike) -> float:
 
     Latent `i` is for feature `i`: `x[s, i] > 0` should be where `directions[:, i] . h[s]` is above the threshold. Of
     all thresholds it has the largest F1 of that, all samples and features counted together. Directions are taken
-    with length 1.
+    with length 1. Raises ValueError for NaN and infinity.
 
     >>> best_threshold(jnp.eye(2), jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.array([[0.75, 0.25], [0.0, 0.5]]))
     0.375
     """
-    D, x = (
-        unit(jnp.asarray(weights(directions, "directions"))),
-        np.asarray(array(x, "x", "sample", "feature")),
-    )
-    product = np.asarray(jnp.asarray(array(h, "h", "sample", "hidden")) @ D)
+    D, x = finite(directions, "directions", "hidden", "latent"), finite(x, "x", "sample", "feature")
+    product = np.asarray(jnp.asarray(finite(h, "h", "sample", "hidden")) @ unit(jnp.asarray(D)))
     if product.shape != x.shape:
         raise ValueError(f"x must be the truth for {product.shape} samples and latents, got {x.shape}")
     order = np.argsort(-product, axis=None)
