@@ -41,7 +41,16 @@ SHARES = [0.5, 0.25, 0.125]
 WORLD = features.Independent(SHARES)
 MODEL = models.ReluOutput(W, [0, 0, 0])
 MODELS = train.stack([MODEL, MODEL])
-SAE = dictionaries.Autoencoder([[1, 0], [0, 1]], [0, 0], [[1, 0], [0, 1]], [0, 0], dictionaries.Relu(0.1), {}, jnp.zeros(2), jnp.zeros(()))
+SAE = dictionaries.Autoencoder(
+    [[1, 0], [0, 1]],
+    [0, 0],
+    [[1, 0], [0, 1]],
+    [0, 0],
+    dictionaries.Relu(0.1),
+    {},
+    jnp.zeros(2),
+    jnp.zeros(()),
+)
 KEY = jax.random.key(0)
 MINIMUM = train.Minimum(MODELS, np.ones(2), np.zeros(2), np.zeros(2, int), np.ones(2, int), None)
 GRID = xr.DataArray(np.array([W], float), dims=("member", "hidden", "feature"))
@@ -224,7 +233,7 @@ def test_strict_promotion_changes_nothing(argument, call, good):
         np.testing.assert_array_equal(a, b)
 
 
-OPTIONAL = {"weight", "penalty", "W_out", "hidden_bias"}  # None is an answer
+OPTIONAL = {"W_enc", "weight", "penalty", "W_out", "hidden_bias"}  # None is an answer
 
 
 @pytest.mark.parametrize(("argument", "call", "good"), CELLS)
