@@ -3,7 +3,6 @@
 import importlib
 import inspect
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jaxtyping

@@ -139,7 +139,7 @@ class Relu(_Method):
     Sharkey, Braun and Millidge (2022), "Taking features out of superposition with sparse autoencoders".
     """
 
-    penalty: Float[Array, "..."] = _knob("penalty")
+    penalty: Float[Array, "..."] | float = _knob("penalty")
 
     knob = "penalty"
 
@@ -156,7 +156,7 @@ class TopK(_Method):
     Makhzani and Frey (2013), "k-Sparse Autoencoders"; Gao et al. (2024), "Scaling and Evaluating Sparse Autoencoders".
     """
 
-    k: Float[Array, "..."] = _knob("k")
+    k: Float[Array, "..."] | float = _knob("k")
 
     knob = "k"
 
@@ -172,7 +172,7 @@ class BatchTopK(_Method):
     Bussmann, Leask and Nanda (2024), "BatchTopK Sparse Autoencoders".
     """
 
-    k: Float[Array, "..."] = _knob("k")
+    k: Float[Array, "..."] | float = _knob("k")
 
     knob = "k"
 
@@ -201,7 +201,7 @@ class Matryoshka(BatchTopK):
     """
 
     prefixes: int = eqx.field(static=True, kw_only=True, default=4)
-    inner: Float[Array, "..."] = eqx.field(
+    inner: Float[Array, "..."] | float = eqx.field(
         converter=lambda value: jnp.asarray(array(value, "inner"), jnp.float32), kw_only=True, default=1.0
     )
 
@@ -223,7 +223,7 @@ class JumpReLU(_Method):
     Rajamanoharan et al. (2024), "Jumping Ahead: Improving Reconstruction Fidelity with JumpReLU Sparse Autoencoders".
     """
 
-    penalty: Float[Array, "..."] = _knob("penalty")
+    penalty: Float[Array, "..."] | float = _knob("penalty")
     width: float = eqx.field(static=True, kw_only=True, default=0.1)
 
     knob = "penalty"
@@ -247,7 +247,7 @@ class Gated(_Method):
     Rajamanoharan et al. (2024), "Improving Dictionary Learning with Gated Sparse Autoencoders".
     """
 
-    penalty: Float[Array, "..."] = _knob("penalty")
+    penalty: Float[Array, "..."] | float = _knob("penalty")
 
     knob = "penalty"
 

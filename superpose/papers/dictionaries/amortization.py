@@ -6,6 +6,7 @@ ReLU step, even from the true directions and with the best threshold, does not.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import numpy as np
@@ -74,7 +75,7 @@ def run(config: Config) -> xr.Dataset:
     n, k = config.features, max(1, round(DENSITY * config.features))
     W = random_directions(n, config.hidden, key=draws.stream(key, "directions"))
     world = Activations(W, Independent(DENSITY, n_features=n))
-    same = {"steps": config.steps, "batch": 512}
+    same: dict[str, Any] = {"steps": config.steps, "batch": 512}
     methods = {
         "L1": Relu(0.1, **same),
         "TopK": TopK(k, **same),

@@ -65,7 +65,7 @@ class Config:
 class Nested(Relu):
     """`Relu` whose first latent must reconstruct by itself, too, with weight `inner`."""
 
-    inner: Float[Array, "..."] = eqx.field(
+    inner: Float[Array, "..."] | float = eqx.field(
         kw_only=True, converter=lambda value: jnp.asarray(value, jnp.float32)
     )
 

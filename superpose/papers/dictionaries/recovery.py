@@ -7,6 +7,7 @@ random ones.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -139,7 +140,7 @@ def _recovered(activations, world, config, key) -> list[float]:
     W, kept = world.directions, _kept(world)
     n, k = W.shape[1], max(1, round(float(world.features.density.sum() / world.features.any_active)))
     h = world.sample(draws.stream(key, "evaluation"), 2000)
-    same = {"steps": config.steps, "batch": 512, "rate": 0.01}
+    same: dict[str, Any] = {"steps": config.steps, "batch": 512, "rate": 0.01}
     keys = train.member_keys(draws.stream(key, "dictionaries"), config.members)
     shares = []
     for methods in (
