@@ -159,7 +159,7 @@ class FISTA(eqx.Module):
         D = directions
         L = jnp.maximum(jnp.linalg.eigvalsh(D @ D.T)[-1], jnp.finfo(D.dtype).tiny)
         near = self.tolerance * jnp.linalg.norm(h) / L
-        threshold = self.penalty.astype(D.dtype) / L
+        threshold = jnp.asarray(self.penalty, D.dtype) / L
 
         def shrunk(z):
             if self.nonnegative:
