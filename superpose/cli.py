@@ -1,4 +1,4 @@
-"""The command line: `superpose list`, `run NAME`, `explore`, `view RESULT`, `reproduce` and `verify FOLDER`.
+"""The command line: `superpose list`, `run NAME`, `explore`, `view RESULT`, `reproduce`, `verify`, `score` and `world`.
 
 Only what an answer needs is imported, so that `superpose --help` answers at once.
 """
@@ -6,7 +6,8 @@ Only what an answer needs is imported, so that `superpose --help` answers at onc
 import io
 import sys
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ usage:
   superpose reproduce PAPER    run those of one paper
   superpose reproduce --help   how to run some of them, or small versions
   superpose verify FOLDER      whether every file of a result, of results or of a report is as it was written
+  superpose score DICTIONARY   how much of the truth a dictionary has, made by any library; --help says of which kinds
+  superpose world              named worlds whose features are known
+  superpose world NAME         samples of one, in a file, to make dictionaries of
   superpose --version
 
 examples:
@@ -38,6 +42,8 @@ examples:
   superpose reproduce --quick
   superpose reproduce --only intro phase-diagram
   superpose verify results
+  superpose world independent --samples 100000 --out independent.npz
+  superpose score mine.safetensors --world independent --out scores.json
 
 exit status: 0 no claim fails (of a paper's claims, some differ from what is so; another
 claim then says that instead); 1 it ran, but a claim fails, or an experiment did; 2 bad input
@@ -54,7 +60,7 @@ superpose.json is damaged, move that away first). Your own files beside them do 
 exit status: 0 all is whole; 1 something is missing or damaged; 2 there is nothing to verify
 """
 
-COMMANDS = ("list", "run", "explore", "view", "reproduce", "verify")
+COMMANDS = ("list", "run", "explore", "view", "reproduce", "verify", "score", "world")
 
 
 class InputError(Exception):
@@ -102,6 +108,12 @@ def _main(args: list[str]) -> int:
             return _verify(Path(folder))
         case ["verify", *_]:
             raise InputError("name one folder: superpose verify FOLDER, such as results or report")
+        case ["score", *settings]:
+            return _score(settings)
+        case ["world"]:
+            _worlds()
+        case ["world", *settings]:
+            return _world(settings)
         case [word, *_]:
             raise InputError(f"unknown command {word!r}; {_meant(word, COMMANDS)}")
     return 0
@@ -362,6 +374,122 @@ def _verify(folder: Path) -> int:
     damaged = sum(bool(each.faults) for each in results)
     print(f"{len(results) - damaged} of {len(results)} whole")
     return 1 if damaged else 0
+
+
+def _score(settings: Sequence[str]) -> int:
+    from typing import Annotated
+
+    import tyro
+
+    @dataclass
+    class Score:
+        dictionary: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DICTIONARY")] = ""
+        """A .npz, .npy or .safetensors file with directions (hidden, latent), W_dec or decoder.weight, and the encoder, if any; or a folder of SAELens."""
+        world: str = ""
+        """The world that it was made of; `superpose world` lists them."""
+        truth: str = ""
+        """Or a file with the truth: directions (hidden, feature) and, for scores of codes, x (sample, feature) and h (sample, hidden)."""
+        samples: int = 10_000
+        """On how many samples codes are scored."""
+        seed: int = 0
+        """The seed of the samples, which are never those that `superpose world` writes."""
+        inference: str = ""
+        """How codes are made, instead of by the dictionary's own encoder: omp=K, fista=PENALTY, nnls or relu=THRESHOLD."""
+        threshold: float = 0.0
+        """Above which size a code is on, and a feature active."""
+        rows: bool = False
+        """The dictionary's directions are rows; where it is square this cannot be guessed."""
+        out: str = ""
+        """A .json file for the scores."""
+        json: bool = False
+        """Print JSON instead of a table."""
+
+    asked = _parsed(Score(), "score", "How much of the truth a dictionary has.", settings)
+    if not asked.dictionary:
+        raise InputError(
+            "name a dictionary: superpose score DICTIONARY --world NAME, such as mine.safetensors"
+        )
+    if bool(asked.world) == bool(asked.truth):
+        raise InputError("give the truth: either --world NAME, one of `superpose world`, or --truth FILE")
+    _known_seed(asked.seed)
+
+    from superpose.dictionaries import _scored
+
+    with _refusing("the scores"):
+        said, found = _scored.scored(
+            asked.dictionary,
+            world=asked.world,
+            truth=asked.truth,
+            samples=asked.samples,
+            seed=asked.seed,
+            inference=asked.inference,
+            threshold=asked.threshold,
+            rows=asked.rows or None,
+            out=asked.out,
+        )
+    if asked.json:
+        print(_scored.as_json(found), end="")
+        return 0
+    print(f"{asked.dictionary}: {said}")
+    print(_scored.table(found), end="")
+    if asked.out:
+        print(f"scores: {asked.out}")
+    return 0
+
+
+def _worlds() -> None:
+    from superpose.dictionaries import worlds
+
+    for name, about in worlds.names().items():
+        print(f"{name}: {about}")
+
+
+def _world(settings: Sequence[str]) -> int:
+    from typing import Annotated
+
+    import tyro
+
+    @dataclass
+    class World:
+        name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")] = ""
+        """One of those that `superpose world` lists."""
+        samples: int = 100_000
+        """How many samples are written."""
+        seed: int = 0
+        """The seed of the samples."""
+        out: str = ""
+        """The file that is written, .npz or .safetensors; NAME.npz, unless given."""
+
+    about = "Write samples of a world: activations h, features x (the truth), and their directions (hidden, feature)."
+    asked = _parsed(World(), "world", about, settings)
+    if not asked.name:
+        raise InputError("name a world: superpose world NAME, one of `superpose world`")
+    _known_seed(asked.seed)
+
+    from superpose.dictionaries import _scored
+
+    out = asked.out or f"{asked.name}.npz"
+    with _refusing("the samples"):
+        told = _scored.written(asked.name, samples=asked.samples, seed=asked.seed, out=out)
+    print(f"samples: {out} ({', '.join(f'{name} {value}' for name, value in told.items())})")
+    return 0
+
+
+@contextmanager
+def _refusing(what: str) -> Iterator[None]:
+    """What is wrong with the user's files, in one line."""
+    from superpose import memory
+
+    try:
+        yield
+    except OSError as error:
+        raise InputError(_told(error, what)) from error
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    except Exception as error:
+        if not memory.exhausted(error):
+            raise
+        raise InputError(memory.why(error)) from error
 
 
 def _settings(experiment: Experiment, args: Sequence[str]) -> tuple[str, Any]:

@@ -22,6 +22,7 @@ from superpose.dictionaries._autoencoders import (
     TopK,
 )
 from superpose.dictionaries._fit import fit_each
+from superpose.dictionaries._score import score
 from superpose.inputs import ArrayLike, array, weights
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "firing",
     "fit_each",
     "recovered",
+    "score",
 ]
 
 

@@ -40,7 +40,7 @@ def dictionary(path: str | Path, n_hidden: int, rows: bool | None = None) -> Und
 
     How its arrays are named and laid out is guessed, and `said`. `rows` says whether a matrix has directions as rows,
     which cannot be guessed where it is square. Raises ValueError, in one line, for what cannot be read, has no
-    directions of `n_hidden` numbers, or is not finite; OSError where there is no such file.
+    directions of `n_hidden` numbers, or is not finite.
     """
     arrays, config = content(path)
     for name, values in arrays.items():
@@ -80,13 +80,17 @@ def truth(path: str | Path) -> Recorded:
     known = [arrays.get(name) for name in ("directions", "x", "h")]
     for name, values in zip(("directions", "x", "h"), known, strict=True):
         if values is not None and (values.ndim != 2 or 0 in values.shape):
-            raise ValueError(f"{path}: {name} must be a matrix with rows and columns, got shape {values.shape}")
+            raise ValueError(
+                f"{path}: {name} must be a matrix with rows and columns, got shape {values.shape}"
+            )
         if values is not None and not np.isfinite(values).all():
             raise ValueError(f"{path}: {name} must be finite, got NaN or infinity")
     W, x, h = (None if each is None else np.asarray(each, np.float32) for each in known)
     assert W is not None
     if (x is None) != (h is None):
-        raise ValueError(f"{path} has {'x without h' if h is None else 'h without x'}; scores of codes need both")
+        raise ValueError(
+            f"{path} has {'x without h' if h is None else 'h without x'}; scores of codes need both"
+        )
     if x is not None and h is not None and (len(x) != len(h) or (h.shape[1], x.shape[1]) != W.shape):
         raise ValueError(
             f"{path}: directions {W.shape} must be (hidden, feature), x {x.shape} (sample, feature), h {h.shape} (sample, hidden)"
@@ -97,7 +101,7 @@ def truth(path: str | Path) -> Recorded:
 def content(path: str | Path) -> Content:
     """The arrays of a file, and what is said about them.
 
-    Raises ValueError, in one line, for a file that cannot be read or is too large; OSError where there is none.
+    Raises ValueError, in one line, for a file that is not there, cannot be read or is too large.
     """
     path = Path(path)
     if path.is_dir():
@@ -112,8 +116,8 @@ def content(path: str | Path) -> Content:
     try:
         memory.check(3 * path.stat().st_size, f"reading {path}", "give a smaller file")
         found = read[path.suffix](path)
-    except OSError:
-        raise
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
     except MemoryError as error:
         raise ValueError(memory.why(error)) from None
     except Exception as error:
@@ -122,7 +126,9 @@ def content(path: str | Path) -> Content:
             why = "it holds Python objects, which may run code; save arrays of numbers"
         raise ValueError(f"cannot read {path}: {why or type(error).__name__}") from None
     for name, values in found.arrays.items():
-        if not (np.issubdtype(values.dtype, np.number) or values.dtype.kind in "bV") or np.iscomplexobj(values):
+        if not (np.issubdtype(values.dtype, np.number) or values.dtype.kind in "bV") or np.iscomplexobj(
+            values
+        ):
             raise ValueError(f"{path}: {name} must be real numbers, got {values.dtype}")
     return found
 
@@ -137,7 +143,7 @@ def _of_folder(folder: Path) -> Content:
             raise ValueError("it is no JSON object")
     except FileNotFoundError:
         config = {}
-    except ValueError as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"cannot read {folder / 'cfg.json'}: {error}") from None
     return Content(content(weights).arrays, config)
 
@@ -148,7 +154,9 @@ def _npy(path: Path) -> Content:
 
 def _npz(path: Path) -> Content:
     with zipfile.ZipFile(path) as file:
-        memory.check(sum(each.file_size for each in file.infolist()), f"reading {path}", "give a smaller file")
+        memory.check(
+            sum(each.file_size for each in file.infolist()), f"reading {path}", "give a smaller file"
+        )
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     texts = {name: str(value) for name, value in arrays.items() if value.dtype.kind == "U" and not value.ndim}
@@ -186,7 +194,9 @@ def write(path: str | Path, arrays: Mapping[str, np.ndarray], told: Mapping[str,
         else:
             from safetensors.numpy import save_file
 
-            save_file({name: np.ascontiguousarray(values) for name, values in arrays.items()}, new, dict(told))
+            save_file(
+                {name: np.ascontiguousarray(values) for name, values in arrays.items()}, new, dict(told)
+            )
 
 
 @contextmanager
@@ -200,7 +210,9 @@ def replaced(path: str | Path, ours: Callable[[Path], bool]) -> Iterator[Path]:
         with suppress(ValueError, OSError):
             known = place.is_file() and ours(place)
         if not known:
-            raise FileExistsError(f"{path} is there already, and superpose did not write it; give another file, or move it away")
+            raise FileExistsError(
+                f"{path} is there already, and superpose did not write it; give another file, or move it away"
+            )
     new = place.with_name(f".{secrets.token_hex(8)}{place.suffix}")
     with leaving_at_once(partial(new.unlink, missing_ok=True)):
         try:

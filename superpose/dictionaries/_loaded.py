@@ -60,11 +60,18 @@ class Loaded(eqx.Module):
     k: int | None = eqx.field(static=True)
     signed: ClassVar[bool] = False
 
-    def __init__(self, kind, W_dec, bias, W_enc, b_enc, center, *, threshold=None, r_mag=None, b_mag=None, k=None):
+    def __init__(
+        self, kind, W_dec, bias, W_enc, b_enc, center, *, threshold=None, r_mag=None, b_mag=None, k=None
+    ):
         made = {"W_dec": W_dec, "bias": bias, "W_enc": W_enc, "b_enc": b_enc, "center": center,
                 "threshold": threshold, "r_mag": r_mag, "b_mag": b_mag}  # fmt: skip
         hidden, latent = np.shape(W_dec)
-        shapes = {"W_dec": (hidden, latent), "W_enc": (latent, hidden), "bias": (hidden,), "center": (hidden,)}
+        shapes = {
+            "W_dec": (hidden, latent),
+            "W_enc": (latent, hidden),
+            "bias": (hidden,),
+            "center": (hidden,),
+        }
         for name, value in made.items():
             value = None if value is None else jnp.asarray(array(value, name), jnp.float32)
             if value is not None and value.shape != shapes.get(name, (latent,)):
@@ -77,7 +84,9 @@ class Loaded(eqx.Module):
         missing = [name for name in needs if (k if name == "k" else made[name]) is None]
         if kind not in KINDS or missing:
             raise ValueError(
-                f"unknown kind {kind!r}; known are {', '.join(KINDS)}" if kind not in KINDS else f"{kind} needs {' and '.join(missing)}"
+                f"unknown kind {kind!r}; known are {', '.join(KINDS)}"
+                if kind not in KINDS
+                else f"{kind} needs {' and '.join(missing)}"
             )
         if k is not None and not 1 <= k <= latent:
             raise ValueError(f"k must be from 1 to the {latent} latents, got {k}")
@@ -102,7 +111,7 @@ class Loaded(eqx.Module):
             case "jumprelu":
                 z = jnp.where(p > self.threshold, jax.nn.relu(p), 0.0)
             case "gated":
-                z = jnp.where(p > 0, jax.nn.relu(jnp.exp(self.r_mag) * read + self.b_mag), 0.0)
+                z = jnp.where(p > 0, jax.nn.relu(jnp.exp(jnp.asarray(self.r_mag)) * read + self.b_mag), 0.0)
             case _:
                 z = jax.nn.relu(p)
         return z * measures.norms(self.W_dec)
@@ -125,7 +134,9 @@ class Understood(NamedTuple):
     """How the arrays were understood, in one line."""
 
 
-def understood(arrays: Mapping[str, Any], config: Mapping[str, Any], n_hidden: int, rows: bool | None = None) -> Understood:
+def understood(
+    arrays: Mapping[str, Any], config: Mapping[str, Any], n_hidden: int, rows: bool | None = None
+) -> Understood:
     """The dictionary in these arrays, for activations of `n_hidden` dimensions.
 
     By name and shape: the axis of `n_hidden` numbers is the hidden one; where both are, the name decides, or `rows`:
@@ -136,10 +147,17 @@ def understood(arrays: Mapping[str, Any], config: Mapping[str, Any], n_hidden: i
     if name is None and len(arrays) == 1 and np.ndim(next(iter(arrays.values()))) == 2:
         name = next(iter(arrays))
     if name is None:
-        raise ValueError(f"has no directions: none of {', '.join(DIRECTIONS)} is among {', '.join(arrays) or 'nothing'}")
-    D, turned = _oriented(arrays[name], name, DIRECTIONS.get(name, False) if rows is None else rows, n_hidden, rows)
+        raise ValueError(
+            f"has no directions: none of {', '.join(DIRECTIONS)} is among {', '.join(arrays) or 'nothing'}"
+        )
+    D, turned = _oriented(
+        arrays[name], name, DIRECTIONS.get(name, False) if rows is None else rows, n_hidden, rows
+    )
     said = [f"{D.shape[1]} directions, the {'rows' if turned else 'columns'} of {name}"]
-    known = {field: next((arrays[each] for each in names if each in arrays), None) for field, names in BIASES.items()}
+    known = {
+        field: next((arrays[each] for each in names if each in arrays), None)
+        for field, names in BIASES.items()
+    }
     b_dec = known["b_dec"]
     bias = np.zeros(n_hidden) if b_dec is None else np.asarray(b_dec, float)
     if bias.shape != (n_hidden,):
@@ -153,7 +171,9 @@ def understood(arrays: Mapping[str, Any], config: Mapping[str, Any], n_hidden: i
     E, turned = _oriented(arrays[encoder], encoder, ENCODERS[encoder], n_hidden, None)
     autoencoder, how = _autoencoder(kind, D, bias, E.T, known, config)
     layout = "rows" if turned else "columns"
-    return Understood(D, bias, autoencoder, "; ".join([*said, f"codes by its encoder, the {layout} of {encoder}: {how}"]))
+    return Understood(
+        D, bias, autoencoder, "; ".join([*said, f"codes by its encoder, the {layout} of {encoder}: {how}"])
+    )
 
 
 def _oriented(values, name, rows, n_hidden, asked):
@@ -174,7 +194,9 @@ def _kind(known, config) -> tuple[str | None, str]:
     if normalized != "none":
         return None, f"it normalizes activations ({normalized}); fold that into its weights"
     named = config.get("architecture")
-    if named in (None, "standard") and "topk" in str(config.get("activation_fn", config.get("activation_fn_str"))):
+    if named in (None, "standard") and "topk" in str(
+        config.get("activation_fn", config.get("activation_fn_str"))
+    ):
         named = "topk"
     if named is not None:
         kinds = {"standard": "relu", "batchtopk": "jumprelu", "matryoshka_batchtopk": "jumprelu"}

@@ -87,7 +87,10 @@ def score(
         found |= _causal(dictionary, activations, x, match, causal_samples)
     found |= {"latents": match.n_latents, "features": W.shape[1], "samples": samples, "threshold": threshold}
     whole_numbers = {"latents", "features", "samples"}
-    return {name: value if value is None or name in whole_numbers else float(value) for name, value in found.items()}
+    return {
+        name: value if value is None or name in whole_numbers else float(value)
+        for name, value in found.items()
+    }
 
 
 _OF_CODES = (
@@ -122,17 +125,15 @@ def _absorption(matched, x, latent, edges, threshold):
     parent, child = np.array([edge for edge in edges if latent[edge[0]] >= 0], int).reshape(-1, 2).T
     gap = scores.absorption(matched[:, parent], x[:, parent], x[:, child], threshold)
     on = jnp.abs(x) > threshold
-    within, without = (
-        (on[:, parent] & (on[:, child] == there)).any(axis=0) for there in (True, False)
-    )
+    within, without = ((on[:, parent] & (on[:, child] == there)).any(axis=0) for there in (True, False))
     return _mean(gap, within & without)
 
 
 def _causal(dictionary, activations, x, match, most) -> dict[str, Any]:
-    model = getattr(activations, "model", None)
+    model: Any = getattr(activations, "model", None)
     if not hasattr(model, "decode") or not hasattr(model, "readout"):
         return {}
-    features = getattr(activations, "features", None)
+    features: Any = getattr(activations, "features", None)
     rows = int(features.n_rows) if isinstance(features, Empirical) else 0
     exact = isinstance(features, Empirical) and rows <= most
     x = features.rows(jnp.arange(rows)) if exact else x[:most]

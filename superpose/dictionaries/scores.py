@@ -82,7 +82,8 @@ def nearest(
     >>> nearest([[1, 3, -1], [0, 4, 0]], [[1, 0], [0, 1]]).tolist()
     [0, 1, -1]
     """
-    return _nearest(*_both(directions, truth, live), signed)[1]
+    D, T, live = _both(directions, truth, live)
+    return _nearest(D, T, live, signed)[1]
 
 
 def uniqueness(
@@ -97,8 +98,9 @@ def uniqueness(
     >>> float(uniqueness([[1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], np.eye(3)))
     0.75
     """
-    best, feature = _nearest(*_both(directions, truth, live), signed)
-    found = jnp.zeros(np.shape(truth)[1], best.dtype)
+    D, T, live = _both(directions, truth, live)
+    best, feature = _nearest(D, T, live, signed)
+    found = jnp.zeros(T.shape[1], best.dtype)
     found = found.at[jnp.where(feature < 0, len(found), feature)].set(jnp.ones((), best.dtype), mode="drop")
     return jnp.where(jnp.isnan(best).any(), jnp.nan, found.sum() / max(1, len(feature)))
 
@@ -158,14 +160,14 @@ def matching(
     if np.isnan(D).any() or np.isnan(T).any():
         return Matching(latent, np.full(n, np.nan), M)
     memory.check(8.0 * M * n, f"a matching of {M} latents to {n} features", "give fewer of them")
-    few, many = (D, T) if M <= n else (T, D)
+    few, many = (D, T) if n >= M else (T, D)
     size = np.empty((few.shape[1], many.shape[1]))  # as SciPy has it, which so makes no copy
     for block in _blocks(*size.shape):
         size[block] = few[:, block].T @ many
     np.abs(size, out=size) if signed else np.maximum(size, 0, out=size)
     rows, places = linear_sum_assignment(np.negative(size, out=size))
     value = np.minimum(-size[rows, places], 1.0)
-    which, of = (rows, places) if M <= n else (places, rows)
+    which, of = (rows, places) if n >= M else (places, rows)
     latent[of], cosine[of] = np.where(value > 0, which, -1), value
     return Matching(latent, cosine, M)
 
@@ -423,7 +425,8 @@ def _largest(of, among, there, signed):
     for block in _blocks(of.shape[1], among.shape[1]):
         cosine = of[:, block].T @ among
         cosine = jnp.where(there[None], jnp.abs(cosine) if signed else cosine, -jnp.inf)
-        values.append(cosine.max(axis=1)), places.append(cosine.argmax(axis=1))
+        values.append(cosine.max(axis=1))
+        places.append(cosine.argmax(axis=1))
     value = jnp.concatenate(values)
     return jnp.where(there.any(), jnp.clip(value, -1, 1), jnp.zeros((), value.dtype)), jnp.concatenate(places)
 

@@ -3,12 +3,13 @@
 import hashlib
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from superpose import draws
+from superpose.dictionaries._activations import Activations
 from superpose.draws import stream
 from superpose.features import Independent
 from superpose.inputs import ArrayLike
@@ -64,20 +65,6 @@ _HASHED = 256
 """The samples whose content is hashed."""
 
 
-class _Given(NamedTuple):
-    """`h = directions x`; stands in until there is `Activations`."""
-
-    directions: Any
-    features: Any
-
-    def pairs(self, key, n):
-        x = self.features.sample(key, n)
-        return x, x @ self.directions.T
-
-    def sample(self, key, n):
-        return self.pairs(key, n)[1]
-
-
 def _random(n_hidden: int, n_features: int, key: int) -> ArrayLike:
     """Random directions of length 1."""
     W = draws.normal(stream(key, "directions"), (n_hidden, n_features))
@@ -85,9 +72,13 @@ def _random(n_hidden: int, n_features: int, key: int) -> ArrayLike:
 
 
 def _independent() -> Any:
-    return _Given(_random(64, 128, key=0), Independent(0.03, n_features=128))
+    return Activations(_random(64, 128, key=0), Independent(0.03, n_features=128))
 
 
 _WORLDS: dict[str, tuple[int, str, Callable[[], Any]]] = {
-    "independent": (1, "128 random directions in 64 dimensions, active at 0.03, uniform on [0, 1]", _independent),
+    "independent": (
+        1,
+        "128 random directions in 64 dimensions, active at 0.03, uniform on [0, 1]",
+        _independent,
+    ),
 }

@@ -1,0 +1,156 @@
+"""What `superpose score` and `superpose world` do: scores of a dictionary in a file, samples of a world into one."""
+
+import json
+import math
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from superpose import memory
+from superpose.dictionaries import _files, worlds
+from superpose.dictionaries._score import score
+from superpose.draws import stream
+
+
+def scored(
+    path: str,
+    *,
+    world: str = "",
+    truth: str = "",
+    samples: int = 10_000,
+    seed: int = 0,
+    inference: str = "",
+    threshold: float = 0.0,
+    rows: bool | None = None,
+    out: str = "",
+) -> tuple[str, dict[str, Any]]:
+    """How a dictionary's file was understood, and its scores, which are written to `out` where it is given.
+
+    Raises ValueError and OSError, in one line, for what is wrong.
+    """
+    if out and Path(out).suffix != ".json":
+        raise ValueError(f"--out takes a .json file, got {out}")
+    if not samples >= 1:
+        raise ValueError(f"samples must be at least 1, got {samples}")
+    if not threshold >= 0:
+        raise ValueError(f"threshold must be 0 or more, got {threshold}")
+    chosen = _inference(inference)
+    if world:
+        known = worlds.named(world)
+        activations, told = (
+            known.activations,
+            {"world": known.name, "version": known.version, "hash": known.hash},
+        )
+        hidden, n = activations.directions.shape
+        _check_room(samples, hidden, n)
+    else:
+        activations, told = _files.truth(truth), {"truth": truth}
+        hidden = len(activations.directions)
+    found = _files.dictionary(path, hidden, rows)
+    codes, said = (chosen(found), f"; codes by {inference}") if chosen else (found.autoencoder, "")
+    if not world and activations.h is None:
+        codes, said = None, "; no codes, as the truth has no samples"
+    made = found.directions if codes is None else codes
+    if not world and codes is not None:
+        samples = min(samples, len(activations.h))
+    scores = score(made, activations, key=seed, samples=samples, threshold=threshold)
+    if codes is None:
+        scores["samples"] = 0
+    result = {
+        "superpose": version("superpose"),
+        "dictionary": path,
+        "read": found.said + said,
+        **told,
+        "seed": seed,
+        **scores,
+    }
+    if out:
+        with _files.replaced(out, _is_scores) as new:
+            new.write_text(as_json(result), encoding="utf-8")
+    return found.said + said, result
+
+
+def _inference(asked: str) -> Callable[[_files.Understood], Any] | None:
+    """How to make a dictionary that infers codes so, for what was read from a file."""
+    if not asked:
+        return None
+    from superpose import dictionaries
+
+    name, given, knob = asked.partition("=")
+    made = {
+        "omp": ("OMP", int),
+        "fista": ("FISTA", float),
+        "nnls": ("NNLS", None),
+        "relu": ("ReluStep", float),
+    }
+    if name not in made:
+        raise ValueError(
+            f"there is no inference {name!r}; there are omp=K, fista=PENALTY, nnls and relu=THRESHOLD"
+        )
+    kind, number = made[name]
+    if bool(given) != bool(number):
+        raise ValueError(
+            f"--inference {name} {'takes no number' if given else f'needs a number, such as {name}=4'}"
+        )
+    try:
+        knobs = [number(knob)] if number else []
+    except ValueError:
+        raise ValueError(f"--inference {name} needs a number, got {knob!r}") from None
+    inference = getattr(dictionaries, kind)(*knobs)
+
+    return lambda found: dictionaries.Dictionary(found.directions, found.bias, inference)
+
+
+def as_json(found: dict[str, Any]) -> str:
+    """Scores as JSON, which has no NaN: they are null there."""
+    plain = {
+        name: None if isinstance(value, float) and math.isnan(value) else value
+        for name, value in found.items()
+    }
+    return json.dumps(plain, indent=2) + "\n"
+
+
+def _is_scores(path: Path) -> bool:
+    return "mcc" in json.loads(path.read_text(encoding="utf-8"))
+
+
+def table(found: dict[str, Any]) -> str:
+    """A line for each score that is known, of four digits."""
+    known = {name: value for name, value in found.items() if value is not None and name not in _SAID}
+    width = max(map(len, known))
+    shown = {name: f"{value:.4f}" if isinstance(value, float) else value for name, value in known.items()}
+    return "".join(f"  {name:<{width}}  {value}\n" for name, value in shown.items())
+
+
+_SAID = ("superpose", "dictionary", "read")
+"""What is not in the table, as it is said before it."""
+
+
+def written(name: str, *, samples: int, seed: int, out: str) -> dict[str, str]:
+    """Write samples of a world into a file: `h`, `x` and `directions`; returns what the file says of them.
+
+    They are other samples than those of the same seed that dictionaries are scored on.
+    """
+    if not samples >= 1:
+        raise ValueError(f"samples must be at least 1, got {samples}")
+    world = worlds.named(name)
+    hidden, n = world.activations.directions.shape
+    _check_room(samples, hidden, n)
+    told = {
+        "superpose": version("superpose"),
+        "world": world.name,
+        "version": str(world.version),
+        "hash": world.hash,
+        "seed": str(seed),
+    }
+    x, h = world.activations.pairs(stream(seed, "training"), samples)
+    arrays = {"h": h, "x": x, "directions": world.activations.directions}
+    _files.write(out, {each: np.asarray(values) for each, values in arrays.items()}, told)
+    return told
+
+
+def _check_room(samples: int, hidden: int, n: int) -> None:
+    memory.check(16.0 * samples * (hidden + n), f"{samples} samples of {n} features", "give fewer --samples")
