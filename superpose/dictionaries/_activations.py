@@ -5,6 +5,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from superpose import draws
@@ -61,7 +62,7 @@ class Activations(eqx.Module):
             )
 
     @property
-    def directions(self) -> Float[Array, "hidden feature"]:
+    def directions(self) -> Float[Array | np.ndarray, "hidden feature"]:
         """The truth: column i is the direction of feature i, of the length that the model gives it."""
         return self.model.W
 

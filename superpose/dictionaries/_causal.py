@@ -83,9 +83,9 @@ def causal(
     codes = np.where(latent < 0, 0.0, z[:, latent])
     # Where a feature is not active and its latent does not fire, nothing is lost: no work is done there.
     sample, feature = np.nonzero((x != 0) | (codes != 0))
-    size = max(1, min(len(sample), _AT_A_TIME // max(D.shape[0], n)))
+    size = max(1, min(1 << len(sample).bit_length(), _AT_A_TIME // max(D.shape[0], n)))
     blocks = [np.zeros((5, 0))]
-    for start in range(0, len(sample), size):  # all of one size, so that it is compiled once
+    for start in range(0, len(sample), size):  # of few sizes, each of which is compiled once
         s, i = (np.resize(pair[start : start + size], size) for pair in (sample, feature))
         lost = _lost(model, x[s], i, codes[s, i], D.T[latent[i]], weight)
         blocks.append(np.asarray(lost, float)[:, : len(sample) - start])
