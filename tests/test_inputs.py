@@ -33,6 +33,7 @@ from superpose import (  # fmt: skip
     theory,
     train,
 )
+from superpose.dictionaries import scores
 from superpose.values import Exponential, Gaussian
 
 W = [[1, -1, 0], [0, 0, 2]]
@@ -135,6 +136,25 @@ TAKES = [(name, "W", measure, W) for name, measure in OF_W.items()] + [
     ("dictionaries.recovered", "W", lambda W: dictionaries.recovered(W, [[1, 0], [0, 1]]), W),
     ("dictionaries.recovered", "directions", lambda D: dictionaries.recovered(W, D), [[1, 0], [0, 1]]),
     ("dictionaries.Reconstruction", "penalty", lambda p: dictionaries.Reconstruction(MODEL, WORLD, p).penalty, 1),
+    ("dictionaries.scores.recovery", "directions", lambda D: scores.recovery(D, W), [[1, 0], [0, 1]]),
+    ("dictionaries.scores.recovery", "truth", lambda T: scores.recovery(W, T), [[1, 0], [0, 1]]),
+    ("dictionaries.scores.uniqueness", "directions", lambda D: scores.uniqueness(D, W), [[1, 0], [0, 1]]),
+    ("dictionaries.scores.matching", "directions", lambda D: tuple(scores.matching(D, W)), [[1, 0], [0, 1]]),
+    ("dictionaries.scores.mcc", "truth", lambda T: scores.mcc(W, T), [[1, 0], [0, 1]]),
+    ("dictionaries.scores.subspace", "directions", lambda D: scores.subspace(D, W), [[1, 0], [0, 1]]),
+    ("dictionaries.scores.dead", "z", scores.dead, [[1, 0], [0, 0]]),
+    ("dictionaries.scores.l0", "z", scores.l0, [[1, 0], [0, 0]]),
+    ("dictionaries.scores.support", "z", lambda z: tuple(scores.support(z, [[1, 0], [0, 1]])), [[1, 1], [0, 0]]),
+    ("dictionaries.scores.support", "x", lambda x: tuple(scores.support([[1, 1], [0, 0]], x)), [[1, 0], [0, 1]]),
+    ("dictionaries.scores.columns", "values", lambda z: scores.columns(z, [1, -1]), [[1, 2], [0, 0]]),
+    ("dictionaries.scores.absorption", "z", lambda z: scores.absorption(z, np.ones((2, 1)), [[1], [0]]), [[1], [1]]),
+    ("dictionaries.scores.absorption", "child", lambda c: scores.absorption([[1], [1]], np.ones((2, 1)), c), [[1], [0]]),
+    ("dictionaries.scores.explained_variance", "h", lambda h: scores.explained_variance(h, W), [[1, 0, 1], [0, 1, 2]]),
+    ("dictionaries.scores.explained_variance", "reconstruction", lambda h: scores.explained_variance(W, h), [[1, 0, 1], [0, 1, 2]]),
+    ("dictionaries.scores.shrinkage", "h", lambda h: scores.shrinkage(h, W), [[1, 0, 1], [0, 1, 2]]),
+    ("dictionaries.scores.causal", "x", lambda x: tuple(scores.causal(MODEL, x, np.ones((2, 1)), [[1], [0]], [0, -1, -1])), [[1, 0, 2], [1, 1, 1]]),
+    ("dictionaries.scores.causal", "z", lambda z: tuple(scores.causal(MODEL, [[1, 0, 2], [1, 1, 1]], z, np.eye(2), [0, -1, 1])), [[1, 2], [1, 1]]),
+    ("dictionaries.scores.causal", "directions", lambda D: tuple(scores.causal(MODEL, [[1, 0, 2], [1, 1, 1]], [[1, 2], [1, 1]], D, [0, -1, 1])), [[1, 0], [0, 1]]),
     ("theory.dropped_cost", "density", theory.dropped_cost, SHARES),
     ("theory.antipodal_cost", "density", theory.antipodal_cost, SHARES),
     ("theory.antipodal_cost", "other", lambda other: theory.antipodal_cost(0.1, 1.0, other), SHARES),
@@ -439,6 +459,8 @@ ELSEWHERE = {
     "train.cosine_adam",  # what optax says
     "losses.SameSamples",  # takes any loss: test_losses
     "inputs.number",  # by what models are scaled with
+    "dictionaries.score", "dictionaries.scores.consistency", "dictionaries.scores.nearest", "dictionaries.scores.live", "dictionaries.scores.removal",  # test_scores
+    "dictionaries.worlds.named", "dictionaries.worlds.names", "dictionaries.worlds.content",  # test_score_command
     "corpus.topics",  # takes nothing
     "grid.law",  # any law: test_explorer
     "draws.bits", "draws.uniform", "draws.normal", "draws.choice",  # take what `key_of` gives: test_draws
@@ -447,9 +469,10 @@ ELSEWHERE = {
 }  # fmt: skip
 RESULTS = {
     "measures.Polytope", "polytopes.Match", "theory.LinearTerms", "solutions.Regular", "solutions.Candidates", "train.Fit",
-    "train.Minimum", "train.Basins", "explorer.Frame",
+    "train.Minimum", "train.Basins", "explorer.Frame", "dictionaries.scores.Matching", "dictionaries.scores.Support", "dictionaries.scores.Causal",
+    "dictionaries.worlds.World",
 }  # fmt: skip
-MODULES = ("draws", "inputs", "corpus", "features", "models", "losses", "attacks", "measures", "curves", "theory", "solutions", "train", "dictionaries", "polytopes", "grid", "settings", "costs", "notebook", "explorer")  # fmt: skip
+MODULES = ("draws", "inputs", "corpus", "features", "models", "losses", "attacks", "measures", "curves", "theory", "solutions", "train", "dictionaries", "dictionaries.scores", "dictionaries.worlds", "polytopes", "grid", "settings", "costs", "notebook", "explorer")  # fmt: skip
 
 
 def test_the_table_has_every_public_name():

@@ -84,10 +84,11 @@ def causal(
     # Where a feature is not active and its latent does not fire, nothing is lost: no work is done there.
     sample, feature = np.nonzero((x != 0) | (codes != 0))
     size = max(1, min(1 << len(sample).bit_length(), _AT_A_TIME // max(D.shape[0], n)))
+    h, y = _passed(model, x)
     blocks = [np.zeros((5, 0))]
     for start in range(0, len(sample), size):  # of few sizes, each of which is compiled once
         s, i = (np.resize(pair[start : start + size], size) for pair in (sample, feature))
-        lost = _lost(model, x[s], i, codes[s, i], D.T[latent[i]], weight)
+        lost = _lost(model, x[s], h[s], y[s], i, codes[s, i], D.T[latent[i]], weight)
         blocks.append(np.asarray(lost, float)[:, : len(sample) - start])
     inner, own, both, *costs = np.concatenate(blocks, axis=1)
 
@@ -101,20 +102,25 @@ def causal(
 
 
 @program
-def _lost(model, x, feature, code, direction, weight) -> Float[Array, "number pair"]:
+def _passed(model, x) -> tuple[Float[Array, "sample hidden"], Float[Array, "sample feature"]]:
+    h = jax.vmap(model.encode)(x)
+    return h, jax.vmap(model.decode)(h)
+
+
+@program
+def _lost(model, x, h, y, feature, code, direction, weight) -> Float[Array, "number pair"]:
     """For each pair E.F, E.E, E.E + F.F, and by how much the losses without feature and latent exceed that with both."""
 
-    def of_one(x, feature, code, direction):
-        h = model.encode(x)
-        y, without, ablated = (
-            model.decode(each) for each in (h, model.encode(x.at[feature].set(0)), h - code * direction)
+    def of_one(x, h, y, feature, code, direction):
+        without, ablated = (
+            model.decode(each) for each in (model.encode(x.at[feature].set(0)), h - code * direction)
         )
         E, F = y - without, y - ablated
         loss, *more = (weight @ (x - each) ** 2 for each in (y, without, ablated))
         inner, own, other = weight @ (E * F), weight @ E**2, weight @ F**2
         return jnp.stack([inner, own, own + other, *(cost - loss for cost in more)])
 
-    return jax.vmap(of_one, out_axes=1)(x, feature, code, direction)
+    return jax.vmap(of_one, out_axes=1)(x, h, y, feature, code, direction)
 
 
 def removal(model: Network, features: Any) -> Float[Array, " feature"]:

@@ -16,6 +16,9 @@ from superpose.inputs import whole
 _AT_A_TIME = 256
 """How many samples are encoded at a time: what an inference needs for each may be much larger than its codes."""
 
+_WORK = 2**36
+"""How many multiplications the removal of features and latents may take: seconds."""
+
 
 def score(
     dictionary: Any,
@@ -26,7 +29,7 @@ def score(
     threshold: float = 0.0,
     edges: Sequence[tuple[int, int]] = (),
     groups: Sequence[Sequence[int]] = (),
-    causal_samples: int = 1000,
+    causal_samples: int | None = None,
 ) -> dict[str, float | int | None]:
     """Every score of `superpose.dictionaries.scores`, by name: numbers only, as JSON has them.
 
@@ -44,8 +47,9 @@ def score(
     - `l0`, and `true_l0`, that of the features; `explained_variance`, `shrinkage`
     - `absorption`: mean over the edges whose parent has a latent and is seen with and without the child
     - `subspace`: the share of a group's span that is in the span of the latents nearest to its features, mean over groups
-    - `causal`: the mean agreement over the features that have an effect on `causal_samples` samples, or on all rows of
-      `Empirical` data of no more; `causal_error`: its standard error, as if features erred independently
+    - `causal`: the mean agreement over the features that have an effect on `causal_samples` samples (None: as many, up to
+      all, as take seconds), or on all rows of `Empirical` data of no more; `causal_error`: its standard error, as if
+      features erred independently
 
     Codes are on, and features active, above `threshold` in size: as contributions to `h`, so that `x_i` counts with the
     length of its direction. Features of length 0 count in all means of directions. A code that is NaN makes what
@@ -58,8 +62,10 @@ def score(
     >>> found["mcc"], found["precision"], found["recall"], found["f1"], found["uniqueness"], found["dead"]
     (0.25, 1.0, 0.25, 0.4, 1.0, None)
     """
-    if whole(samples, "samples") < 1 or whole(causal_samples, "causal_samples") < 1:
-        raise ValueError(f"samples must be at least 1, got {samples} and {causal_samples}")
+    if whole(samples, "samples") < 1:
+        raise ValueError(f"samples must be at least 1, got {samples}")
+    if causal_samples is not None and whole(causal_samples, "causal_samples") < 1:
+        raise ValueError(f"causal_samples must be at least 1, got {causal_samples}")
     D, W = getattr(dictionary, "directions", dictionary), jnp.asarray(activations.directions)
     signed = bool(getattr(dictionary, "signed", False))
     x = h = z = None
@@ -84,7 +90,9 @@ def score(
     }
     if z is not None:
         found |= _of_codes(dictionary, x, h, z, W, match, nearest, threshold, edges)
-        found |= _causal(dictionary, activations, x, match, causal_samples)
+        active = found["l0"] + found["true_l0"]
+        most = causal_samples or max(20, int(_WORK / (W.size * max(1.0, float(active)))))
+        found |= _causal(dictionary, activations, x, match, most)
     found |= {"latents": match.n_latents, "features": W.shape[1], "samples": samples, "threshold": threshold}
     whole_numbers = {"latents", "features", "samples"}
     return {
