@@ -19,7 +19,7 @@ from superpose.dictionaries import (
     fit_each,
     scores,
 )
-from superpose.dictionaries._autoencoders import _kth_largest, _nth_largest
+from superpose.dictionaries._autoencoders import _kth_largest, _least_of
 from superpose.features import Empirical, Independent
 from superpose.models import ReluHidden, ReluOutput
 from superpose.train import member_keys
@@ -160,11 +160,14 @@ def test_the_kth_largest_is_that_of_a_sort():
         np.testing.assert_array_equal(_kth_largest(u, jnp.float32(k)), np.sort(u, axis=0)[-k])
 
 
-def test_the_nth_largest_of_a_batch_is_that_of_a_sort():
+def test_a_level_is_found_that_n_entries_of_a_batch_reach():
     z = np.maximum(np.random.default_rng(0).normal(size=(9, 20)), 0).astype(np.float32)
     for n in (1, 30, 50):
-        assert _nth_largest(z, jnp.float32(n)) == np.sort(z.ravel())[-n]
-    assert 0 < _nth_largest(z, jnp.float32(170)) <= z[z > 0].min()  # fewer are above 0
+        assert (z >= _least_of(z, jnp.float32(n))).sum() == n
+    assert _least_of(z, jnp.float32(170)) <= z[z > 0].min()  # fewer are above 0
+    equal = np.repeat(np.float32([0, 1, 2]), 4)[None]
+    assert (equal >= _least_of(equal, jnp.float32(6))).sum() == 8
+    assert _least_of(0 * z, jnp.float32(3)) == 0
 
 
 def test_top_k_keeps_the_k_largest_and_no_negative_ones():
