@@ -183,7 +183,7 @@ def test_large_sparse_data_stay_sparse():
 
 
 def test_rows_of_large_sparse_data_come_back(monkeypatch):
-    monkeypatch.setattr("superpose.features._DENSE", 0)
+    monkeypatch.setattr("superpose.features._empirical._DENSE", 0)
     features = Empirical(scipy.sparse.coo_array(DATA))
     assert features.index.shape == (4, 2)
     np.testing.assert_array_equal(features.rows(jnp.arange(4)), DATA)
@@ -212,7 +212,7 @@ def test_laws_of_data_of_one_shape_stack_whatever_the_data_are():
 
 @pytest.mark.parametrize("dense", [True, False])
 def test_laws_of_data_of_other_sizes_stack(dense, monkeypatch):
-    monkeypatch.setattr("superpose.features._DENSE", 2**22 if dense else 0)
+    monkeypatch.setattr("superpose.features._empirical._DENSE", 2**22 if dense else 0)
     matrices = [data[: 5 + at] for at, data in enumerate(_matrices(3))]
     laws = [Empirical(scipy.sparse.csr_array(data)) for data in matrices]
     together = stack([Sampled(law, 64) for law in laws])
