@@ -19,7 +19,7 @@ import optax
 from jaxtyping import Array, Float
 
 from superpose.draws import AnyKey
-from superpose.features import Features
+from superpose.features import Law
 from superpose.inputs import whole
 from superpose.losses import Sampled
 from superpose.models import Network, ReluOutput
@@ -91,7 +91,7 @@ class MeanSquare(eqx.Module):
 
 def optimize(
     models: Network,
-    features: Features,
+    features: Law,
     *,
     key: AnyKey,
     steps: int = 10_000,

@@ -10,10 +10,12 @@ from jaxtyping import Array, Float, Int
 from superpose import draws
 from superpose.draws import AnyKey, one_key
 from superpose.features._arguments import n_samples, probability, weights
+from superpose.features._law import Law
 from superpose.inputs import array
+from superpose.values import double
 
 
-class Empirical(eqx.Module):
+class Empirical(Law):
     """Rows drawn, with replacement, from a user's own matrix.
 
     `data` is a dense array or a SciPy sparse matrix of shape `(sample, feature)`. A sparse matrix of more
@@ -73,10 +75,6 @@ class Empirical(eqx.Module):
         self.importance = weights(importance, n)
 
     @property
-    def n_features(self) -> int:
-        return self.density.shape[-1]
-
-    @property
     def size(self) -> tuple[int, int]:
         """The number of rows, padding included, and of stored entries in each."""
         stored: Any = self.entry if self.dense is None else self.dense
@@ -104,6 +102,16 @@ class Empirical(eqx.Module):
         sample = jnp.arange(which.shape[0])[:, None]
         empty = jnp.zeros((which.shape[0], self.n_features), entry.dtype)
         return empty.at[sample, index].set(entry, mode="drop")
+
+    @property
+    def joint_density(self) -> Float[Array, "feature other"]:
+        """The share of rows in which two features are not 0 together; on the diagonal, the density."""
+        rows, block = self.size[0], 1024
+        both = np.zeros((self.n_features, self.n_features))
+        for start in range(0, rows, block):
+            active = np.asarray(self.rows(jnp.arange(start, min(start + block, rows)))) != 0
+            both += active.T.astype(np.float32) @ active.astype(np.float32)
+        return double(both) / self.n_rows
 
     def sample(self, key: AnyKey, n: int) -> Float[Array, "sample feature"]:
         return self.rows(draws.choice(one_key(key), (n_samples(n),), self.n_rows))

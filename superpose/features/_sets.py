@@ -12,16 +12,31 @@ from jaxtyping import Array, Float
 from superpose import draws
 from superpose.draws import AnyKey, one_key, stream
 from superpose.features._arguments import length, n_samples, probability, value_law, weights
+from superpose.features._law import OfForest
+from superpose.forests import Forest
 from superpose.inputs import array, whole
 from superpose.jit import program
 from superpose.values import Uniform, double
 
 
-class _Sets(eqx.Module):
+class _Sets(OfForest):
     """Features in sets that are active independently of each other, with chances `set_density`."""
 
     set_density: eqx.AbstractVar[Float[Array, " set"]]
+    sizes: eqx.AbstractVar[tuple[int, ...]]
     together: ClassVar[bool] = True  # all features of an active set are active, or one of them
+
+    @property
+    def forest(self) -> Forest:
+        """The sets as roots, with their members as children."""
+        n_sets, set_of = len(self.sizes), _set_of(self.sizes)
+        member = jnp.ones_like(self.importance) if self.together else 1 / double(self.sizes)[set_of]
+        return Forest(
+            jnp.concatenate([self.set_density, member]),
+            (*(-1,) * n_sets, *set_of.tolist()),
+            (*(not self.together,) * n_sets, *(False,) * len(set_of)),
+            tuple(range(n_sets, n_sets + len(set_of))),
+        )
 
     @abstractmethod
     def _drawn(self, key, n, density) -> Float[Array, "sample feature"]:
@@ -80,18 +95,20 @@ class Independent(_Sets):
         self.importance = weights(importance, n)
         self.value = value_law(value)
 
-    @property
-    def n_features(self) -> int:
-        return self.density.shape[-1]
-
     @property  # type: ignore[misc]
     def set_density(self) -> Float[Array, " feature"]:  # type: ignore[override]
         """Each feature is a set of its own."""
         return self.density
 
-    @property
-    def sizes(self) -> tuple[int, ...]:
+    @property  # type: ignore[misc]
+    def sizes(self) -> tuple[int, ...]:  # type: ignore[override]
         return (1,) * self.n_features
+
+    @property
+    def forest(self) -> Forest:
+        """Roots without children."""
+        n = self.n_features
+        return Forest(self.density, (-1,) * n, (False,) * n, tuple(range(n)))
 
     def _drawn(self, key, n, density):
         # One draw says both whether a feature is active (u <= density) and, if so, which value it
@@ -130,12 +147,8 @@ class Correlated(_Sets):
         self.importance = weights(importance, sum(self.sizes))
         self.value = value_law(value)
 
-    @property
-    def n_features(self) -> int:
-        return sum(self.sizes)
-
-    @property
-    def density(self) -> Float[Array, " feature"]:
+    @property  # type: ignore[misc]
+    def density(self) -> Float[Array, " feature"]:  # type: ignore[override]
         return self.set_density[_set_of(self.sizes)]
 
     def _drawn(self, key, n, density):
@@ -173,12 +186,8 @@ class Anticorrelated(_Sets):
         self.importance = weights(importance, sum(self.sizes))
         self.value = value_law(value)
 
-    @property
-    def n_features(self) -> int:
-        return sum(self.sizes)
-
-    @property
-    def density(self) -> Float[Array, " feature"]:
+    @property  # type: ignore[misc]
+    def density(self) -> Float[Array, " feature"]:  # type: ignore[override]
         return (self.set_density / double(self.sizes))[_set_of(self.sizes)]
 
     def _drawn(self, key, n, density):
