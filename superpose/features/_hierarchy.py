@@ -113,32 +113,28 @@ class Hierarchy(OfForest):
 
 @program
 def _drawn(law, key, n):
-    above, tiers = np.array(law.parents), levels(law.parents)
-    drawn = []
+    # Level by level, into one matrix: else XLA would make the parents again for each of their children.
+    parents, tiers = np.array(law.parents), levels(law.parents)
+    active, x = jnp.zeros((law.n_features, n), bool), jnp.zeros((law.n_features, n))
     for depth, level in enumerate(tiers):
-        nodes, own, u = level.nodes, stream(key, f"level {depth}"), None
-        chance = law.chance[nodes]
+        nodes, own = level.nodes, stream(key, f"level {depth}")
+        above, chance = parents[nodes], law.chance[nodes]
         if depth == 0 and law.loadings is not None:
-            active = low(own, chance, law.loadings, n)
+            on = low(own, chance, law.loadings, n)
         elif depth and law.exclusive:
             # One draw for all children of a parent: each has a piece of (0, 1], as long as its chance.
-            family, place = np.unique(above[nodes], return_inverse=True)
-            start = _starts(chance, place)
-            u = draws.uniform(own, (len(family), n))[place]
-            active = (_column(start) < u) & (u <= _column(start + chance))
+            family, place = np.unique(above, return_inverse=True)
+            u, start = draws.uniform(own, (len(family), n))[place], _starts(chance, place)
+            on = (_column(start) < u) & (u <= _column(start + chance))
         else:
-            active = draws.uniform(own, (len(nodes), n)) <= _column(chance)
+            on = draws.uniform(own, (len(nodes), n)) <= _column(chance)
         value = law.value.quantile(draws.uniform(stream(own, "values"), (len(nodes), n)))
         if depth:
-            parent = np.searchsorted(tiers[depth - 1].nodes, above[nodes])
-            before, values = drawn[-1]
-            active = active & before[parent]
-            value = value * values[parent] if law.scaled else value
-        # Made once: else XLA would make the parents again for each child.
-        drawn.append(jax.lax.optimization_barrier((active, value)))
-    x = jnp.concatenate([jnp.where(active, value, 0.0) for active, value in drawn])
-    order = np.concatenate([level.nodes for level in tiers])
-    return (x if (np.diff(order) == 1).all() else x[np.argsort(order)]).T
+            on = on & active[above]
+            value = value * x[above] if law.scaled else value
+        at = slice(nodes[0], nodes[-1] + 1) if (np.diff(nodes) == 1).all() else nodes
+        active, x = active.at[at].set(on), x.at[at].set(jnp.where(on, value, 0.0))
+    return x.T
 
 
 def _column(numbers) -> Float[Array, "feature 1"]:
