@@ -400,20 +400,28 @@ def _given(A, c, features, activation, target, count):
 
 
 def _world(features, target):
-    lacking = [name for name in ("set_density", "sizes", "together", "value") if not hasattr(features, name)]
+    name = type(features).__name__
+    if why := getattr(features, "inexact", ""):
+        raise ValueError(f"exact losses are not known for {name} features: {why}; use losses.Sampled")
+    needed = (
+        ("forest", "value") if hasattr(features, "forest") else ("set_density", "sizes", "together", "value")
+    )
+    lacking = [member for member in needed if not hasattr(features, member)]
     if lacking:
         raise ValueError(
-            f"exact losses are not known for {type(features).__name__} features, which have no {lacking[0]}; "
-            "use losses.Sampled"
+            f"exact losses are not known for {name} features, which have no {lacking[0]}; use losses.Sampled"
         )
     law = features.value
-    lacking = [name for name in MEMBERS if not hasattr(law, name)]
+    lacking = [member for member in MEMBERS if not hasattr(law, member)]
     if lacking:
         raise ValueError(
             f"exact losses need a law of values with {lacking[0]}, which {type(law).__name__} lacks; "
             "add it (superpose/values.py says what it is) or use losses.Sampled"
         )
-    return exact.World(features.set_density, law, features.sizes, features.together, target)
+    if hasattr(features, "set_density"):
+        return exact.Sets(features.set_density, law, features.sizes, features.together, target)
+    forest = features.forest
+    return exact.Trees(forest.chance, law, forest.parents, forest.exclusive, forest.features, target)
 
 
 def _can(method, world, activation, count=None):
@@ -428,14 +436,14 @@ def _can(method, world, activation, count=None):
             f"exact losses need an activation that changes each entry by itself, unlike {activation_name(activation)}; use Sampled"
         )
     if method == "enumeration" and activation != "identity":
-        size = exact.largest_support(world, len(world.sizes) if count is None else count)
+        size = world.largest_support() if count is None else world.largest_support(count)
         if size > exact.closed_size(world):
             law = type(world.value).__name__
             raise ValueError(
                 f"supports of {size} active features with {law} values and target {world.target!r} have no closed form; "
                 "use Population with method='characteristic'"
             )
-        numbers = exact.work(world, count)
+        numbers = world.work() if count is None else world.work(count)
         if numbers > 1e6:
             raise ValueError(
                 f"an enumeration takes {numbers:.1g} numbers for each output, more than 1e6; "

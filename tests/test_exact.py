@@ -25,6 +25,7 @@ from worlds import (
 )
 
 from superpose import exact
+from superpose.exact._terms import harmonic, summed
 from superpose.features import Anticorrelated, Correlated, Independent
 from superpose.losses import (
     Active,
@@ -469,13 +470,13 @@ def test_the_slope_of_an_enumeration_by_a_density_is_what_the_set_adds(make):
 
 def test_a_factor_of_zero_can_be_divided_out():
     # At s = i pi a binary feature of gain 1 and density 1/2 has E[exp(s x)] = 0.
-    world = exact.World(double([0.5, 0.4]), Binary(), (1, 1), True, "x")
+    world = exact.Sets(double([0.5, 0.4]), Binary(), (1, 1), True, "x")
     s = jax.lax.complex(double([0.0]), double([np.pi]))
     one = jnp.ones_like(s)
 
     def series(gains):
-        return exact._sum(
-            exact._harmonic,
+        return summed(
+            harmonic,
             world,
             jnp.int32(1),
             (double(np.pi), double([1.0])),
