@@ -134,7 +134,9 @@ def joined(forests: Sequence[Forest]) -> Forest:
 
 def product(each: Array) -> Array:
     """The product along axis 1, by halves: JAX has no slope of its own product in float64 without x64 mode."""
-    while each.shape[1] > 1:
-        half = each.shape[1] // 2
-        each = jnp.concatenate([each[:, :half] * each[:, half : 2 * half], each[:, 2 * half :]], axis=1)
-    return each[:, 0]
+    while (n := each.shape[1]) > 1:
+        # By index: nor is there, without x64 mode, a slope of the slope of a slice.
+        first, second, rest = np.arange(n // 2), np.arange(n // 2, n - n % 2), np.arange(n - n % 2, n)
+        halves = each[:, first] * each[:, second]
+        each = jnp.concatenate([halves, each[:, rest]], axis=1) if n % 2 else halves
+    return each[:, np.zeros(1, int)].sum(1)
