@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 from superpose import exact
 from superpose.draws import AnyKey, one_key, stream
-from superpose.features import Empirical, check_law, check_sampled, weighs
+from superpose.features import Scaled, check_law, check_sampled, weighs
 from superpose.inputs import ArrayLike, array, check_each, whole
 from superpose.jit import program
 from superpose.models import Network, activation_name, check_features
@@ -139,7 +139,7 @@ class Sampled(eqx.Module):
     With `stratified`, some feature is active in every sample of the batch. The contribution of all
     other samples is exact, since they are all the same: no work is done for them. The
     expectation is the same, and `batch * features.any_active` samples have no more variance than
-    `batch` samples have without it. Raises ValueError for `Empirical` features and with a `weight`.
+    `batch` samples have without it. Raises ValueError for features without sets, and with a `weight`.
 
     `penalty` adds `penalty * |h|_1`, the sum of the magnitudes of the hidden layer, which makes the model
     pay for every unit that it uses. Raises ValueError for a negative one.
@@ -167,13 +167,16 @@ class Sampled(eqx.Module):
             raise ValueError(f"penalty must be 0 or more, got {penalty}")
         if self.weight is not None and not callable(self.weight):
             raise TypeError(f"weight must be a function of one sample, got {type(self.weight).__name__}")
-        if self.stratified and (isinstance(self.features, Empirical) or self.weight is not None):
-            raise ValueError("stratified needs features with densities, not Empirical, and no weight")
+        if self.stratified and (not hasattr(self.features, "sample_active") or self.weight is not None):
+            raise ValueError(
+                "stratified needs Independent, Correlated or Anticorrelated features, and no weight, "
+                f"got {type(self.features).__name__}"
+            )
 
     def __call__(self, model: Network, key: AnyKey) -> Float[Array, ""]:
         check_features(model, self.features.n_features)
         key = one_key(key)
-        if self.stratified and not isinstance(self.features, Empirical):
+        if self.stratified:
             x = self.features.sample_active(key, self.batch)
             importance = self.features.importance.astype(x.dtype)
             chance = self.features.any_active.astype(x.dtype)
@@ -212,9 +215,10 @@ class Population(eqx.Module):
     of the loss for up to 10 features and 1e-6 for up to 400, densities 0.001 to 1. Activations with a
     kink, such as elu, converge more slowly: see `with_error`.
 
-    Valid for `Independent`, `Correlated` and `Anticorrelated` features with any of their values, in
+    Valid for `Independent`, `Correlated` and `Anticorrelated` features with any of their values, for a
+    `Hierarchy` whose roots are independent and whose values are not scaled, and for `Sum` and `Scaled` of these, in
     models whose hidden layer is linear; and for `Empirical` features, where it is the mean over
-    all rows, in any model. `target` is "x", or "abs" for models that are to compute |x|.
+    all rows, in any model. Other laws say why it is not known. `target` is "x", or "abs" for models that are to compute |x|.
 
     Raises ValueError for an unknown target or method, for a model with a hidden activation (use
     `Sampled`), and for a method that cannot do what is asked.
@@ -279,11 +283,14 @@ class Population(eqx.Module):
     def _outputs(self, model):
         """What `_population` takes."""
         A, c = model.preactivation()
-        world = _world(self.features, self.target)
+        features = self.features
+        if isinstance(features, Scaled):
+            A, c, features = _unscaled(A, c, features, model.activation)
+        world = _world(features, self.target)
         method = self.method or exact.method(world, model.activation)
         _can(method, world, model.activation)
         harmonics = self.harmonics or exact.harmonics(world, method)
-        return A, c, self.features, model.activation, self.target, method, harmonics
+        return A, c, features, model.activation, self.target, method, harmonics
 
 
 # Jitted for precision too: outside of jit, JAX rounds Python's numbers to float32.
@@ -399,6 +406,20 @@ def _given(A, c, features, activation, target, count):
     return features.importance @ errors
 
 
+def _unscaled(A, c, scaled, activation):
+    """`A`, `c` and a law that is not scaled, of the same loss: `f(s z) = s f(z)` for a scale s and these activations."""
+    if activation not in ("identity", "relu", "abs"):
+        raise ValueError(
+            "exact losses of Scaled features need a relu, identity or abs output, "
+            f"and this model's is {activation_name(activation)}; use Sampled"
+        )
+    features, s = scaled.features, scaled.scale
+    if isinstance(features, Scaled):
+        A, c, features = _unscaled(A, c, features, activation)
+    features = eqx.tree_at(lambda law: law.importance, features, features.importance * s**2)
+    return A * s[None] / s[:, None], c / s, features
+
+
 def _world(features, target):
     name = type(features).__name__
     if why := getattr(features, "inexact", ""):
@@ -412,7 +433,9 @@ def _world(features, target):
             f"exact losses are not known for {name} features, which have no {lacking[0]}; use losses.Sampled"
         )
     law = features.value
-    lacking = [member for member in MEMBERS if not hasattr(law, member)]
+    lacking = [
+        member for member in MEMBERS if not hasattr(law, member) and (target == "abs" or member != "halves")
+    ]
     if lacking:
         raise ValueError(
             f"exact losses need a law of values with {lacking[0]}, which {type(law).__name__} lacks; "
