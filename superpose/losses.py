@@ -169,7 +169,7 @@ class Sampled(eqx.Module):
             raise TypeError(f"weight must be a function of one sample, got {type(self.weight).__name__}")
         if self.stratified and (not hasattr(self.features, "sample_active") or self.weight is not None):
             raise ValueError(
-                "stratified needs Independent, Correlated or Anticorrelated features, and no weight, "
+                "stratified needs features with densities of sets, such as Independent, and no weight, "
                 f"got {type(self.features).__name__}"
             )
 
