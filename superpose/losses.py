@@ -283,11 +283,13 @@ class Population(eqx.Module):
     def _outputs(self, model):
         """What `_population` takes."""
         A, c = model.preactivation()
-        features, importance = self.features, self.features.importance
+        features = self.features
         while isinstance(features, Scaled):
-            A, c, importance = _unscaled(A, c, importance, features.scale, model.activation)
             features = features.features
-        world = _world(features, self.target)
+        world, importance, scaled = _world(features, self.target), self.features.importance, self.features
+        while isinstance(scaled, Scaled):
+            A, c, importance = _unscaled(A, c, importance, scaled.scale, model.activation)
+            scaled = scaled.features
         method = self.method or exact.method(world, model.activation)
         _can(method, world, model.activation)
         harmonics = self.harmonics or exact.harmonics(world, method)
