@@ -35,7 +35,7 @@ SHAPES = {(16, 32, 512): (2000, 500), (64, 256, 1024): (200, 40), (256, 2048, 10
 MANY, TURNS = 64, 3
 KNOBS = {"L1": 0.1, "TopK": 4, "BatchTopK": 4}
 OURS = {"L1": Relu, "TopK": TopK, "BatchTopK": BatchTopK}
-BUDGETS = (250, 500, 1000, 2000, 4000, 8000)
+BUDGETS = (500, 1000, 2000, 4000, 8000)
 RECOVERY = (64, 128, 512)
 
 
@@ -141,11 +141,8 @@ def recovery():
     h = np.asarray(law.sample(1, 100_000))
     runs = {f"{kind}, superpose": lambda steps, kind=kind: _ours_to(kind, law, steps) for kind in KNOBS}
     runs |= {
-        f"{kind}, SAELens, rate {rate}": lambda steps, kind=kind, rate=rate: theirs(
-            kind, h, n_latents, steps, batch, rate
-        )
+        f"{kind}, SAELens": lambda steps, kind=kind: theirs(kind, h, n_latents, steps, batch)
         for kind in KNOBS
-        for rate in (1e-3, 3e-3)
     }
     if hasattr(dictionaries, "MOD"):
         runs["MOD + OMP"] = lambda steps: _mod_to(law, steps // 50)
