@@ -457,7 +457,7 @@ class Reconstruction(eqx.Module):
         sae = dataclasses.replace(sae, own=own, carried=sae.carried + (z**2).mean(axis=1), step=sae.step + 1)
         if method.revive and method.decoder == method.encoder == "learned":
             due = (sae.step % method.revive == 0) & (sae.step <= 0.8 * method.steps)
-            revived = partial(_revived, key=stream(key, "revived"), residual=residual)
+            revived = partial(_revived, key=key, residual=residual)
             sae = jax.lax.cond(due, revived, lambda sae: sae, sae)
         W_dec = sae.W_dec
         if method.decoder == "near":
@@ -468,7 +468,7 @@ class Reconstruction(eqx.Module):
 def _revived(sae, key, residual):
     """The autoencoder with latents that carried little pointed at what is reconstructed worst."""
     idle = sae.carried <= LITTLE * sae.carried.mean()
-    new = unit(residual[:, _drawn_by(key, (residual**2).sum(axis=0), len(idle))])
+    new = unit(residual[:, _drawn_by(stream(key, "revived"), (residual**2).sum(axis=0), len(idle))])
     return dataclasses.replace(
         sae,
         W_dec=jnp.where(idle[None], new, sae.W_dec),
@@ -479,9 +479,8 @@ def _revived(sae, key, residual):
 
 
 def _drawn_by(key, weight, n):
-    """`n` indices drawn with chances in the ratio of the weights."""
-    upto = jnp.cumsum(weight)
-    return jnp.searchsorted(upto, draws.uniform(key, (n,)) * upto[-1]).clip(0, len(weight) - 1)
+    """`n` indices drawn with chances in the ratio of the weights: each the first in a race of exponential times."""
+    return (-jnp.log(draws.uniform(key, (n, len(weight)))) / weight[None]).argmin(axis=1)
 
 
 def _near(D, start):
