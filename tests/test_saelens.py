@@ -6,7 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-_files = pytest.importorskip("superpose.dictionaries._files")
+from superpose.dictionaries import _files
+
+
 SAVED = Path(__file__).parent / "saelens"
 
 
