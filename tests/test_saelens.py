@@ -8,7 +8,6 @@ import pytest
 
 from superpose.dictionaries import _files
 
-
 SAVED = Path(__file__).parent / "saelens"
 
 
