@@ -142,9 +142,7 @@ def _sorted(values, kinds) -> np.ndarray:
 
 def _kinds(features, n) -> Int[np.ndarray, "... feature"]:
     """For each feature the first that is equivalent to it."""
-    if not hasattr(
-        features, "set_density"
-    ):  # none, data, and laws in which features differ by more than these numbers
+    if not hasattr(features, "sizes"):  # of other laws, these numbers do not say it all
         return np.arange(n)
     numbers = [np.asarray(features.density), np.asarray(features.importance)]
     if isinstance(features, Correlated | Anticorrelated):
