@@ -89,7 +89,11 @@ def _edges(features: Any, first: int = 0) -> list[tuple[int, int]]:
         return _edges(features.features, first)
     if isinstance(features, Sum):
         ends = np.cumsum([first] + [part.n_features for part in features.parts])
-        return [edge for part, start in zip(features.parts, ends, strict=False) for edge in _edges(part, int(start))]
+        return [
+            edge
+            for part, start in zip(features.parts, ends, strict=False)
+            for edge in _edges(part, int(start))
+        ]
     parents = enumerate(getattr(features, "parents", ()))
     return [(first + parent, first + child) for child, parent in parents if parent >= 0]
 
