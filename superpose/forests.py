@@ -63,20 +63,20 @@ class Forest(eqx.Module):
         return joint
 
     def climb(
-        self, brings: Callable, beside: Callable, instead: Callable, leaf: float = 0.0, fill: float = 0.0
+        self, brings: Callable, beside: Callable, instead: Callable, leaf: float | Array = 0.0
     ) -> Array:
         """What the roots bring together, from what every node brings: numbers along a first axis.
 
         `brings(nodes, below)` is what nodes bring, given what their children bring together. That is `beside(each)` where
         these are independent, and `instead(each)` where they exclude each other, of what each of them brings
-        along axis 1, padded with `fill`; and `leaf` where there are none.
+        along axis 1, padded with 0; and `leaf` where there are none.
         """
         below, tiers = leaf, levels(self.parents)
         for depth in reversed(range(len(tiers))):
             each = brings(tiers[depth].nodes, below)
             if depth:
                 parents = tiers[depth - 1]
-                padded = jnp.concatenate([each, jnp.full_like(each[:1], fill)])[parents.children]
+                padded = jnp.concatenate([each, jnp.zeros_like(each[:1])])[parents.children]
                 alone = np.array(self.exclusive)[parents.nodes]
                 if alone.all() or not alone.any():
                     below = instead(padded) if alone.all() else beside(padded)

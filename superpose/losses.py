@@ -169,7 +169,7 @@ class Sampled(eqx.Module):
             raise TypeError(f"weight must be a function of one sample, got {type(self.weight).__name__}")
         if self.stratified and (not hasattr(self.features, "sample_active") or self.weight is not None):
             raise ValueError(
-                "stratified needs Independent, Correlated or Anticorrelated features, and no weight, "
+                "stratified needs features with densities of sets, such as Independent, and no weight, "
                 f"got {type(self.features).__name__}"
             )
 
@@ -284,37 +284,40 @@ class Population(eqx.Module):
         """What `_population` takes."""
         A, c = model.preactivation()
         features = self.features
-        if isinstance(features, Scaled):
-            A, c, features = _unscaled(A, c, features, model.activation)
-        world = _world(features, self.target)
+        while isinstance(features, Scaled):
+            features = features.features
+        world, importance, scaled = _world(features, self.target), self.features.importance, self.features
+        while isinstance(scaled, Scaled):
+            A, c, importance = _unscaled(A, c, importance, scaled.scale, model.activation)
+            scaled = scaled.features
         method = self.method or exact.method(world, model.activation)
         _can(method, world, model.activation)
         harmonics = self.harmonics or exact.harmonics(world, method)
-        return A, c, features, model.activation, self.target, method, harmonics
+        return A, c, features, importance, model.activation, self.target, method, harmonics
 
 
 # Jitted for precision too: outside of jit, JAX rounds Python's numbers to float32.
 
 
-@partial(jax.jit, static_argnums=(3, 4, 5, 6))
-def _population(A, c, features, activation, target, method, harmonics):
+@partial(jax.jit, static_argnums=(4, 5, 6, 7))
+def _population(A, c, features, importance, activation, target, method, harmonics):
     errors = exact.output_errors(A, c, _world(features, target), activation, method, harmonics)
-    return features.importance @ errors
+    return importance @ errors
 
 
-@partial(jax.jit, static_argnums=(3, 4))
-def _rounding(A, c, features, activation, target):
-    return features.importance @ exact.rounding(A, c, _world(features, target), activation)
+@partial(jax.jit, static_argnums=(4, 5))
+def _rounding(A, c, features, importance, activation, target):
+    return importance @ exact.rounding(A, c, _world(features, target), activation)
 
 
-@partial(jax.jit, static_argnums=(3, 4, 5, 6))
-def _refinement(A, c, features, activation, target, method, harmonics):
+@partial(jax.jit, static_argnums=(4, 5, 6, 7))
+def _refinement(A, c, features, importance, activation, target, method, harmonics):
     # Output by output: in a sum, errors of different signs would cancel by chance.
     world = _world(features, target)
     few, many = (
         exact.output_errors(A, c, world, activation, method, count) for count in (harmonics, 2 * harmonics)
     )
-    return features.importance @ jnp.abs(many - few)
+    return importance @ jnp.abs(many - few)
 
 
 class Active(eqx.Module):
@@ -406,18 +409,14 @@ def _given(A, c, features, activation, target, count):
     return features.importance @ errors
 
 
-def _unscaled(A, c, scaled, activation):
-    """`A`, `c` and a law that is not scaled, of the same loss: `f(s z) = s f(z)` for a scale s and these activations."""
+def _unscaled(A, c, importance, scale, activation):
+    """`A`, `c` and importance with which features that are not scaled have the same loss: `f(s z) = s f(z)` for a scale s."""
     if activation not in ("identity", "relu", "abs"):
         raise ValueError(
             "exact losses of Scaled features need a relu, identity or abs output, "
             f"and this model's is {activation_name(activation)}; use Sampled"
         )
-    features, s = scaled.features, scaled.scale
-    if isinstance(features, Scaled):
-        A, c, features = _unscaled(A, c, features, activation)
-    features = eqx.tree_at(lambda law: law.importance, features, features.importance * s**2)
-    return A * s[None] / s[:, None], c / s, features
+    return A * scale[None] / scale[:, None], c / scale, importance * scale**2
 
 
 def _world(features, target):

@@ -560,10 +560,11 @@ CHANCE = np.array([0.5, 0.3, 0.6, 0.4, 0.2, 0.7])
 @pytest.mark.parametrize("method", ["enumeration", "characteristic"])
 @pytest.mark.parametrize(("exclusive", "value"), [(False, "uniform"), (True, "gaussian")])
 def test_the_loss_of_a_hierarchy_meets_an_independent_reference(exclusive, value, method):
-    model = model_of(*random_weights(6, 1))
-    features = Hierarchy(CHANCE, FAMILY, random_importance(6, 1), VALUES[value], exclusive=exclusive)
+    n = {"uniform": 4, "gaussian": 6}[value]
+    model, chance, family = model_of(*random_weights(n, 1)), CHANCE[:n], FAMILY[:n]
+    features = Hierarchy(chance, family, random_importance(n, 1), VALUES[value], exclusive=exclusive)
     world = Family(
-        tuple(CHANCE), FAMILY, exclusive, {"uniform": ("uniform", 0, 1), "gaussian": ("gaussian", 0.8)}[value]
+        tuple(chance), family, exclusive, {"uniform": ("uniform", 0, 1), "gaussian": ("gaussian", 0.8)}[value]
     )
     W, b = np.asarray(model.W), np.asarray(model.b)
     expected = by_supports(W.T @ W, b, np.asarray(features.importance), world)

@@ -35,6 +35,8 @@ PARTS = ("learned", "frozen", "near")
 """How a decoder or an encoder may be trained: as usual, not at all, or (a decoder) never far from its start."""
 NEAR = 0.8
 """The least cosine of a direction to its start, where the decoder is kept "near" it."""
+LITTLE = 0.01
+"""The share of what latents carry on average below which one is revived."""
 
 
 def _weights(name, optional=False):
@@ -55,8 +57,10 @@ class _Method(eqx.Module):
 
     Adam takes `steps` steps on `batch` samples each, with a learning rate that falls from `rate` to 0 along a cosine.
     With `tied`, the encoder reads along the decoder's directions. With `unit`, the decoder's columns have length
-    1, so that codes cannot be made small by making columns long. A latent that has not fired for `revive`
-    steps is pointed at what is reconstructed worst, in the first four fifths of training; 0 leaves it dead.
+    1, so that codes cannot be made small by making columns long. Every `revive` steps, in the first four fifths
+    of training, a latent whose codes' squares summed to less than a hundredth of the mean over latents is pointed at
+    what is reconstructed worst; 0 leaves them all as they are. Nearly silent latents are what becomes of one of two that
+    find the same pair of features: without revival a tenth of the features may stay merged.
     `decoder` and `encoder` may be "frozen" as they were drawn, and the decoder "near" it, each direction within a cosine of
     0.8 of its start: what is found then is no finding.
 
@@ -68,7 +72,7 @@ class _Method(eqx.Module):
     rate: float = eqx.field(static=True, kw_only=True, default=3e-3)
     tied: bool = eqx.field(static=True, kw_only=True, default=False)
     unit: bool = eqx.field(static=True, kw_only=True, default=True)
-    revive: int = eqx.field(static=True, kw_only=True, default=500)
+    revive: int = eqx.field(static=True, kw_only=True, default=50)
     decoder: str = eqx.field(static=True, kw_only=True, default="learned")
     encoder: str = eqx.field(static=True, kw_only=True, default="learned")
 
@@ -242,7 +246,8 @@ class JumpReLU(_Method):
 class Gated(_Method):
     """`z = ReLU(r u + c)` where the gate `u` is above 0, else 0; the penalty is on the gate alone.
 
-    Each latent has its own `r` and `c`. The gate must reconstruct, too, with the decoder held fixed.
+    Each latent has its own `r` and `c`. The gate must reconstruct, too, with the decoder held fixed. As no
+    penalty reaches the decoder, it must be larger than that of `Relu`: 0.2 to 1 where lengths are near 1.
 
     Rajamanoharan et al. (2024), "Improving Dictionary Learning with Gated Sparse Autoencoders".
     """
@@ -326,8 +331,8 @@ def _step_jvp(width, primals, tangents):
 class Autoencoder(eqx.Module):
     """`u = W_enc (h - b_dec) + b_enc`, codes `z` of `u` by its method, `h' = W_dec z + b_dec`.
 
-    `W_enc` is None where it is tied: the decoder's directions. `own` are parameters of the method beyond these; `idle`
-    counts the steps of training since each latent last fired, and `step` all of them.
+    `W_enc` is None where it is tied: the decoder's directions. `own` are parameters of the method beyond these; `carried`
+    sums the squares of each latent's codes since idle ones were last looked for, and `step` counts steps of training.
 
     >>> sae = Autoencoder.init(10, 40, TopK(k=4), key=0)
     >>> sae.encode(jnp.ones(10)).shape, sae(jnp.ones(10)).shape, int((sae.encode(jnp.ones(10)) > 0).sum())
@@ -340,7 +345,7 @@ class Autoencoder(eqx.Module):
     b_dec: Float[Array, " hidden"] = eqx.field(converter=_weights("b_dec"))
     method: Any
     own: dict[str, Array]
-    idle: Float[Array, " latent"]
+    carried: Float[Array, " latent"]
     step: Float[Array, ""]
 
     signed: ClassVar[bool] = False
@@ -446,37 +451,36 @@ class Reconstruction(eqx.Module):
         return value, stop_gradient((key, residual, z))
 
     def after(self, sae: Autoencoder, seen: Any) -> Autoencoder:
-        """The autoencoder as the next step finds it: columns of length 1, and latents that died alive again."""
+        """The autoencoder as the next step finds it: columns of length 1, and idle latents alive again."""
         key, residual, z = seen
         method, own = sae.method, sae.method.followed(sae.own, z)
-        idle = jnp.where((z > 0).any(axis=1), 0.0, sae.idle + 1)
-        sae = dataclasses.replace(sae, own=own, idle=idle, step=sae.step + 1)
+        sae = dataclasses.replace(sae, own=own, carried=sae.carried + (z**2).mean(axis=1), step=sae.step + 1)
         if method.revive and method.decoder == method.encoder == "learned":
-            dead = (idle >= method.revive) & (sae.step <= 0.8 * method.steps)
-            revived = partial(_revived, key=stream(key, "revived"), residual=residual)
-            sae = jax.lax.cond(dead.any(), revived, lambda sae, _: sae, sae, dead)
+            due = (sae.step % method.revive == 0) & (sae.step <= 0.8 * method.steps)
+            revived = partial(_revived, key=key, residual=residual)
+            sae = jax.lax.cond(due, revived, lambda sae: sae, sae)
         W_dec = sae.W_dec
         if method.decoder == "near":
             W_dec = _near(unit(W_dec), own["start"])
         return dataclasses.replace(sae, W_dec=unit(W_dec) if method.unit else W_dec)
 
 
-def _revived(sae, dead, key, residual):
-    """The autoencoder with its dead latents pointed at what is reconstructed worst."""
-    new = unit(residual[:, _drawn_by(key, (residual**2).sum(axis=0), len(dead))])
+def _revived(sae, key, residual):
+    """The autoencoder with latents that carried little pointed at what is reconstructed worst."""
+    idle = sae.carried <= LITTLE * sae.carried.mean()
+    new = unit(residual[:, _drawn_by(stream(key, "revived"), (residual**2).sum(axis=0), len(idle))])
     return dataclasses.replace(
         sae,
-        W_dec=jnp.where(dead[None], new, sae.W_dec),
-        W_enc=None if sae.W_enc is None else jnp.where(dead[:, None], new.T, sae.W_enc),
-        b_enc=jnp.where(dead, 0.0, sae.b_enc),
-        idle=jnp.where(dead, 0.0, sae.idle),
+        W_dec=jnp.where(idle[None], new, sae.W_dec),
+        W_enc=None if sae.W_enc is None else jnp.where(idle[:, None], new.T, sae.W_enc),
+        b_enc=jnp.where(idle, 0.0, sae.b_enc),
+        carried=jnp.zeros_like(sae.carried),
     )
 
 
 def _drawn_by(key, weight, n):
-    """`n` indices drawn with chances in the ratio of the weights."""
-    upto = jnp.cumsum(weight)
-    return jnp.searchsorted(upto, draws.uniform(key, (n,)) * upto[-1]).clip(0, len(weight) - 1)
+    """`n` indices drawn with chances in the ratio of the weights: each the first in a race of exponential times."""
+    return (-jnp.log(draws.uniform(key, (n, len(weight)))) / weight[None]).argmin(axis=1)
 
 
 def _near(D, start):

@@ -234,7 +234,7 @@ def rounding(
 def errors_given(
     A: Float[Array, "feature feature"],
     c: Float[Array, " feature"],
-    world: World,
+    world: Sets,
     activation: Activation,
     count: int,
 ) -> Float[Array, " feature"]:

@@ -21,7 +21,7 @@ from superpose.values import Binary, double
 class Sets(NamedTuple):
     """Sets of features that are active independently of each other: static, but for `chance`."""
 
-    chance: Array  # that each set is active
+    chance: Any  # that each set is active
     value: Any  # a law, as superpose/values.py describes it
     sizes: tuple[int, ...]  # of the sets
     together: bool  # all members of an active set are active, or just one, each equally likely
@@ -45,8 +45,10 @@ class Sets(NamedTuple):
         rest = jnp.full_like(numbers[..., :1], fill)
         return jnp.concatenate([numbers, rest], axis=-1)[..., self.members]
 
-    at_once = 64
-    """How many outputs are worked on side by side."""
+    @property
+    def at_once(self) -> int:
+        """How many outputs are worked on side by side."""
+        return 64
 
     @property
     def n_features(self):

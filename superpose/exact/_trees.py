@@ -22,7 +22,7 @@ from superpose.values import Binary, double
 class Trees(NamedTuple):
     """A `Forest`, and what its features are worth: static, but for `chance`."""
 
-    chance: Array  # that each node is active, given that its parent is
+    chance: Any  # that each node is active, given that its parent is
     value: Any  # a law, as superpose/values.py describes it
     parents: tuple[int, ...]
     exclusive: tuple[bool, ...]
@@ -70,7 +70,8 @@ class Trees(NamedTuple):
 
     def folded(self, own, beside, instead):
         """What the roots make together, from what is `own` to each node, given what its children make together."""
-        *children, roots = ([] for _ in range(len(self.parents) + 1))
+        children: list[list[Any]] = [[] for _ in self.parents]
+        roots: list[Any] = []
         for node in reversed(range(len(self.parents))):
             made = own(node, (instead if self.exclusive[node] else beside)(children[node]))
             (children[self.parents[node]] if self.parents[node] >= 0 else roots).insert(0, made)
@@ -173,7 +174,7 @@ class Trees(NamedTuple):
         numbers. These are only in here: without x64 mode, JAX cannot transpose taking the real part.
         """
         (a, b), gain, own = weights, self.by_node(gains), self.own(i)[:, None]
-        parents = np.array(self.parents)
+        parents, forest = np.array(self.parents), self._replace(chance=chance).forest
         _, order, _ = _branches(self)
 
         phi, slope, _ = two_slopes(lambda g: transform(self.value, g, points), gain)
@@ -194,7 +195,7 @@ class Trees(NamedTuple):
                 for level in levels(self.parents)[1:] if few else ():
                     whole = branches[level.nodes] * branches[parents[level.nodes]]
                     branches = branches.at[level.nodes].set(whole)
-                return _generated(self.forest, chance, phi), branches
+                return _generated(forest, chance, phi), branches
 
             only = jnp.broadcast_to(jnp.where(own, 1.0, 0.0).astype(phi.dtype), phi.shape)
             (whole, branches), (with_i, branches_i) = jax.jvp(of, (phi,), (only,))

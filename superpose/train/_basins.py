@@ -118,7 +118,9 @@ def _invariants(models, features) -> Float[np.ndarray, "member number"]:
         A, c = (np.asarray(part) for part in jax.vmap(lambda model: model.preactivation())(models))
     n = c.shape[1]
     low, high = features.value.bounds if hasattr(features, "value") else (0.0, 1.0)
-    if isinstance(features, Law) and (getattr(features, "inexact", "") or not hasattr(features, "value")):
+    if isinstance(features, Law) and (
+        bool(getattr(features, "inexact", "")) or not hasattr(features, "value")
+    ):
         low, high = -np.inf, np.inf  # values of other sizes
     if models.activation == "relu" and np.isfinite([low, high]).all():
         never = c + np.maximum(np.maximum(A * low, A * high), 0).sum(axis=2) <= 0

@@ -224,9 +224,9 @@ def _advance(optimizer, own_loss, kind, leaves, ensemble, keys, arrays, start, s
         axes = (0, 0, 0, 0 if own_loss else None)
         model, state, total = jax.vmap(train, in_axes=axes)(model, state, keys, arrays)
     else:  # XLA is slower with a batch of one than with none
-        alone = jax.tree.map(lambda leaf: leaf[0], (model, state, keys))
-        arrays = jax.tree.map(lambda leaf: leaf[0], arrays) if own_loss else arrays
-        model, state, total = jax.tree.map(lambda leaf: leaf[None], train(*alone, arrays))
+        given = model, state, keys, arrays if own_loss else jax.tree.map(lambda leaf: leaf[None], arrays)
+        alone = train(*jax.tree.map(lambda leaf: leaf[0], given))
+        model, state, total = jax.tree.map(lambda leaf: leaf[None], alone)
     return (model, state), total
 
 

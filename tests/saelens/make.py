@@ -59,13 +59,17 @@ def trained(kind, steps=1500, batch=256, rate=3e-3):
 
 
 def saved(kind, folder, **training):
-    """The activations of a few samples and their codes, by SAELens, of what it trained and saved in a folder."""
+    """A few activations, their codes by what SAELens trained and saved in a folder, and what it makes of them.
+
+    A code is in units of length of what is written: times the length of its latent's direction.
+    """
     trained(kind, **training).save_inference_model(str(folder))
     h = activations(40, seed=1)
     with torch.no_grad():
         sae = SAE.load_from_disk(str(folder))
         z = sae.encode(torch.as_tensor(h))
-        return {"h": h, "z": z.numpy(), "reconstructed": sae.decode(z).numpy()}
+        lengths = sae.W_dec.norm(dim=1)
+        return {"h": h, "z": (z * lengths).numpy(), "reconstructed": sae.decode(z).numpy()}
 
 
 if __name__ == "__main__":
