@@ -305,8 +305,67 @@ def test_worlds_are_listed_and_have_their_hash(capsys):
     said = capsys.readouterr().out
     for name in worlds.names():
         assert f"{name}: " in said
-    # What each generates, for good: a change here needs a new version.
-    assert worlds.named("independent").hash == "865a6bf7be552026"
+
+
+HASHES = {
+    "independent": (1, "865a6bf7be552026"),
+    "correlated": (1, "3fb40074cbda87a2"),
+    "hierarchical": (1, "7cb5edac3f8e1231"),
+    "zipf": (1, "6d16cfd0da9a1c64"),
+    "synth-sae-bench-small": (1, "839f8b3ba00c2c04"),
+    "synth-sae-bench": (1, "100ad9449843125e"),
+    "toy-model": (1, "f96677df238eec67"),
+}
+"""What each world generates, for good: a change here needs a new version."""
+
+
+def test_every_world_has_its_version_and_hash():
+    assert set(HASHES) == set(worlds.names())
+    for name, told in HASHES.items():
+        if name != "synth-sae-bench":
+            world = worlds.named(name)
+            assert (world.version, world.hash) == told, name
+
+
+@pytest.mark.slow
+def test_the_large_world_has_its_version_and_hash():
+    world = worlds.named("synth-sae-bench")
+    assert (world.version, world.hash) == HASHES[world.name]
+
+
+def test_edges_of_a_world_are_its_families():
+    assert worlds.named("independent").edges == []
+    edges = worlds.named("hierarchical").edges
+    assert edges[:4] == [(0, 32), (0, 33), (0, 34), (1, 35)]
+    assert len(edges) == 96
+    world = worlds.named("synth-sae-bench-small")
+    x = world.activations.features.sample(key=0, n=2000) > 0
+    assert len(world.edges) == 8 * (4 + 16 + 64)
+    for parent, child in world.edges:
+        assert not (x[:, child] & ~x[:, parent]).any()
+
+
+def test_small_worlds_have_the_active_features_that_the_guide_says():
+    active = {
+        name: float(worlds.named(name).activations.features.mean_active)
+        for name in worlds.names()
+        if name != "synth-sae-bench"
+    }
+    assert {name: round(mean, 2) for name, mean in active.items()} == {
+        "independent": 3.84, "correlated": 3.84, "hierarchical": 3.65, "zipf": 2.72, "synth-sae-bench-small": 1.99,
+        "toy-model": 3.84,
+    }  # fmt: skip
+
+
+def test_the_toy_model_has_learned_its_features():
+    from superpose.losses import Population
+    from superpose.models import ReluOutput
+
+    activations = worlds.named("toy-model").activations
+    loss = Population(activations.features)
+    # A model that stores nothing has sum_i p_i E[x^2] less what biases save.
+    nothing = loss(ReluOutput(np.zeros((40, 128)), np.full(128, 0.015)))
+    assert float(loss(activations.model)) < 0.2 * float(nothing)
 
 
 def test_a_hash_is_of_what_is_generated():
