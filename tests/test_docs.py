@@ -18,7 +18,9 @@ def test_what_the_guide_adds_runs(tmp_path):
         shutil.copytree(folder, tmp_path / folder.name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(TESTS.parent / "pyproject.toml", tmp_path)
     blocks = re.findall(r"^```(\w+)\n(.*?)^```$", DOC.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    assert [language for language, _ in blocks] == ["diff"] * 7 + ["python", "diff"] + ["python"] * 2 + ["diff"]
+    assert [language for language, _ in blocks] == ["diff"] * 7 + ["python", "diff"] + ["python"] * 2 + [
+        "diff"
+    ]
     for language, block in blocks:
         if language == "python":
             path, _, code = block.partition("\n")
