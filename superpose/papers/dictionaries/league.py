@@ -3,6 +3,11 @@
 Each method runs at some values of its own sparsity knob. The value that tells best which features are active is chosen by the
 first seed; what is shown is from the other seeds. Nulls have found nothing: random directions, and autoencoders whose
 decoder or encoder stays as it was drawn. The ceiling is the true directions with optimized codes.
+
+Autoencoders of all kinds find most directions, and none has codes as good as its directions. Which of them leads depends on
+the world, by little. Where features are independent and as frequent, matching pursuit along learned directions tells best
+which are active; where they come in crowds, or some are rare, autoencoders do. Explained variance says nothing of this: PCA has all of
+it. And a decoder that may hardly leave its random start is a strong null: most of what a middling dictionary scores can be had so.
 """
 
 from dataclasses import dataclass, replace
@@ -38,14 +43,10 @@ from superpose.dictionaries import (
 )
 
 SECTION = "League"
-TAKES = 900
+TAKES = 1000
 QUICK = {
-    "worlds": ("hierarchical",),
-    "methods": ("L1", "MOD", "PCA", "near decoder"),
-    "members": 2,
-    "steps": 1000,
-    "samples": 400,
-}
+    "worlds": ("independent",), "methods": ("L1", "MOD", "PCA", "near decoder"), "members": 2, "steps": 1000, "samples": 400,
+}  # fmt: skip
 
 WORLDS = ("independent", "correlated", "hierarchical", "zipf", "synth-sae-bench-small", "toy-model")
 AUTOENCODERS = ("L1", "TopK", "BatchTopK", "JumpReLU", "Gated", "Matryoshka")
@@ -55,8 +56,7 @@ METHODS = AUTOENCODERS + CLASSICAL + FROZEN
 SEARCHING = (*AUTOENCODERS, "MOD", "DictionaryLearning")
 """Methods that look for sparse codes of 0 or more; PCA and ICA do not."""
 RANKING = ("mcc", "support_f1", "causal")
-NULL, CEILING = "random", "truth"
-NEED_SKLEARN = ("DictionaryLearning", "ICA")
+NULL, CEILING, NEED_SKLEARN = "random", "truth", ("DictionaryLearning", "ICA")
 SCORES = (
     "mcc", "f1", "support_f1", "uniqueness", "dead", "l0", "explained_variance", "shrinkage", "absorption", "causal",
 )  # fmt: skip
@@ -176,12 +176,12 @@ class _Given:
         return Dictionary(activations.directions[:, most], bias, self.inference)
 
 
-def _scores(dictionary, world, key, config) -> list[float]:
+def _scores(dictionary, world, key, config) -> np.ndarray:
     found = score(
         dictionary, world.activations, key=key, samples=config.samples, threshold=THRESHOLD, edges=world.edges,
         causal_samples=min(config.samples, 400),
     )  # fmt: skip
-    return [np.nan if found[name] is None else float(found[name]) for name in SCORES]
+    return np.array([found[name] for name in SCORES], float)  # None is NaN
 
 
 def measured(data: xr.Dataset) -> xr.Dataset:
@@ -236,10 +236,9 @@ def claims(league: xr.Dataset) -> list[Claim]:
     found = mean.sel(dictionary=_among(league, SEARCHING))
     autoencoders = mean.sel(dictionary=_among(league, AUTOENCODERS))
     nulls = mean.sel(dictionary=_among(league, FROZEN, (NULL,))).max("dictionary")
-    seeds = _range(league.sel(dictionary=found.dictionary), "member").mean()
-    reseeded = seeds / _range(found, "dictionary").mean()
     says = from_section("ours")
     # fmt: off
+    reseeded = _range(league.sel(dictionary=found.dictionary), "member").mean() / _range(found, "dictionary").mean()
     result = [
         says("first", "The true directions are first in every world", "MCC, support F1 and causal agreement less the best of all others",
              _ranked(truth - others.max("dictionary")), at_least(-1e-3), source="the ceiling must be one; rounding"),
@@ -255,14 +254,18 @@ def claims(league: xr.Dataset) -> list[Claim]:
     if "PCA" in mean.dictionary:
         pca = mean.sel(dictionary="PCA")
         result += [
-            says("trap", "Explained variance alone puts PCA first", "explained variance of PCA less the best of all others",
+            says("trap", "Explained variance alone puts nothing above PCA", "explained variance of PCA less the best of all others",
                  pca.explained_variance - others.explained_variance.drop_sel(dictionary="PCA").max("dictionary"), at_least(-1e-3), source="as many components as dimensions explain all"),
-            says("trap-found", "though it does not know which features are active", "support F1 of PCA over that of the ceiling", pca.support_f1 / truth.support_f1, at_most(0.2), source="its codes are dense"),
+            says("trap-found", "PCA does not tell which features are active", "support F1 of PCA over that of the ceiling", pca.support_f1 / truth.support_f1, at_most(0.2), source="its codes are dense"),
         ]
     if "MOD" in mean.dictionary:
         ahead = mean.support_f1.sel(dictionary="MOD") - autoencoders.support_f1.max("dictionary")
-        result.append(says("optimized", "Codes that are optimized, as those of MOD, tell active features better than all autoencoders in most worlds",
-                           "share of worlds", (ahead > 0).mean(), at_least(0.5), source="the amortization gap"))
+        for name, statement, among, bounds, source in (
+            ("optimized", "Where features are independent and as frequent, the optimized codes of MOD tell best which are active", ("independent", "toy-model"), at_least(0), "the amortization gap"),
+            ("rare", "Where features are correlated, or some are rare, autoencoders tell it better than MOD", ("correlated", "zipf"), at_most(0), "ours: MOD has few samples of rare features"),
+        ):
+            if there := [world for world in mean.world.values if world in among]:
+                result.append(says(name, statement, "support F1 of MOD less the best autoencoder", ahead.sel(world=there), bounds, source=source))
     if "near decoder" in mean.dictionary:
         near = mean.sel(dictionary="near decoder")
         result.append(says("near", "Decoders that may hardly leave random directions are strong nulls", "their support F1 over that of random directions",
@@ -281,21 +284,16 @@ def _range(scores, dim):
 
 def notes(league: xr.Dataset) -> list[str]:
     mean = league.mean("member")
-    left_out = [name for name in NEED_SKLEARN if name not in league.dictionary]
     methods = mean[["mcc", "support_f1"]].sel(dictionary=_among(league, AUTOENCODERS, CLASSICAL))
     first = methods.map(lambda each: each.fillna(-1).idxmax("dictionary"))
-    leads = [
-        f"{world} {', '.join(str(each.values) for each in first.sel(world=world).values())}"
-        for world in mean.world.values
-    ]
+    leads = [f"{world} {', '.join(str(each.sel(world=world).values) for each in first.values())}" for world in mean.world.values]  # fmt: skip
     return [
         f"First among methods, by MCC and by support F1: {'; '.join(leads)}.",
         "The knob is the k of TopK, BatchTopK and Matryoshka, 0.7, 1 and 1.5 times the true number of active features on average, and of MOD's OMP, 1 to 2.5 "
         "times; else the penalty. The best by support F1 for the first seed is shown for the others; bars are the range over these.",
         "Nulls are TopK with a decoder or an encoder that stays as drawn, or a decoder within a cosine of 0.8 of it, and random directions with the best of the inferences "
-        "that the true directions have: OMP with 2 and 4 times the active features, FISTA with a penalty of 0.02.",
+        "that the true directions have: OMP with 2 and 4 times the active features, FISTA with a penalty of 0.02. MOD has 5,000 samples, an autoencoder 256 at each step.",
         "In synth-sae-bench-small a dictionary has a latent for a quarter of the features: MCC and support F1 are means over as many features as there are "
         "latents, and the true directions are those of the most frequent features.",
-        "NMF is not in the league: it needs activations that are never negative."
-        + (f" Nor are {' and '.join(left_out)}, which need scikit-learn." if left_out else ""),
+        "NMF is not in the league: it needs activations that are never negative. DictionaryLearning and ICA are where scikit-learn is.",
     ]
