@@ -63,20 +63,20 @@ class Forest(eqx.Module):
         return joint
 
     def climb(
-        self, brings: Callable, beside: Callable, instead: Callable, leaf: float = 0.0, fill: float = 0.0
+        self, brings: Callable, beside: Callable, instead: Callable, leaf: float | Array = 0.0
     ) -> Array:
         """What the roots bring together, from what every node brings: numbers along a first axis.
 
         `brings(nodes, below)` is what nodes bring, given what their children bring together. That is `beside(each)` where
         these are independent, and `instead(each)` where they exclude each other, of what each of them brings
-        along axis 1, padded with `fill`; and `leaf` where there are none.
+        along axis 1, padded with 0; and `leaf` where there are none.
         """
         below, tiers = leaf, levels(self.parents)
         for depth in reversed(range(len(tiers))):
             each = brings(tiers[depth].nodes, below)
             if depth:
                 parents = tiers[depth - 1]
-                padded = jnp.concatenate([each, jnp.full_like(each[:1], fill)])[parents.children]
+                padded = jnp.concatenate([each, jnp.zeros_like(each[:1])])[parents.children]
                 alone = np.array(self.exclusive)[parents.nodes]
                 if alone.all() or not alone.any():
                     below = instead(padded) if alone.all() else beside(padded)
@@ -134,7 +134,9 @@ def joined(forests: Sequence[Forest]) -> Forest:
 
 def product(each: Array) -> Array:
     """The product along axis 1, by halves: JAX has no slope of its own product in float64 without x64 mode."""
-    while each.shape[1] > 1:
-        half = each.shape[1] // 2
-        each = jnp.concatenate([each[:, :half] * each[:, half : 2 * half], each[:, 2 * half :]], axis=1)
-    return each[:, 0]
+    while (n := each.shape[1]) > 1:
+        # By index: nor is there, without x64 mode, a slope of the slope of a slice.
+        first, second, rest = np.arange(n // 2), np.arange(n // 2, n - n % 2), np.arange(n - n % 2, n)
+        halves = each[:, first] * each[:, second]
+        each = jnp.concatenate([halves, each[:, rest]], axis=1) if n % 2 else halves
+    return each[:, np.zeros(1, int)].sum(1)

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 from superpose import exact
 from superpose.draws import AnyKey, one_key, stream
-from superpose.features import Empirical, check_law, check_sampled, weighs
+from superpose.features import Scaled, check_law, check_sampled, weighs
 from superpose.inputs import ArrayLike, array, check_each, whole
 from superpose.jit import program
 from superpose.models import Network, activation_name, check_features
@@ -139,7 +139,7 @@ class Sampled(eqx.Module):
     With `stratified`, some feature is active in every sample of the batch. The contribution of all
     other samples is exact, since they are all the same: no work is done for them. The
     expectation is the same, and `batch * features.any_active` samples have no more variance than
-    `batch` samples have without it. Raises ValueError for `Empirical` features and with a `weight`.
+    `batch` samples have without it. Raises ValueError for features without sets, and with a `weight`.
 
     `penalty` adds `penalty * |h|_1`, the sum of the magnitudes of the hidden layer, which makes the model
     pay for every unit that it uses. Raises ValueError for a negative one.
@@ -167,13 +167,16 @@ class Sampled(eqx.Module):
             raise ValueError(f"penalty must be 0 or more, got {penalty}")
         if self.weight is not None and not callable(self.weight):
             raise TypeError(f"weight must be a function of one sample, got {type(self.weight).__name__}")
-        if self.stratified and (isinstance(self.features, Empirical) or self.weight is not None):
-            raise ValueError("stratified needs features with densities, not Empirical, and no weight")
+        if self.stratified and (not hasattr(self.features, "sample_active") or self.weight is not None):
+            raise ValueError(
+                "stratified needs features with densities of sets, such as Independent, and no weight, "
+                f"got {type(self.features).__name__}"
+            )
 
     def __call__(self, model: Network, key: AnyKey) -> Float[Array, ""]:
         check_features(model, self.features.n_features)
         key = one_key(key)
-        if self.stratified and not isinstance(self.features, Empirical):
+        if self.stratified:
             x = self.features.sample_active(key, self.batch)
             importance = self.features.importance.astype(x.dtype)
             chance = self.features.any_active.astype(x.dtype)
@@ -212,9 +215,10 @@ class Population(eqx.Module):
     of the loss for up to 10 features and 1e-6 for up to 400, densities 0.001 to 1. Activations with a
     kink, such as elu, converge more slowly: see `with_error`.
 
-    Valid for `Independent`, `Correlated` and `Anticorrelated` features with any of their values, in
+    Valid for `Independent`, `Correlated` and `Anticorrelated` features with any of their values, for a
+    `Hierarchy` whose roots are independent and whose values are not scaled, and for `Sum` and `Scaled` of these, in
     models whose hidden layer is linear; and for `Empirical` features, where it is the mean over
-    all rows, in any model. `target` is "x", or "abs" for models that are to compute |x|.
+    all rows, in any model. Other laws say why it is not known. `target` is "x", or "abs" for models that are to compute |x|.
 
     Raises ValueError for an unknown target or method, for a model with a hidden activation (use
     `Sampled`), and for a method that cannot do what is asked.
@@ -279,35 +283,41 @@ class Population(eqx.Module):
     def _outputs(self, model):
         """What `_population` takes."""
         A, c = model.preactivation()
-        world = _world(self.features, self.target)
+        features = self.features
+        while isinstance(features, Scaled):
+            features = features.features
+        world, importance, scaled = _world(features, self.target), self.features.importance, self.features
+        while isinstance(scaled, Scaled):
+            A, c, importance = _unscaled(A, c, importance, scaled.scale, model.activation)
+            scaled = scaled.features
         method = self.method or exact.method(world, model.activation)
         _can(method, world, model.activation)
         harmonics = self.harmonics or exact.harmonics(world, method)
-        return A, c, self.features, model.activation, self.target, method, harmonics
+        return A, c, features, importance, model.activation, self.target, method, harmonics
 
 
 # Jitted for precision too: outside of jit, JAX rounds Python's numbers to float32.
 
 
-@partial(jax.jit, static_argnums=(3, 4, 5, 6))
-def _population(A, c, features, activation, target, method, harmonics):
+@partial(jax.jit, static_argnums=(4, 5, 6, 7))
+def _population(A, c, features, importance, activation, target, method, harmonics):
     errors = exact.output_errors(A, c, _world(features, target), activation, method, harmonics)
-    return features.importance @ errors
+    return importance @ errors
 
 
-@partial(jax.jit, static_argnums=(3, 4))
-def _rounding(A, c, features, activation, target):
-    return features.importance @ exact.rounding(A, c, _world(features, target), activation)
+@partial(jax.jit, static_argnums=(4, 5))
+def _rounding(A, c, features, importance, activation, target):
+    return importance @ exact.rounding(A, c, _world(features, target), activation)
 
 
-@partial(jax.jit, static_argnums=(3, 4, 5, 6))
-def _refinement(A, c, features, activation, target, method, harmonics):
+@partial(jax.jit, static_argnums=(4, 5, 6, 7))
+def _refinement(A, c, features, importance, activation, target, method, harmonics):
     # Output by output: in a sum, errors of different signs would cancel by chance.
     world = _world(features, target)
     few, many = (
         exact.output_errors(A, c, world, activation, method, count) for count in (harmonics, 2 * harmonics)
     )
-    return features.importance @ jnp.abs(many - few)
+    return importance @ jnp.abs(many - few)
 
 
 class Active(eqx.Module):
@@ -399,21 +409,41 @@ def _given(A, c, features, activation, target, count):
     return features.importance @ errors
 
 
+def _unscaled(A, c, importance, scale, activation):
+    """`A`, `c` and importance with which features that are not scaled have the same loss: `f(s z) = s f(z)` for a scale s."""
+    if activation not in ("identity", "relu", "abs"):
+        raise ValueError(
+            "exact losses of Scaled features need a relu, identity or abs output, "
+            f"and this model's is {activation_name(activation)}; use Sampled"
+        )
+    return A * scale[None] / scale[:, None], c / scale, importance * scale**2
+
+
 def _world(features, target):
-    lacking = [name for name in ("set_density", "sizes", "together", "value") if not hasattr(features, name)]
+    name = type(features).__name__
+    if why := getattr(features, "inexact", ""):
+        raise ValueError(f"exact losses are not known for {name} features: {why}; use losses.Sampled")
+    needed = (
+        ("forest", "value") if hasattr(features, "forest") else ("set_density", "sizes", "together", "value")
+    )
+    lacking = [member for member in needed if not hasattr(features, member)]
     if lacking:
         raise ValueError(
-            f"exact losses are not known for {type(features).__name__} features, which have no {lacking[0]}; "
-            "use losses.Sampled"
+            f"exact losses are not known for {name} features, which have no {lacking[0]}; use losses.Sampled"
         )
     law = features.value
-    lacking = [name for name in MEMBERS if not hasattr(law, name)]
+    lacking = [
+        member for member in MEMBERS if not hasattr(law, member) and (target == "abs" or member != "halves")
+    ]
     if lacking:
         raise ValueError(
             f"exact losses need a law of values with {lacking[0]}, which {type(law).__name__} lacks; "
             "add it (superpose/values.py says what it is) or use losses.Sampled"
         )
-    return exact.World(features.set_density, law, features.sizes, features.together, target)
+    if hasattr(features, "set_density"):
+        return exact.Sets(features.set_density, law, features.sizes, features.together, target)
+    forest = features.forest
+    return exact.Trees(forest.chance, law, forest.parents, forest.exclusive, forest.features, target)
 
 
 def _can(method, world, activation, count=None):
@@ -428,14 +458,14 @@ def _can(method, world, activation, count=None):
             f"exact losses need an activation that changes each entry by itself, unlike {activation_name(activation)}; use Sampled"
         )
     if method == "enumeration" and activation != "identity":
-        size = exact.largest_support(world, len(world.sizes) if count is None else count)
+        size = world.largest_support() if count is None else world.largest_support(count)
         if size > exact.closed_size(world):
             law = type(world.value).__name__
             raise ValueError(
                 f"supports of {size} active features with {law} values and target {world.target!r} have no closed form; "
                 "use Population with method='characteristic'"
             )
-        numbers = exact.work(world, count)
+        numbers = world.work() if count is None else world.work(count)
         if numbers > 1e6:
             raise ValueError(
                 f"an enumeration takes {numbers:.1g} numbers for each output, more than 1e6; "

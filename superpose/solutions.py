@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from superpose import polytopes
-from superpose.exact import World, output_errors
+from superpose.exact import Sets, output_errors
 from superpose.inputs import ArrayLike, array, numbers, whole
 from superpose.losses import Population
 from superpose.models import ReluOutput
@@ -128,7 +128,7 @@ class _Corner(eqx.Module):
         length, bias, height = free
         k = self.shape.directions.shape[1]
         A, c = map(jnp.asarray, self.shape.model(length, jnp.full(k, bias), height).preactivation())
-        world = World(jnp.full(k, self.density), Uniform(), (1,) * k, True, "x")
+        world = Sets(jnp.full(k, self.density), Uniform(), (1,) * k, True, "x")
         return output_errors(A[:1], c[:1], world, "relu", "characteristic", 128)[0]
 
 

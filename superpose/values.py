@@ -38,6 +38,8 @@ from jax.lax import stop_gradient
 from jax.scipy.special import erf, erfc
 from jaxtyping import Array, Float
 
+from superpose.inputs import finite
+
 # Exact losses need float64 where it is asked for by name, and nowhere else. This option grants
 # exactly that; the defaults of a program that imports superpose stay as they were.
 jax.config.update("jax_explicit_x64_dtypes", "allow")
@@ -224,48 +226,189 @@ class Exponential(eqx.Module):
 
 
 class Gaussian(eqx.Module):
-    """An active feature is normal with mean 0 and standard deviation `scale`."""
+    """An active feature is normal with standard deviation `scale` around its `mean`.
+
+    With a mean other than 0, exact losses are known for the target x only.
+    """
 
     scale: float = eqx.field(static=True, default=1.0, converter=float)
+    mean: float = eqx.field(static=True, default=0.0, converter=float)
 
     bounds = (-math.inf, math.inf)
-    mean = 0.0
     closed = math.inf
 
     def __check_init__(self):
         if not 0 < self.scale < math.inf:
             raise ValueError(f"Gaussian needs a positive scale, got {self.scale}")
+        if not math.isfinite(self.mean):
+            raise ValueError(f"Gaussian needs a finite mean, got {self.mean}")
 
     def quantile(self, v: Float[Array, "..."]) -> Float[Array, "..."]:
         """The value below which a share `v` of the law lies: a draw, where `v` is uniform on (0, 1]."""
         # v can round to 1 at high density; the largest float below 1 is 5.4 standard deviations out.
-        return self.scale * jax.scipy.special.ndtri(jnp.minimum(v, 1 - 2.0**-24))
+        return self.mean + self.scale * jax.scipy.special.ndtri(jnp.minimum(v, 1 - 2.0**-24))
 
     @property
     def square(self) -> float:
         """`E[x^2]`."""
-        return self.scale**2
+        return self.mean**2 + self.scale**2
 
     @property
     def halves(self) -> Halves:
         """The law as a mixture of laws of positive values: the `share` of each, its `sign`, and the law of `|x|` there."""
+        if self.mean:
+            raise AttributeError("the magnitude of a normal number whose mean is not 0 is not known here")
         return (0.5, 1, HalfGaussian(self.scale)), (0.5, -1, HalfGaussian(self.scale))
 
     def characteristic(self, angle, k) -> Complex:
         """The characteristic function `E[exp(i k angle x)]`, its real and imaginary part, of shape `(*angle, k)`."""
-        real = jnp.exp(-(outer(self.scale * angle, k) ** 2) / 2)
-        return real, jnp.zeros_like(real)
+        size = jnp.exp(-(outer(self.scale * angle, k) ** 2) / 2)
+        if not self.mean:
+            return size, jnp.zeros_like(size)
+        cos, sin = cos_sin(self.mean * angle, k)
+        return size * cos, size * sin
 
     def cumulant(self, s) -> Float[Array, "..."]:
         """The logarithm of `E[exp(s x)]`, at real `s`; infinite where the expectation is."""
-        return (self.scale * s) ** 2 / 2
+        return self.mean * s + (self.scale * s) ** 2 / 2
 
     def signed_square(self, c, gains, active, here, half):
         """`E[z |z|] / 2` for `z = c + gains . x`, for each row of `gains`; x is of the law `half` where `here`."""
-        normal = _normal_mean(c, self.scale**2 * (gains**2).sum(-1))
+        normal = _normal_mean(c + self.mean * gains.sum(-1), self.scale**2 * (gains**2).sum(-1))
         if half is self:
             return normal
         return jnp.where(here.any(-1), _ray_mean(c, gains.sum(-1), half), normal)
+
+
+class LogNormal(eqx.Module):
+    """An active feature is `exp(y)` for a normal `y` with mean 0 and standard deviation `scale`: heavy-tailed.
+
+    Exact losses are not known for it: its characteristic function has no closed form, and `E[exp(s x)]` is infinite for
+    any positive s.
+    """
+
+    scale: float = eqx.field(static=True, default=1.0, converter=float)
+
+    bounds = (0.0, math.inf)
+
+    def __check_init__(self):
+        if not 0 < self.scale < math.inf:
+            raise ValueError(f"LogNormal needs a positive scale, got {self.scale}")
+
+    def quantile(self, v: Float[Array, "..."]) -> Float[Array, "..."]:
+        """The value below which a share `v` of the law lies: a draw, where `v` is uniform on (0, 1]."""
+        return jnp.exp(Gaussian(self.scale).quantile(v))
+
+    @property
+    def mean(self) -> float:
+        """`E[x]`."""
+        return math.exp(self.scale**2 / 2)
+
+    @property
+    def square(self) -> float:
+        """`E[x^2]`."""
+        return math.exp(2 * self.scale**2)
+
+
+class Discrete(eqx.Module):
+    """An active feature is one of `levels`, each with its chance; without `chances`, each as likely.
+
+    >>> Discrete((1.0, 3.0), (0.75, 0.25)).mean
+    1.5
+    """
+
+    levels: tuple[float, ...] = eqx.field(static=True)
+    chances: tuple[float, ...] = eqx.field(static=True)
+
+    closed = math.inf
+
+    def __init__(self, levels, chances=None):
+        self.levels = tuple(map(float, np.ravel(finite(levels, "levels"))))
+        n = len(self.levels)
+        chances = np.full(n, 1 / max(n, 1)) if chances is None else np.ravel(finite(chances, "chances"))
+        if not n or len(chances) != n or (chances < 0).any() or abs(chances.sum() - 1) > 1e-6:
+            raise ValueError(
+                f"Discrete needs a chance for each of its levels, and a sum of 1, got {n} levels and chances {chances.tolist()}"
+            )
+        self.chances = tuple((chances / chances.sum()).tolist())
+
+    def quantile(self, v: Float[Array, "..."]) -> Float[Array, "..."]:
+        """The value below which a share `v` of the law lies: a draw, where `v` is uniform on (0, 1]."""
+        ends, value = np.cumsum(self.chances)[:-1], jnp.full_like(v, self.levels[0])
+        for end, level in zip(ends.tolist(), self.levels[1:], strict=True):
+            value = jnp.where(v > end, level, value)
+        return value
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the largest value."""
+        return min(self.levels), max(self.levels)
+
+    @property
+    def mean(self) -> float:
+        """`E[x]`."""
+        return float(np.dot(self.chances, self.levels))
+
+    @property
+    def square(self) -> float:
+        """`E[x^2]`."""
+        return float(np.dot(self.chances, np.square(self.levels)))
+
+    @property
+    def halves(self) -> Halves:
+        """The law as a mixture of laws of positive values: the `share` of each, its `sign`, and the law of `|x|` there."""
+        found = []
+        for sign in (1, -1):
+            some = [
+                (sign * x, p) for x, p in zip(self.levels, self.chances, strict=True) if (x < 0) == (sign < 0)
+            ]
+            share = math.fsum(p for _, p in some)
+            if share > 0:
+                found.append((share, sign, Discrete([x for x, _ in some], [p / share for _, p in some])))
+        return tuple(found)
+
+    def characteristic(self, angle, k) -> Complex:
+        """The characteristic function `E[exp(i k angle x)]`, its real and imaginary part, of shape `(*angle, k)`."""
+        turns = [(p, *cos_sin(x * angle, k)) for x, p in zip(self.levels, self.chances, strict=True)]
+        return reduce(add, (p * cos for p, cos, _ in turns)), reduce(add, (p * sin for p, _, sin in turns))
+
+    def cumulant(self, s) -> Float[Array, "..."]:
+        """The logarithm of `E[exp(s x)]`, at real `s`; infinite where the expectation is."""
+        each = outer(s, double(self.levels)) + double(np.log(np.maximum(self.chances, 1e-300))).reshape(
+            (1,) * s.ndim + (-1,)
+        )
+        most = each.max(-1)
+        return most + jnp.log(jnp.exp(each - most[..., None]).sum(-1))
+
+    @property
+    def corners(self) -> int:
+        """By how much one more active feature multiplies the work of `signed_square`."""
+        return len(self.levels)
+
+    def signed_square(self, c, gains, active, here, half):
+        """`E[z |z|] / 2` for `z = c + gains . x`, for each row of `gains`; x is of the law `half` where `here`."""
+        z, chance, means = c + jnp.zeros_like(gains[None, :, 0]), jnp.ones_like(gains[None, :, 0]), []
+        each = [(x, p) for law in (self, half) for x, p in zip(law.levels, law.chances, strict=True)]
+        for k in range(gains.shape[1]):
+            # Rows that have no more active features are done.
+            more = int((active > k).sum())
+            means.append((chance * signed_square(z))[:, more:].sum(0))
+            z, chance, own = z[:, :more], chance[:, :more], here[None, :more, k]
+            z, chance = (
+                jnp.concatenate(parts)
+                for parts in zip(
+                    *(
+                        (
+                            z + gains[None, :more, k] * x,
+                            chance * jnp.where(own == (at >= len(self.levels)), p, 0.0),
+                        )
+                        for at, (x, p) in enumerate(each)
+                    ),
+                    strict=True,
+                )
+            )
+        means.append((chance * signed_square(z)).sum(0))
+        return jnp.concatenate(means[::-1])
 
 
 class HalfGaussian(eqx.Module):

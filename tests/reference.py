@@ -34,10 +34,20 @@ SIGNS = {"relu": (0, 0), "identity": (-1, 1), "abs": (1, 1)}
 ACTIVATIONS = {"relu": lambda z: np.maximum(z, 0), "identity": lambda z: z, "abs": np.abs, "tanh": np.tanh}
 
 
+class Family(NamedTuple):
+    """Features that are active with `chance` where those at `parents` are (-1: always): of `exclusive` children, one."""
+
+    chance: tuple[float, ...]
+    parents: tuple[int, ...]
+    exclusive: bool
+    law: tuple
+    target: Callable = lambda x: x
+
+
 def by_supports(A, c, importance, world, activation="relu"):
     """`sum_i importance_i E[(t_i - f(A x + c)_i)^2]`."""
     given = {"uniform": _cubes, "binary": _points, "gaussian": _normals}[world.law[0]]
-    chance, active = _supports(world)
+    chance, active = _of_family(world) if isinstance(world, Family) else _supports(world)
     errors = (
         chance @ given(np.asarray(A[i], float), c[i], i, active, world, activation) if importance[i] else 0.0
         for i in range(len(c))
@@ -54,6 +64,23 @@ def _supports(world):
         active = np.hstack([np.repeat(active, len(rows), axis=0), np.tile(rows, (len(active), 1))])
         chance, active = chance[chance > 0], active[chance > 0]
     return chance, active
+
+
+def _of_family(world):
+    """Every choice of active features, with its chance: most have none."""
+    p, parents = np.array(world.chance), np.array(world.parents)
+    active = np.array(list(np.ndindex(*(2,) * len(p))), bool)
+    there = np.hstack([active, np.ones((len(active), 1), bool)])[:, parents]
+    chance = (active <= there).all(axis=1).astype(float)
+    for parent in range(-1, len(p)):
+        children = np.flatnonzero(parents == parent)
+        on, given = active[:, children], there[:, children]
+        if parent >= 0 and world.exclusive and len(children):
+            one = np.where(on.any(axis=1), on @ p[children], 1 - p[children].sum()) * (on.sum(axis=1) <= 1)
+            chance *= np.where(active[:, parent], one, 1.0)
+        else:
+            chance *= np.where(given, np.where(on, p[children], 1 - p[children]), 1.0).prod(axis=1)
+    return chance[chance > 0], active[chance > 0]
 
 
 def _points(gain, c, i, active, world, activation):

@@ -6,7 +6,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from superpose.features import Anticorrelated, Correlated, Empirical, Independent
+from superpose.features import (
+    Anticorrelated,
+    Copula,
+    Correlated,
+    Empirical,
+    ExactlyK,
+    Hierarchy,
+    Independent,
+    Scaled,
+    Sum,
+)
 from superpose.losses import Active, Population, Sampled
 from superpose.models import Linear, Mixture, ReluHidden, ReluOutput, Untied
 from superpose.train import ensemble, member
@@ -19,6 +29,9 @@ FEATURES = [
     Correlated([0.3, 0.6], (2, 1), IMPORTANCE),
     Anticorrelated([0.3, 0.6], (2, 1), IMPORTANCE),
     Empirical(np.random.default_rng(0).normal(size=(20, 3)), IMPORTANCE),
+    Hierarchy([0.6, 0.5, 0.7], (-1, 0, 0), IMPORTANCE, exclusive=False),
+    Copula([0.3, 0.1, 0.8], [[0.5], [0.2], [-0.4]], IMPORTANCE),
+    ExactlyK(2, IMPORTANCE),
 ]
 LOSSES = [Sampled(features, 32) for features in FEATURES] + [
     Sampled(FEATURES[0], 32, penalty=0.3),
@@ -26,6 +39,8 @@ LOSSES = [Sampled(features, 32) for features in FEATURES] + [
     Population(Correlated([0.3, 0.6], (2, 1), IMPORTANCE, Gaussian())),
     Population(Anticorrelated([0.3, 0.6], (2, 1), IMPORTANCE, Exponential()), "abs"),
     Population(FEATURES[3]),
+    Population(FEATURES[4]),
+    Population(Scaled(Sum(Independent(0.3, [1.0, 2.0]), Hierarchy([0.4], (-1,))), [1.0, 2.0, 0.5])),
     Active(FEATURES[2], 1),
 ]
 KEY = jax.random.key(7)

@@ -1,5 +1,7 @@
 """Autoencoders: what each method computes, and that many side by side are each the same alone."""
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -19,7 +21,7 @@ from superpose.dictionaries import (
     fit_each,
     scores,
 )
-from superpose.dictionaries._autoencoders import _kth_largest, _nth_largest
+from superpose.dictionaries._autoencoders import _drawn_by, _kth_largest, _least_of, _revived
 from superpose.features import Empirical, Independent
 from superpose.models import ReluHidden, ReluOutput
 from superpose.train import member_keys
@@ -160,11 +162,14 @@ def test_the_kth_largest_is_that_of_a_sort():
         np.testing.assert_array_equal(_kth_largest(u, jnp.float32(k)), np.sort(u, axis=0)[-k])
 
 
-def test_the_nth_largest_of_a_batch_is_that_of_a_sort():
+def test_a_level_is_found_that_n_entries_of_a_batch_reach():
     z = np.maximum(np.random.default_rng(0).normal(size=(9, 20)), 0).astype(np.float32)
     for n in (1, 30, 50):
-        assert _nth_largest(z, jnp.float32(n)) == np.sort(z.ravel())[-n]
-    assert 0 < _nth_largest(z, jnp.float32(170)) <= z[z > 0].min()  # fewer are above 0
+        assert (z >= _least_of(z, jnp.float32(n))).sum() == n
+    assert _least_of(z, jnp.float32(170)) <= z[z > 0].min()  # fewer are above 0
+    equal = np.repeat(np.float32([0, 1, 2]), 4)[None]
+    assert (equal >= _least_of(equal, jnp.float32(6))).sum() == 8
+    assert _least_of(0 * z, jnp.float32(3)) == 0
 
 
 def test_top_k_keeps_the_k_largest_and_no_negative_ones():
@@ -258,6 +263,25 @@ def test_dead_latents_are_revived():
         sae = method.fit(activations, 32, key=KEY)
         dead[revive] = float(scores.dead(jax.vmap(sae.encode)(activations.sample(1, 4000))))
     assert dead[50] < dead[0]
+
+
+def test_latents_that_carry_little_are_pointed_at_what_is_reconstructed_worst():
+    sae = dataclasses.replace(_sae(), carried=jnp.array([1.0, 0.001, 1.0, 0.0, 1.0, 1.0, 0.5]))
+    residual = jnp.zeros((3, 20)).at[1, 4].set(-0.7)  # one sample is wrong, along one axis
+    after = _revived(sae, KEY, residual)
+    idle = np.array([0, 1, 0, 1, 0, 0, 0], bool)
+    np.testing.assert_allclose(after.W_dec[:, idle], np.array([[0, -1, 0]] * 2).T, atol=1e-6)
+    np.testing.assert_array_equal(after.W_enc[idle], after.W_dec[:, idle].T)
+    for name, places in (("W_dec", np.s_[:, ~idle]), ("W_enc", ~idle), ("b_enc", ~idle)):
+        np.testing.assert_array_equal(getattr(after, name)[places], getattr(sae, name)[places])
+    assert not after.carried.any()
+
+
+def test_samples_are_drawn_with_chances_in_the_ratio_of_their_weights():
+    n = 20_000
+    drawn = np.bincount(_drawn_by(KEY, jnp.array([1.0, 0.0, 3.0]), n), minlength=3)
+    assert drawn[1] == 0
+    assert abs(drawn[2] / n - 0.75) < 5 * np.sqrt(0.75 * 0.25 / n)
 
 
 def test_every_leaf_is_an_array():

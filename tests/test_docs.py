@@ -1,4 +1,4 @@
-"""`docs/adding.md` says how to add things: its diffs apply, and what they add runs."""
+"""What docs say is so: the diffs of `docs/adding.md` apply, and what they add runs; `docs/dictionaries.md` runs."""
 
 import json
 import re
@@ -18,7 +18,9 @@ def test_what_the_guide_adds_runs(tmp_path):
         shutil.copytree(folder, tmp_path / folder.name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(TESTS.parent / "pyproject.toml", tmp_path)
     blocks = re.findall(r"^```(\w+)\n(.*?)^```$", DOC.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    assert [language for language, _ in blocks] == ["diff"] * 6 + ["python"] * 2 + ["diff"]
+    assert [language for language, _ in blocks] == ["diff"] * 7 + ["python", "diff"] + ["python"] * 2 + [
+        "diff"
+    ]
     for language, block in blocks:
         if language == "python":
             path, _, code = block.partition("\n")
@@ -55,6 +57,13 @@ def test_what_the_guide_adds_runs(tmp_path):
     command = [*command[:-3], "tests/test_papers.py", "-k", "ring] or every_paper"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
     assert done.returncode == 0, done.stdout
+    own = [sys.executable, "own_method.py"]
+    done = subprocess.run(own, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.split()) == 2
+    doctest = [*command[:6], "--doctest-modules", "superpose/dictionaries/scores.py", "-k", "coherence"]
+    done = subprocess.run(doctest, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    assert done.returncode == 0, done.stdout
     exact = (
         "from superpose.features import Ring; from superpose.losses import Population; from superpose.models import *;"
         "import jax; Population(Ring(3, n_features=12))(ReluOutput.init(12, 2, key=jax.random.key(0)))"
@@ -63,3 +72,27 @@ def test_what_the_guide_adds_runs(tmp_path):
         [sys.executable, "-c", exact], capture_output=True, text=True, cwd=tmp_path, timeout=100
     )
     assert "ValueError: exact losses are not known for Ring features" in done.stderr
+
+
+def test_dictionaries_are_scored_as_the_guide_says(capsys):
+    guide = (DOC.parent / "dictionaries.md").read_text(encoding="utf-8")
+    names: dict = {}
+    for block in re.findall(r"^```python\n(.*?)^```$", guide, re.DOTALL | re.MULTILINE):
+        exec(block, names)
+    table = names["table"]
+    assert names["found"]["mcc"] > 0.85
+    assert table["MOD"]["support_f1"] > table["L1"]["support_f1"] > table["exemplars"]["support_f1"]
+    assert table["PCA"]["explained_variance"] > 0.999 > 0.2 > table["PCA"]["support_f1"]
+    assert capsys.readouterr().out.count("\n") == 1 + len(table)
+
+
+def test_the_guide_to_dictionaries_has_every_world_and_score():
+    from superpose.dictionaries import score, worlds
+
+    guide = (DOC.parent / "dictionaries.md").read_text(encoding="utf-8")
+    for name in worlds.names():
+        assert f"| `{name}` |" in guide
+    told = set(re.findall(r"`(\w+)`", guide.partition("## What each score means")[2]))
+    found = score([[1.0]], type("Truth", (), {"directions": [[1.0]]}), key=0)
+    told |= {f"{kind}_{each}" for kind in ("support", "latent") for each in ("precision", "recall", "f1")}
+    assert set(found) - told == {"latents", "features", "samples", "threshold", "causal_error"} - told

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from reference import World, by_supports
+from reference import Family, World, by_supports
 from scipy.integrate import quad
 from worlds import (
     CASES,
@@ -25,7 +25,17 @@ from worlds import (
 )
 
 from superpose import exact
-from superpose.features import Anticorrelated, Correlated, Independent
+from superpose.exact._terms import harmonic, summed
+from superpose.features import (
+    Anticorrelated,
+    Copula,
+    Correlated,
+    ExactlyK,
+    Hierarchy,
+    Independent,
+    Scaled,
+    Sum,
+)
 from superpose.losses import (
     Active,
     Population,
@@ -469,13 +479,13 @@ def test_the_slope_of_an_enumeration_by_a_density_is_what_the_set_adds(make):
 
 def test_a_factor_of_zero_can_be_divided_out():
     # At s = i pi a binary feature of gain 1 and density 1/2 has E[exp(s x)] = 0.
-    world = exact.World(double([0.5, 0.4]), Binary(), (1, 1), True, "x")
+    world = exact.Sets(double([0.5, 0.4]), Binary(), (1, 1), True, "x")
     s = jax.lax.complex(double([0.0]), double([np.pi]))
     one = jnp.ones_like(s)
 
     def series(gains):
-        return exact._sum(
-            exact._harmonic,
+        return summed(
+            harmonic,
             world,
             jnp.int32(1),
             (double(np.pi), double([1.0])),
@@ -541,3 +551,86 @@ def test_the_stated_error_knows_of_rounding_where_large_biases_cancel(value):
         model = Untied(np.eye(3), np.full(n, bias), np.eye(n) * gain)
         loss, error = Population(Independent(0.1, n_features=n, value=law)).with_error(model)
         assert abs(float(loss) - 0.1 * n * law.square) <= float(error)
+
+
+FAMILY = (-1, 0, 0, 1, -1, 4)
+CHANCE = np.array([0.5, 0.3, 0.6, 0.4, 0.2, 0.7])
+
+
+@pytest.mark.parametrize("method", ["enumeration", "characteristic"])
+@pytest.mark.parametrize(("exclusive", "value"), [(False, "uniform"), (True, "gaussian")])
+def test_the_loss_of_a_hierarchy_meets_an_independent_reference(exclusive, value, method):
+    n = {"uniform": 4, "gaussian": 6}[value]
+    model, chance, family = model_of(*random_weights(n, 1)), CHANCE[:n], FAMILY[:n]
+    features = Hierarchy(chance, family, random_importance(n, 1), VALUES[value], exclusive=exclusive)
+    world = Family(
+        tuple(chance), family, exclusive, {"uniform": ("uniform", 0, 1), "gaussian": ("gaussian", 0.8)}[value]
+    )
+    W, b = np.asarray(model.W), np.asarray(model.b)
+    expected = by_supports(W.T @ W, b, np.asarray(features.importance), world)
+    np.testing.assert_allclose(Population(features, method=method)(model), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_slopes_of_a_hierarchy_are_differences_also_where_features_are_ignored(exclusive):
+    W, b = random_weights(6, 0)
+    W[:, [0, 5]] = 0.0
+    model, features = model_of(W, b), Hierarchy(CHANCE, FAMILY, exclusive=exclusive)
+    turn = np.random.default_rng(1).normal(size=W.shape)
+
+    def loss(step, chance, method):
+        law = eqx.tree_at(lambda law: law.chance, features, chance)
+        moved = eqx.tree_at(lambda m: m.W, model, double(W) + step * double(turn))
+        return Population(law, method=method)(moved)
+
+    both = {}
+    for method in ("enumeration", "characteristic"):
+        slopes = jax.jit(jax.grad(loss, (0, 1)), static_argnums=2)
+        both[method] = slopes(double(0.0), features.chance, method)
+    ahead, behind = (float(loss(double(step), features.chance, "enumeration")) for step in (1e-6, -1e-6))
+    assert (ahead - behind) / 2e-6 == pytest.approx(float(both["enumeration"][0]), rel=1e-7)
+    for one, other in zip(both["enumeration"], both["characteristic"], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-10)
+
+
+def test_sets_as_trees_have_the_loss_of_sets():
+    model = model_of(*random_weights(5, 1))
+    for sets in (Correlated([0.3, 0.5], (2, 3)), Anticorrelated([0.3, 0.5], (2, 3))):
+        np.testing.assert_allclose(Population(Sum(sets))(model), Population(sets)(model), rtol=1e-9)
+
+
+def test_the_loss_of_a_sum_of_worlds_is_the_mean_of_what_is_sampled():
+    # Within 5 standard errors.
+    W, b = random_weights(16, 0, np.float32)
+    family = Hierarchy(
+        np.tile(CHANCE, 2), (*FAMILY, *(p + 6 if p >= 0 else p for p in FAMILY)), exclusive=True
+    )
+    features = Scaled(Sum(Independent(0.2, n_features=4), family), np.linspace(1, 2, 16))
+    model = model_of(W, b)
+    errors = np.asarray(per_sample(model, features.sample(0, 100_000), features.importance, "x"))
+    loss, error = map(float, Population(features).with_error(model))
+    assert abs(errors.mean() - loss) <= 5 * errors.std() / np.sqrt(len(errors))
+    assert error < 1e-7 * loss
+
+
+def test_laws_without_an_exact_loss_say_why():
+    model = model_of(*random_weights(3, 0))
+    for features, why in (
+        (Copula(0.1, [[0.5]] * 3), "all features are correlated"),
+        (ExactlyK(1, n_features=3), "the number of active features is fixed"),
+        (Hierarchy([0.5] * 3, (-1, 0, 0), scaled=True), "values of parents multiply those of their children"),
+        (Hierarchy([0.5] * 3, (-1, 0, 0), loadings=[[0.5]]), "all roots are correlated"),
+        (
+            Sum(Independent(0.1, n_features=2), Independent(0.1, value=Binary(), n_features=1)),
+            "values of different laws",
+        ),
+    ):
+        with pytest.raises(
+            ValueError,
+            match=f"^exact losses are not known for {type(features).__name__} features: .*{why}.*; use losses.Sampled$",
+        ):
+            Population(features)(model)
+    with pytest.raises(ValueError, match="Scaled features need a relu, identity or abs output"):
+        Population(Scaled(Independent(0.1, n_features=3), 2.0))(
+            model_of(*random_weights(3, 0), activation="tanh")
+        )

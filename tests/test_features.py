@@ -2,9 +2,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.integrate
 import scipy.sparse
+import scipy.stats
 
-from superpose.features import Anticorrelated, Correlated, Empirical, Independent
+from superpose.features import (
+    Anticorrelated,
+    Copula,
+    Correlated,
+    Empirical,
+    ExactlyK,
+    Hierarchy,
+    Independent,
+    Scaled,
+    Sum,
+    chances,
+    equal_loadings,
+    random_loadings,
+    regular_forest,
+    zipf,
+)
 from superpose.losses import Population, Sampled
 from superpose.models import ReluHidden
 from superpose.train import stack
@@ -25,6 +42,13 @@ LAWS = [
     Correlated([0.3, 0.1], sizes=(2, 2)),
     Anticorrelated([0.8, 0.2], sizes=(3, 1)),
     Empirical(DATA),
+    Hierarchy([0.6, 0.5, 0.3, 0.9, 0.7], parents=(-1, 0, 0, -1, 1)),
+    Hierarchy([0.6, 0.5, 0.3, 0.9, 0.7], parents=(-1, 0, 0, -1, 1), exclusive=True, scaled=True),
+    Hierarchy([0.6, 0.5, 0.4, 0.2, 0.9], parents=(-1, 0, -1, 2, 0), loadings=equal_loadings(2, 0.7)),
+    Copula([0.1, 0.3, 0.5, 0.02], random_loadings(4, rank=3, scale=0.5, key=0)),
+    ExactlyK(3, n_features=7),
+    Sum(Independent([0.2, 0.7]), Hierarchy([0.5, 0.5], (-1, 0)), ExactlyK(1, n_features=2)),
+    Scaled(Correlated(0.3, sizes=(2,)), [1.0, 5.0]),
 ]
 
 
@@ -127,6 +151,8 @@ def test_density_is_the_share_of_samples_in_which_a_feature_is_active(features):
         lambda p: Independent(p, n_features=3, value=Gaussian()),
         lambda p: Correlated(p, sizes=(2, 1)),
         lambda p: Anticorrelated(p, sizes=(1, 1, 1)),
+        lambda p: Hierarchy(p, parents=(-1, 0, 1)),
+        lambda p: Copula(p, equal_loadings(3, 0.5)),
     ],
 )
 def test_density_zero_is_never_and_one_is_always(make):
@@ -345,3 +371,114 @@ def test_active_samples_are_the_samples_in_which_a_feature_is_active(features):
     together, expected = ((some != 0).T.astype(float) @ (some != 0) / len(some) for some in (x, plain))
     error = np.sqrt(expected * (1 - expected) * (1 / len(x) + 1 / len(plain)))
     assert (np.abs(together - expected) <= 5 * error + 1e-12).all()
+
+
+@pytest.mark.parametrize("features", LAWS, ids=lambda features: type(features).__name__)
+def test_pairs_are_active_together_as_often_as_the_law_says(features):
+    active = _sample(features) != 0
+    together = active.T.astype(float) @ active / N
+    chance = np.asarray(features.joint_density)
+    np.testing.assert_allclose(np.diag(chance), features.density, rtol=1e-12)
+    assert (np.abs(together - chance) <= 5 * np.sqrt(chance * (1 - chance) / N) + 1e-12).all()
+
+
+@pytest.mark.parametrize("features", LAWS, ids=lambda features: type(features).__name__)
+def test_the_number_of_active_features_has_the_mean_and_spread_that_the_law_says(features):
+    count = (_sample(features) != 0).sum(axis=1)
+    mean, pairs = float(features.mean_active), float(features.joint_density.sum())
+    variance = pairs - mean**2
+    assert abs(count.mean() - mean) <= 5 * np.sqrt(max(variance, 0) / N) + 1e-9
+    spread = np.sqrt(np.asarray(features.density * (1 - features.density)))
+    covariance = np.asarray(features.correlations) * np.outer(spread, spread)
+    np.testing.assert_allclose(covariance.sum(), variance, atol=1e-9)
+
+
+def test_correlations_are_those_of_matrices_that_are_known():
+    both = Hierarchy([0.5, 0.5], (-1, 0)).correlations  # P = (1/2, 1/4), together 1/4
+    np.testing.assert_allclose(both[0, 1], (0.25 - 0.125) / np.sqrt(0.25 * 0.1875))
+    np.testing.assert_allclose(ExactlyK(1, n_features=4).correlations[0], [1, -1 / 3, -1 / 3, -1 / 3])
+    np.testing.assert_allclose(Empirical(DATA).correlations, np.eye(3))  # always or never active
+    # Two equally likely halves of normal numbers: 2 asin(r) / pi.
+    halves = Copula(0.5, equal_loadings(2, 0.5)).correlations
+    np.testing.assert_allclose(halves[0, 1], 1 / 3, rtol=1e-12)
+
+
+@pytest.mark.parametrize("r", [0.0, 0.4, 0.95, 0.999])
+def test_pairs_of_a_copula_are_integrals_of_the_normal_law(r):
+    density = [0.1, 0.3, 0.002]
+    joint = np.asarray(Copula(density, equal_loadings(3, r)).joint_density)
+    bound = scipy.stats.norm.ppf(density)
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        low = np.linspace(-12, bound[i], 200_001)
+        height = scipy.stats.norm.pdf(low) * scipy.stats.norm.cdf((bound[j] - r * low) / np.sqrt(1 - r**2))
+        np.testing.assert_allclose(joint[i, j], scipy.integrate.simpson(height, x=low), rtol=1e-8, atol=1e-12)
+
+
+def test_children_are_active_only_with_their_parents_and_exclusive_ones_alone():
+    parents = regular_forest(roots=2, branching=3, depth=2)
+    above = np.array(parents)
+    chance = np.where(above < 0, 0.8, 0.3)
+    for exclusive in (False, True):
+        active = _sample(Hierarchy(chance, parents, exclusive=exclusive), n=20_000) != 0
+        assert (active[:, above >= 0] <= active[:, above[above >= 0]]).all()
+        siblings = max(active[:, above == parent].sum(axis=1).max() for parent in range(8))
+        assert siblings == (1 if exclusive else 3)
+
+
+def test_a_scaled_child_has_its_value_times_those_above_it():
+    x = _sample(Hierarchy([1.0, 1.0, 1.0], (-1, 0, 1), value=Uniform(1, 2), scaled=True))
+    for column, power in enumerate((1, 2, 3)):
+        # Means of products of independent values.
+        error = np.sqrt(((7 / 3) ** power - 1.5 ** (2 * power)) / N)
+        assert abs(x[:, column].mean() - 1.5**power) <= 5 * error
+
+
+def test_values_of_a_copula_tell_nothing_of_which_others_are_active():
+    x = _sample(Copula(0.5, equal_loadings(2, 0.9)))
+    first, other = x[x[:, 0] != 0].T
+    assert abs(np.corrcoef(first, other != 0)[0, 1]) <= 5 / np.sqrt(len(first))  # 5 standard errors
+
+
+def test_each_choice_of_k_features_is_as_likely():
+    x = _sample(ExactlyK(2, n_features=4)) != 0
+    assert (x.sum(axis=1) == 2).all()
+    each = x @ 2 ** np.arange(4)
+    _assert_frequency(each[:, None] == np.array([3, 5, 6, 9, 10, 12]), np.full(6, 1 / 6))
+
+
+def test_chances_give_the_densities_that_can_be():
+    parents = (-1, 0, 0, 1)
+    density = np.array([0.5, 0.2, 0.25, 0.1])
+    for exclusive in (False, True):
+        law = Hierarchy(chances(density, parents, exclusive=exclusive), parents, exclusive=exclusive)
+        np.testing.assert_allclose(law.density, density)
+    crowded = Hierarchy(chances([0.5, 0.4, 0.4, 0.9], parents, exclusive=True), parents, exclusive=True)
+    np.testing.assert_allclose(crowded.density, [0.5, 0.25, 0.25, 0.25])
+
+
+def test_zipf_falls_as_a_power_from_most_to_least():
+    np.testing.assert_allclose(zipf(100, exponent=0.5, most=0.8), 0.8 / np.sqrt(np.arange(1, 101)))
+    stretched = zipf(16_384, exponent=0.5, most=0.4, least=5e-4)
+    assert (stretched[0], stretched[-1]) == pytest.approx((0.4, 5e-4))
+    fall = np.diff(1 / np.sqrt(np.arange(1, 16_385)))
+    np.testing.assert_allclose(np.diff(stretched) / fall, np.diff(stretched)[0] / fall[0])
+
+
+def test_the_mean_number_of_active_features_of_synth_sae_bench_is_about_34():
+    n, parents = 16_384, (*regular_forest(roots=128, branching=4, depth=3), *(-1,) * (16_384 - 128 * 85))
+    density = zipf(n, exponent=0.5, most=0.4, least=5e-4)
+    law = Hierarchy(chances(density, parents, exclusive=True), parents, exclusive=True)
+    assert float(law.mean_active) == pytest.approx(34, rel=0.05)
+
+
+def test_laws_of_one_structure_stack():
+    for make in (
+        lambda p: Hierarchy([p, p], (-1, 0), loadings=[[p]]),
+        lambda p: Copula(p, equal_loadings(2, 0.5)),
+        lambda p: Sum(Independent(p, n_features=1), ExactlyK(1, n_features=2)),
+        lambda p: Scaled(Independent(p, n_features=2), p),
+    ):
+        laws = [make(p) for p in (0.2, 0.7)]
+        drawn = jax.vmap(lambda law: law.sample(jax.random.key(0), 8))(stack(laws))
+        for at, law in enumerate(laws):
+            np.testing.assert_array_equal(drawn[at], law.sample(jax.random.key(0), 8))

@@ -1,4 +1,5 @@
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,10 @@ ORDER = [
 PLACE = {module: place for place, modules in enumerate(ORDER) for module in modules}
 
 
+_SHARED = re.compile(r"superpose\.papers\.[a-z0-9_]+\._[a-z0-9_]+$")
+"""What the experiments of a paper share."""
+
+
 def _imported(tree):
     """The modules of superpose that a file imports, anywhere in it."""
     for node in ast.walk(tree):
@@ -22,6 +27,8 @@ def _imported(tree):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
+            if _SHARED.match(str(node.module)):
+                continue
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         else:
             continue

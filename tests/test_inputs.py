@@ -3,7 +3,6 @@
 import importlib
 import inspect
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jaxtyping
@@ -41,7 +40,16 @@ SHARES = [0.5, 0.25, 0.125]
 WORLD = features.Independent(SHARES)
 MODEL = models.ReluOutput(W, [0, 0, 0])
 MODELS = train.stack([MODEL, MODEL])
-SAE = dictionaries.Autoencoder([[1, 0], [0, 1]], [0, 0], [[1, 0], [0, 1]], [0, 0], dictionaries.Relu(0.1), {}, jnp.zeros(2), jnp.zeros(()))
+SAE = dictionaries.Autoencoder(
+    [[1, 0], [0, 1]],
+    [0, 0],
+    [[1, 0], [0, 1]],
+    [0, 0],
+    dictionaries.Relu(0.1),
+    {},
+    jnp.zeros(2),
+    jnp.zeros(()),
+)
 KEY = jax.random.key(0)
 MINIMUM = train.Minimum(MODELS, np.ones(2), np.zeros(2), np.zeros(2, int), np.ones(2, int), None)
 GRID = xr.DataArray(np.array([W], float), dims=("member", "hidden", "feature"))
@@ -117,6 +125,15 @@ TAKES = [(name, "W", measure, W) for name, measure in OF_W.items()] + [
     ("features.Anticorrelated", "importance", lambda i: features.Anticorrelated(0.1, (3,), i).importance, SHARES),
     ("features.Empirical", "data", lambda data: features.Empirical(data).rows(jnp.arange(2)), W),
     ("features.Empirical", "importance", lambda i: features.Empirical(W, i).importance, SHARES),
+    ("features.Hierarchy", "chance", lambda p: features.Hierarchy(p, (-1, 0, 0)).chance, SHARES),
+    ("features.Hierarchy", "importance", lambda i: features.Hierarchy(0.1, (-1, 0, 0), i).importance, SHARES),
+    ("features.Hierarchy", "loadings", lambda u: features.Hierarchy(0.1, (-1, -1), loadings=u).loadings, [[0.5], [1]]),
+    ("features.Copula", "density", lambda p: features.Copula(p, [[0.5]] * 3).density, SHARES),
+    ("features.Copula", "loadings", lambda u: features.Copula(0.1, u).loadings, [[0.5], [1]]),
+    ("features.Copula", "importance", lambda i: features.Copula(0.1, [[0.5]] * 3, i).importance, SHARES),
+    ("features.ExactlyK", "importance", lambda i: features.ExactlyK(1, i).importance, SHARES),
+    ("features.Scaled", "scale", lambda scale: features.Scaled(WORLD, scale).scale, SHARES),
+    ("features.chances", "density", lambda p: features.chances(p, (-1, 0, 0)), SHARES),
     ("losses.mean_error", "x", lambda x: losses.mean_error(MODEL, x), [[1, 0, 2]]),
     ("losses.mean_error", "importance", lambda i: losses.mean_error(MODEL, [[1, 0, 2]], i), SHARES),
     ("losses.mean_error", "weight", lambda w: losses.mean_error(MODEL, W, weight=w), [1, 2]),
@@ -168,6 +185,7 @@ TAKES = [(name, "W", measure, W) for name, measure in OF_W.items()] + [
     ("dictionaries.scores.causal", "x", lambda x: tuple(scores.causal(MODEL, x, np.ones((2, 1)), [[1], [0]], [0, -1, -1])), [[1, 0, 2], [1, 1, 1]]),
     ("dictionaries.scores.causal", "z", lambda z: tuple(scores.causal(MODEL, [[1, 0, 2], [1, 1, 1]], z, np.eye(2), [0, -1, 1])), [[1, 2], [1, 1]]),
     ("dictionaries.scores.causal", "directions", lambda D: tuple(scores.causal(MODEL, [[1, 0, 2], [1, 1, 1]], [[1, 2], [1, 1]], D, [0, -1, 1])), [[1, 0], [0, 1]]),
+    ("theory.recoverable", "undersampling", theory.recoverable, SHARES),
     ("theory.dropped_cost", "density", theory.dropped_cost, SHARES),
     ("theory.antipodal_cost", "density", theory.antipodal_cost, SHARES),
     ("theory.antipodal_cost", "other", lambda other: theory.antipodal_cost(0.1, 1.0, other), SHARES),
@@ -224,7 +242,7 @@ def test_strict_promotion_changes_nothing(argument, call, good):
         np.testing.assert_array_equal(a, b)
 
 
-OPTIONAL = {"weight", "penalty", "W_out", "hidden_bias"}  # None is an answer
+OPTIONAL = {"W_enc", "noise", "loadings", "weight", "penalty", "W_out", "hidden_bias"}  # None is an answer
 
 
 @pytest.mark.parametrize(("argument", "call", "good"), CELLS)
@@ -314,6 +332,27 @@ REFUSED = [
     ("features.Independent", lambda: features.Independent(np.ones((2, 3)) / 2), ValueError, "density must be a number or 3"),
     ("features.Correlated", lambda: features.Correlated(0.1, (2.5,)), TypeError, "sizes must be a whole number"),
     ("features.Anticorrelated", lambda: features.Anticorrelated(0.1, 2.5), TypeError, "sizes must be a whole number"),
+    ("features.Hierarchy", lambda: features.Hierarchy(0.1, (0, -1)), ValueError, "parents must be features before their children, or -1 for roots, got 0 for feature 0"),
+    ("features.Hierarchy", lambda: features.Hierarchy(0.1, ()), ValueError, "parents must name at least one root"),
+    ("features.Hierarchy", lambda: features.Hierarchy(0.1, (-1, 0.5)), TypeError, "parents must be a whole number"),
+    ("features.Hierarchy", lambda: features.Hierarchy(1.5, (-1, 0)), ValueError, "chance must be within [0, 1], got 1.5"),
+    ("features.Hierarchy", lambda: features.Hierarchy(0.6, (-1, 0, 0), exclusive=True), ValueError, "the chances of exclusive children must sum to at most 1, got 1.2 for those of feature 0"),
+    ("features.Hierarchy", lambda: features.Hierarchy(0.6, (-1, 0), loadings=[[0.1]] * 2), ValueError, "loadings must have 1 rows, one for each root, got 2"),
+    ("features.Copula", lambda: features.Copula(0.6, [[0.8, 0.8]]), ValueError, "loadings must have rows with a sum of squares of at most 1, got 1.28 at feature 0"),
+    ("features.Copula", lambda: features.Copula(0.6, [0.8, 0.8]), ValueError, "loadings must have the shape (feature, factor)"),
+    ("features.ExactlyK", lambda: features.ExactlyK(4, n_features=3), ValueError, "k must be within 0..3, got 4"),
+    ("features.ExactlyK", lambda: features.ExactlyK(1.5, n_features=3), TypeError, "k must be a whole number"),
+    ("features.Sum", lambda: features.Sum(), ValueError, "Sum needs at least one law of features"),
+    ("features.Sum", lambda: features.Sum(3), TypeError, "features must be a law that samples"),
+    ("features.Scaled", lambda: features.Scaled(3, 1.0), TypeError, "features must be a law that samples"),
+    ("features.Scaled", lambda: features.Scaled(WORLD, 0.0), ValueError, "scale must be positive and finite, got 0"),
+    ("features.zipf", lambda: features.zipf(0), ValueError, "n_features must be at least 1, got 0"),
+    ("features.zipf", lambda: features.zipf(3, exponent=0), ValueError, "exponent must be positive"),
+    ("features.zipf", lambda: features.zipf(3, most=0.1, least=0.2), ValueError, "most and least must be 0 <= least <= most <= 1"),
+    ("features.equal_loadings", lambda: features.equal_loadings(3, -0.1), ValueError, "correlation must be within [0, 1]"),
+    ("features.random_loadings", lambda: features.random_loadings(3, 0, 0.1, key=KEY), ValueError, "n_features and rank must be at least 1, got 3 and 0"),
+    ("features.random_loadings", lambda: features.random_loadings(3, 1, -0.1, key=KEY), ValueError, "scale must be 0 or more"),
+    ("features.regular_forest", lambda: features.regular_forest(0, 2, 1), ValueError, "a forest needs roots and branching of at least 1"),
     ("features.Empirical", lambda: features.Empirical([1, 2]), ValueError, "data must be a matrix"),
     ("features.Empirical", lambda: features.Empirical([[np.inf]]), ValueError, "data must be finite"),
     ("models.ReluOutput", lambda: models.ReluOutput.init(5.0, 2, key=0), TypeError, "n_features must be a whole number"),
@@ -469,6 +508,7 @@ def test_what_is_wrong_is_said_in_one_line(call, error, said):
 # Tested elsewhere: with other tests of keys, or taking nothing that could be wrong but what others check.
 ELSEWHERE = {
     "inputs.check_each", "features.weighs", "features.check_law", "features.check_sampled", "models.check_features",  # by what is checked with them
+    "features.Law",  # what laws share
     "train.cosine_adam",  # what optax says
     "losses.SameSamples",  # takes any loss: test_losses
     "inputs.number",  # by what models are scaled with

@@ -164,39 +164,44 @@ def test_encoders_of_pytorch_and_of_files_without_settings():
         np.testing.assert_allclose(jax.vmap(found.encode)(h), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_an_autoencoder_of_saelens_goes_through(tmp_path, capsys):
+SAELENS = {"Standard": {"l1_coefficient": 0.1}, "TopK": {"k": 4}, "BatchTopK": {"k": 4}, "MatryoshkaBatchTopK": {"k": 4, "matryoshka_widths": [32, N]},
+           "JumpReLU": {"l0_coefficient": 0.01}, "Gated": {"l1_coefficient": 0.1}}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", SAELENS)
+@pytest.mark.filterwarnings("default")
+def test_an_autoencoder_that_saelens_trained_goes_through(kind, tmp_path, capsys):
     torch, sae_lens = pytest.importorskip("torch"), pytest.importorskip("sae_lens")
-    h = torch.tensor(np.array(worlds.named("independent").activations.sample(1, 2000)))
+    from sae_lens.config import SAETrainerConfig
+    from sae_lens.training.sae_trainer import SAETrainer
+
     torch.manual_seed(0)
-    kinds = {
-        "topk": sae_lens.TopKTrainingSAE(sae_lens.TopKTrainingSAEConfig(d_in=M, d_sae=N, k=4)),
-        "batchtopk": sae_lens.BatchTopKTrainingSAE(sae_lens.BatchTopKTrainingSAEConfig(d_in=M, d_sae=N, k=4)),
-        "jumprelu": sae_lens.JumpReLUTrainingSAE(sae_lens.JumpReLUTrainingSAEConfig(d_in=M, d_sae=N)),
-        "gated": sae_lens.GatedTrainingSAE(sae_lens.GatedTrainingSAEConfig(d_in=M, d_sae=N)),
-        "standard": sae_lens.StandardTrainingSAE(sae_lens.StandardTrainingSAEConfig(d_in=M, d_sae=N)),
-    }
-    for kind, sae in kinds.items():
-        with torch.no_grad():
-            for name, each in sae.named_parameters():
-                scale = {"W_enc": 1.0, "W_dec": 1.0, "log_threshold": 0.1}.get(name, 0.1)
-                each += scale * torch.randn_like(each) * each.std().nan_to_num(0.1)
-            if kind == "batchtopk":
-                sae.topk_threshold = torch.tensor(0.02, dtype=torch.float64)
-        sae.save_inference_model(tmp_path / kind)
-        theirs = sae_lens.SAE.load_from_disk(tmp_path / kind)
-        found = _files.dictionary(tmp_path / kind, M)
-        z = np.asarray(jax.vmap(found.autoencoder.encode)(jnp.asarray(h.numpy())))
-        with torch.no_grad():
-            codes = theirs.encode(h)
-            reconstruction = theirs.decode(codes).numpy()
-        length = np.linalg.norm(theirs.W_dec.detach().numpy(), axis=1)
-        np.testing.assert_allclose(z, codes.numpy() * length, rtol=1e-3, atol=1e-4, err_msg=kind)
-        np.testing.assert_allclose(
-            jax.vmap(found.autoencoder)(jnp.asarray(h.numpy())), reconstruction, rtol=1e-3, atol=1e-4
-        )
-        scored = _scores(capsys, tmp_path / kind, "--world", "independent", "--samples", 500)
-        assert scored["l0"] > 0
-        assert 0 < scored["mcc"] < 1
+    h = torch.tensor(np.array(worlds.named("independent").activations.sample(1, 20_000)))
+    config = getattr(sae_lens, f"{kind}TrainingSAEConfig")(d_in=M, d_sae=N, **SAELENS[kind])
+    steps = SAETrainerConfig(
+        total_training_samples=400 * 512, train_batch_size_samples=512, lr=3e-3, lr_end=3e-3, device="cpu",
+        logger=sae_lens.LoggingConfig(log_to_wandb=False),
+    )  # fmt: skip
+    batches = (h[torch.randint(len(h), (512,))] for _ in iter(int, 1))
+    sae = SAETrainer(
+        cfg=steps, sae=getattr(sae_lens, f"{kind}TrainingSAE")(config), data_provider=batches
+    ).fit()
+    sae.save_inference_model(tmp_path / "sae")
+    theirs = sae_lens.SAE.load_from_disk(tmp_path / "sae")
+    ours = _files.dictionary(tmp_path / "sae", M).autoencoder
+    with torch.no_grad():
+        codes = theirs.encode(h[:500])
+        reconstruction = theirs.decode(codes).numpy()
+    codes = codes.numpy() * np.linalg.norm(theirs.W_dec.detach().numpy(), axis=1)
+    assert (codes != 0).sum() > 500
+    few = jnp.asarray(h[:500].numpy())
+    np.testing.assert_allclose(jax.vmap(ours.encode)(few), codes, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(jax.vmap(ours)(few), reconstruction, rtol=1e-3, atol=1e-4)
+    capsys.readouterr()
+    found = _scores(capsys, tmp_path / "sae", "--world", "independent", "--samples", 500)
+    assert found["mcc"] > 0.35  # random directions: .30
+    assert found["explained_variance"] > 0
 
 
 # The commands.
@@ -212,6 +217,20 @@ def test_the_true_directions_score_one(tmp_path, capsys):
     world = worlds.named("independent")
     assert (found["world"], found["version"], found["hash"]) == ("independent", world.version, world.hash)
     assert (found["latents"], found["features"], found["samples"], found["seed"]) == (N, N, 1000, 0)
+
+
+@pytest.mark.parametrize(
+    ("inference", "least"), [("omp=6", 0.9), ("fista=0.01", 0.7), ("nnls", 0.5), ("relu=0.3", 0.3)]
+)
+def test_directions_have_codes_by_any_inference(inference, least, tmp_path, capsys):
+    np.save(tmp_path / "D.npy", 2 * W)
+    found = _scores(
+        capsys, tmp_path / "D.npy", "--world", "independent", "--samples", 300, "--inference", inference
+    )
+    assert found["read"].endswith(f"; codes by {inference}")
+    assert found["support_recall"] > least
+    assert found["explained_variance"] > 0.5
+    assert found["causal"] > 0.5
 
 
 def test_directions_alone_have_no_scores_of_codes(tmp_path, capsys):
@@ -286,8 +305,67 @@ def test_worlds_are_listed_and_have_their_hash(capsys):
     said = capsys.readouterr().out
     for name in worlds.names():
         assert f"{name}: " in said
-    # What each generates, for good: a change here needs a new version.
-    assert worlds.named("independent").hash == "865a6bf7be552026"
+
+
+HASHES = {
+    "independent": (1, "865a6bf7be552026"),
+    "correlated": (1, "3fb40074cbda87a2"),
+    "hierarchical": (1, "7cb5edac3f8e1231"),
+    "zipf": (1, "6d16cfd0da9a1c64"),
+    "synth-sae-bench-small": (1, "839f8b3ba00c2c04"),
+    "synth-sae-bench": (1, "100ad9449843125e"),
+    "toy-model": (1, "f96677df238eec67"),
+}
+"""What each world generates, for good: a change here needs a new version."""
+
+
+def test_every_world_has_its_version_and_hash():
+    assert set(HASHES) == set(worlds.names())
+    for name, told in HASHES.items():
+        if name != "synth-sae-bench":
+            world = worlds.named(name)
+            assert (world.version, world.hash) == told, name
+
+
+@pytest.mark.slow
+def test_the_large_world_has_its_version_and_hash():
+    world = worlds.named("synth-sae-bench")
+    assert (world.version, world.hash) == HASHES[world.name]
+
+
+def test_edges_of_a_world_are_its_families():
+    assert worlds.named("independent").edges == []
+    edges = worlds.named("hierarchical").edges
+    assert edges[:4] == [(0, 32), (0, 33), (0, 34), (1, 35)]
+    assert len(edges) == 96
+    world = worlds.named("synth-sae-bench-small")
+    x = world.activations.features.sample(key=0, n=2000) > 0
+    assert len(world.edges) == 8 * (4 + 16 + 64)
+    for parent, child in world.edges:
+        assert not (x[:, child] & ~x[:, parent]).any()
+
+
+def test_small_worlds_have_the_active_features_that_the_guide_says():
+    active = {
+        name: float(worlds.named(name).activations.features.mean_active)
+        for name in worlds.names()
+        if name != "synth-sae-bench"
+    }
+    assert {name: round(mean, 2) for name, mean in active.items()} == {
+        "independent": 3.84, "correlated": 3.84, "hierarchical": 3.65, "zipf": 2.72, "synth-sae-bench-small": 1.99,
+        "toy-model": 3.84,
+    }  # fmt: skip
+
+
+def test_the_toy_model_has_learned_its_features():
+    from superpose.losses import Population
+    from superpose.models import ReluOutput
+
+    activations = worlds.named("toy-model").activations
+    loss = Population(activations.features)
+    # A model that stores nothing has sum_i p_i E[x^2] less what biases save.
+    nothing = loss(ReluOutput(np.zeros((40, 128)), np.full(128, 0.015)))
+    assert float(loss(activations.model)) < 0.2 * float(nothing)
 
 
 def test_a_hash_is_of_what_is_generated():

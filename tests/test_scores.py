@@ -10,7 +10,7 @@ import pytest
 from jaxtyping import Array
 
 from superpose import losses
-from superpose.dictionaries import Activations, score, scores
+from superpose.dictionaries import Activations, _causal, score, scores
 from superpose.features import Anticorrelated, Correlated, Empirical, Independent
 from superpose.models import Linear, Mixture, ReluHidden, ReluOutput, Untied
 from superpose.values import Uniform
@@ -351,6 +351,22 @@ def test_inert_unmatched_and_weak_latents():
         np.isnan(scores.causal(ignored, x, x, np.eye(6), np.arange(6)).agreement).tolist()
         == [True] + [False] * 5
     )
+
+
+@pytest.mark.parametrize("at_a_time", [50, 1000, 2**22])
+def test_what_is_not_there_has_no_effect_however_many_samples_are_multiplied_at_once(at_a_time, monkeypatch):
+    monkeypatch.setattr(_causal, "_AT_A_TIME", at_a_time)
+    W, x = _random(30, 40).astype(np.float32), np.asarray(Independent(0.1, n_features=40).sample(0, 50))
+    x = x * (np.arange(40) < 20)
+    z = np.where(np.arange(40) % 2, x, 0)
+    z[:, 39] = 0.3
+    done = scores.causal(ReluOutput(W, 0.1 * np.ones(40)), x, z, W, np.arange(40))
+    assert np.isnan(done.agreement).tolist() == [False] * 20 + [True] * 20
+    np.testing.assert_allclose(done.agreement[:20], np.arange(20) % 2, atol=1e-5)
+    assert (done.effect[20:] == 0).all()
+    assert (done.latent_cost != 0).tolist() == (
+        np.arange(40) % 2 * (np.arange(40) < 20) + (np.arange(40) == 39) > 0
+    ).tolist()
 
 
 @pytest.mark.parametrize("world", WORLDS)

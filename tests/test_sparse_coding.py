@@ -31,7 +31,7 @@ from superpose.dictionaries import (
     orthogonal_directions,
     random_dictionary,
     random_directions,
-    recovered,
+    scores,
 )
 from superpose.dictionaries._classical import _restarted
 from superpose.dictionaries._inference import _nonnegative
@@ -253,8 +253,8 @@ WORLD = Activations(random_directions(16, 8, key=3), Independent(0.06, n_feature
 def test_alternation_finds_random_directions(method):
     found = method(OMP(2), samples=4000, iterations=30).fit(WORLD, 16, key=KEY)
     null = random_dictionary(8, 16, OMP(2), key=KEY)
-    assert recovered(WORLD.directions, found.directions).mean() > 0.98
-    assert recovered(WORLD.directions, null.directions).mean() < 0.75
+    assert scores.recovery(found.directions, WORLD.directions).mean() > 0.98
+    assert scores.recovery(null.directions, WORLD.directions).mean() < 0.75
     again = method(OMP(2), samples=4000, iterations=30).fit(WORLD, 16, key=KEY)
     np.testing.assert_array_equal(found.directions, again.directions)
 
@@ -320,7 +320,7 @@ def test_nmf_finds_parts_and_refuses_negative_activations():
     pytest.importorskip("sklearn")
     W = jnp.array([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     found = NMF(samples=2000, iterations=2000).fit(Activations(W, Independent(0.2, n_features=3)), 3, key=KEY)
-    assert recovered(W, found.directions).min() > 0.99
+    assert scores.recovery(found.directions, W).min() > 0.99
     assert (found.directions >= 0).all()
     with pytest.raises(ValueError, match="NMF needs activations of 0 or more, such as behind a ReLU, got -"):
         NMF(samples=100).fit(WORLD, 3, key=KEY)
@@ -329,7 +329,7 @@ def test_nmf_finds_parts_and_refuses_negative_activations():
 def test_dictionary_learning_finds_random_directions():
     pytest.importorskip("sklearn")
     found = DictionaryLearning(0.05, samples=4000).fit(WORLD, 16, key=KEY)
-    assert recovered(WORLD.directions, found.directions).mean() > 0.9
+    assert scores.recovery(found.directions, WORLD.directions).mean() > 0.9
     assert not found.signed
 
 

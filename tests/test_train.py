@@ -15,7 +15,7 @@ from superpose.features import Independent
 from superpose.losses import Population, Sampled
 from superpose.models import Linear, ReluOutput
 from superpose.train import OUTCOMES, ensemble, fit, member, member_keys, minimize
-from superpose.train._fit import _advance
+from superpose.train._fit import _ON_ONE_CORE
 from superpose.train._minimize import _rounds
 
 ROOT = Path(__file__).parent.parent
@@ -132,9 +132,9 @@ def test_the_optimizer_is_the_one_given():
 
 def test_a_second_fit_finds_the_first_ones_program():
     _fit(3)
-    before = _advance._cache_size()
+    before = _ON_ONE_CORE._cache_size()
     _fit(19, steps=120, window=50)
-    assert _advance._cache_size() == before
+    assert _ON_ONE_CORE._cache_size() == before
 
 
 @pytest.mark.parametrize("devices", [2, pytest.param(3, marks=pytest.mark.slow)])

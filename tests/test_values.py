@@ -19,6 +19,7 @@ LAWS = [
     *VALUES.values(),
     values.Uniform(-2.0, -0.5),
     values.HalfGaussian(0.7),
+    values.Discrete((-1.0, 0.5, 2.0), (0.2, 0.5, 0.3)),
 ]
 """Each is put through all that a law of values must do: that is all the test that a new one needs."""
 
@@ -166,7 +167,47 @@ def test_a_law_of_values_that_lacks_a_member_is_refused(member):
     with pytest.raises(
         ValueError, match=f"^exact losses need a law of values with {member}, which Lacking lacks"
     ):
-        Population(Independent(0.1, value=lacking, n_features=2))(model_of(np.ones((1, 2)), np.zeros(2)))
+        Population(Independent(0.1, value=lacking, n_features=2), "abs")(
+            model_of(np.ones((1, 2)), np.zeros(2))
+        )
+
+
+def test_a_normal_law_around_a_mean_is_exact_for_the_target_x():
+    law, x = values.Gaussian(0.3, mean=1.2), _draws(values.Gaussian(0.3, mean=1.2))
+    np.testing.assert_allclose([law.mean, law.square], [x.mean(), (x**2).mean()], rtol=1e-4)
+    angle, k = double([0.4, -1.1]), np.array([1, 3])
+    turns = (np.asarray(angle)[:, None] * k)[..., None] * x
+    np.testing.assert_allclose(law.characteristic(angle, k)[1], np.sin(turns).mean(-1), atol=1e-4)
+    model, world = model_of(*random_weights(3, 0)), Independent(0.3, (1.0, 0.7, 0.4), law)
+    by_supports = Population(world, method="enumeration")(model)
+    np.testing.assert_allclose(Population(world, method="characteristic")(model), by_supports, rtol=1e-9)
+    errors = np.asarray(
+        per_sample(
+            model_of(*(a.astype(np.float32) for a in random_weights(3, 0))),
+            world.sample(jax.random.key(0), 200_000), world.importance, "x",
+        )
+    )  # fmt: skip
+    assert abs(errors.mean() - float(by_supports)) <= 5 * errors.std() / np.sqrt(len(errors))
+    with pytest.raises(ValueError, match="need a law of values with halves, which Gaussian lacks"):
+        Population(world, "abs")(model)
+
+
+def test_a_heavy_tailed_law_has_moments_and_no_exact_loss():
+    law = values.LogNormal(0.5)
+    x = _draws(law)
+    np.testing.assert_allclose([law.mean, law.square], [x.mean(), (x**2).mean()], rtol=2e-3)
+    with pytest.raises(
+        ValueError, match=r"^exact losses need a law of values with characteristic, which LogNormal lacks"
+    ):
+        Population(Independent(0.1, value=law, n_features=2))(model_of(np.ones((1, 2)), np.zeros(2)))
+
+
+def test_discrete_values_come_as_often_as_said():
+    x = _draws(values.Discrete((2.0, -1.0), (0.25, 0.75)))
+    np.testing.assert_allclose([(x == 2).mean(), (x == -1).mean()], [0.25, 0.75], atol=1e-5)
+    for wrong in (([],), (1.0, [0.5]), ([1.0, 2.0], [0.5, 0.6]), ([1.0, 2.0], [1.5, -0.5])):
+        with pytest.raises((ValueError, TypeError), match="Discrete"):
+            values.Discrete(*wrong)
 
 
 def test_sines_and_cosines_of_multiples_are_right_to_rounding():

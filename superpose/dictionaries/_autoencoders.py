@@ -35,6 +35,8 @@ PARTS = ("learned", "frozen", "near")
 """How a decoder or an encoder may be trained: as usual, not at all, or (a decoder) never far from its start."""
 NEAR = 0.8
 """The least cosine of a direction to its start, where the decoder is kept "near" it."""
+LITTLE = 0.01
+"""The share of what latents carry on average below which one is revived."""
 
 
 def _weights(name, optional=False):
@@ -55,8 +57,10 @@ class _Method(eqx.Module):
 
     Adam takes `steps` steps on `batch` samples each, with a learning rate that falls from `rate` to 0 along a cosine.
     With `tied`, the encoder reads along the decoder's directions. With `unit`, the decoder's columns have length
-    1, so that codes cannot be made small by making columns long. A latent that has not fired for `revive`
-    steps is pointed at what is reconstructed worst, in the first four fifths of training; 0 leaves it dead.
+    1, so that codes cannot be made small by making columns long. Every `revive` steps, in the first four fifths
+    of training, a latent whose codes' squares summed to less than a hundredth of the mean over latents is pointed at
+    what is reconstructed worst; 0 leaves them all as they are. Nearly silent latents are what becomes of one of two that
+    find the same pair of features: without revival a tenth of the features may stay merged.
     `decoder` and `encoder` may be "frozen" as they were drawn, and the decoder "near" it, each direction within a cosine of
     0.8 of its start: what is found then is no finding.
 
@@ -68,7 +72,7 @@ class _Method(eqx.Module):
     rate: float = eqx.field(static=True, kw_only=True, default=3e-3)
     tied: bool = eqx.field(static=True, kw_only=True, default=False)
     unit: bool = eqx.field(static=True, kw_only=True, default=True)
-    revive: int = eqx.field(static=True, kw_only=True, default=500)
+    revive: int = eqx.field(static=True, kw_only=True, default=50)
     decoder: str = eqx.field(static=True, kw_only=True, default="learned")
     encoder: str = eqx.field(static=True, kw_only=True, default="learned")
 
@@ -139,7 +143,7 @@ class Relu(_Method):
     Sharkey, Braun and Millidge (2022), "Taking features out of superposition with sparse autoencoders".
     """
 
-    penalty: Float[Array, "..."] = _knob("penalty")
+    penalty: Float[Array, "..."] | float = _knob("penalty")
 
     knob = "penalty"
 
@@ -156,7 +160,7 @@ class TopK(_Method):
     Makhzani and Frey (2013), "k-Sparse Autoencoders"; Gao et al. (2024), "Scaling and Evaluating Sparse Autoencoders".
     """
 
-    k: Float[Array, "..."] = _knob("k")
+    k: Float[Array, "..."] | float = _knob("k")
 
     knob = "k"
 
@@ -172,7 +176,7 @@ class BatchTopK(_Method):
     Bussmann, Leask and Nanda (2024), "BatchTopK Sparse Autoencoders".
     """
 
-    k: Float[Array, "..."] = _knob("k")
+    k: Float[Array, "..."] | float = _knob("k")
 
     knob = "k"
 
@@ -181,7 +185,7 @@ class BatchTopK(_Method):
 
     def codes(self, u, own, training=False):
         z = jax.nn.relu(u)
-        least = _nth_largest(stop_gradient(z), self.k * u.shape[1]) if training else own["threshold"]
+        least = _least_of(stop_gradient(z), self.k * u.shape[1]) if training else own["threshold"]
         return jnp.where(z >= least, z, 0.0)
 
     def followed(self, own, z):
@@ -201,7 +205,7 @@ class Matryoshka(BatchTopK):
     """
 
     prefixes: int = eqx.field(static=True, kw_only=True, default=4)
-    inner: Float[Array, "..."] = eqx.field(
+    inner: Float[Array, "..."] | float = eqx.field(
         converter=lambda value: jnp.asarray(array(value, "inner"), jnp.float32), kw_only=True, default=1.0
     )
 
@@ -223,7 +227,7 @@ class JumpReLU(_Method):
     Rajamanoharan et al. (2024), "Jumping Ahead: Improving Reconstruction Fidelity with JumpReLU Sparse Autoencoders".
     """
 
-    penalty: Float[Array, "..."] = _knob("penalty")
+    penalty: Float[Array, "..."] | float = _knob("penalty")
     width: float = eqx.field(static=True, kw_only=True, default=0.1)
 
     knob = "penalty"
@@ -242,12 +246,13 @@ class JumpReLU(_Method):
 class Gated(_Method):
     """`z = ReLU(r u + c)` where the gate `u` is above 0, else 0; the penalty is on the gate alone.
 
-    Each latent has its own `r` and `c`. The gate must reconstruct, too, with the decoder held fixed.
+    Each latent has its own `r` and `c`. The gate must reconstruct, too, with the decoder held fixed. As no
+    penalty reaches the decoder, it must be larger than that of `Relu`: 0.2 to 1 where lengths are near 1.
 
     Rajamanoharan et al. (2024), "Improving Dictionary Learning with Gated Sparse Autoencoders".
     """
 
-    penalty: Float[Array, "..."] = _knob("penalty")
+    penalty: Float[Array, "..."] | float = _knob("penalty")
 
     knob = "penalty"
 
@@ -278,16 +283,25 @@ def _kth_largest(u, k) -> Float[Array, " sample"]:
     return jax.lax.fori_loop(0, k.astype(jnp.int32), next_largest, jnp.full(u.shape[1], jnp.inf, u.dtype))
 
 
-def _nth_largest(z, n) -> Float[Array, ""]:
-    """The `n`-th largest of entries that are 0 or more, or the least above 0 where fewer are: by bisection of its bits."""
-    words = jax.lax.bitcast_convert_type(z, jnp.int32)  # rise with numbers that are not negative
+def _least_of(z, n) -> Float[Array, ""]:
+    """A level that the `n` largest of entries that are 0 or more reach, and no others but equal ones; 0 if fewer are above 0."""
+    largest, positive = z.max(), (z > 0).sum(dtype=jnp.int32)
+    n = jnp.minimum(n.astype(jnp.int32), positive)
 
-    def narrowed(bit, level):
-        higher = level | (1 << (30 - bit))
-        return jnp.where((words >= higher).sum(dtype=jnp.int32) >= n, higher, level)
+    def between(state):
+        low, high, count = state
+        middle = (low + high) / 2
+        return (count != n) & (low < middle) & (middle < high)
 
-    level = jax.lax.fori_loop(0, 31, narrowed, jnp.int32(0))
-    return jax.lax.bitcast_convert_type(jnp.maximum(level, 1 << 23), jnp.float32)
+    def narrowed(state):
+        low, high, _ = state
+        middle = (low + high) / 2
+        # A product with ones: XLA's own sum of comparisons is half as quick.
+        count = ((z >= middle).astype(z.dtype) @ jnp.ones(z.shape[1], z.dtype)).astype(jnp.int32).sum()
+        return jnp.where(count < n, low, middle), jnp.where(count < n, middle, high), count
+
+    # Twice the largest, so that it is reached itself if n is 1.
+    return jax.lax.while_loop(between, narrowed, (jnp.zeros_like(largest), 2 * largest, positive))[0]
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(2,))
@@ -317,8 +331,8 @@ def _step_jvp(width, primals, tangents):
 class Autoencoder(eqx.Module):
     """`u = W_enc (h - b_dec) + b_enc`, codes `z` of `u` by its method, `h' = W_dec z + b_dec`.
 
-    `W_enc` is None where it is tied: the decoder's directions. `own` are parameters of the method beyond these; `idle`
-    counts the steps of training since each latent last fired, and `step` all of them.
+    `W_enc` is None where it is tied: the decoder's directions. `own` are parameters of the method beyond these; `carried`
+    sums the squares of each latent's codes since idle ones were last looked for, and `step` counts steps of training.
 
     >>> sae = Autoencoder.init(10, 40, TopK(k=4), key=0)
     >>> sae.encode(jnp.ones(10)).shape, sae(jnp.ones(10)).shape, int((sae.encode(jnp.ones(10)) > 0).sum())
@@ -331,7 +345,7 @@ class Autoencoder(eqx.Module):
     b_dec: Float[Array, " hidden"] = eqx.field(converter=_weights("b_dec"))
     method: Any
     own: dict[str, Array]
-    idle: Float[Array, " latent"]
+    carried: Float[Array, " latent"]
     step: Float[Array, ""]
 
     signed: ClassVar[bool] = False
@@ -374,7 +388,8 @@ class Autoencoder(eqx.Module):
         W = self.written_by.T if self.W_enc is None else self.W_enc
         if self.method.encoder == "frozen":
             W = stop_gradient(W)
-        return W @ (h - self.b_dec[:, None]) + self.b_enc[:, None]
+        # W_enc (h - b_dec) + b_enc: the gradient by b_dec is then that of a vector.
+        return W @ h + (self.b_enc - W @ self.b_dec)[:, None]
 
     def written(self, z: Float[Array, "latent sample"]) -> Float[Array, "hidden sample"]:
         return self.written_by @ z + self.b_dec[:, None]
@@ -436,29 +451,36 @@ class Reconstruction(eqx.Module):
         return value, stop_gradient((key, residual, z))
 
     def after(self, sae: Autoencoder, seen: Any) -> Autoencoder:
-        """The autoencoder as the next step finds it: columns of length 1, and latents that died alive again."""
+        """The autoencoder as the next step finds it: columns of length 1, and idle latents alive again."""
         key, residual, z = seen
-        method, W_dec, own = sae.method, sae.W_dec, sae.method.followed(sae.own, z)
-        idle, W_enc, b_enc = jnp.where((z > 0).any(axis=1), 0.0, sae.idle + 1), sae.W_enc, sae.b_enc
+        method, own = sae.method, sae.method.followed(sae.own, z)
+        sae = dataclasses.replace(sae, own=own, carried=sae.carried + (z**2).mean(axis=1), step=sae.step + 1)
         if method.revive and method.decoder == method.encoder == "learned":
-            dead = (idle >= method.revive) & (sae.step < 0.8 * method.steps)
-            new = unit(residual[:, _drawn_by(stream(key, "revived"), (residual**2).sum(axis=0), len(idle))])
-            W_dec, b_enc = jnp.where(dead[None], new, W_dec), jnp.where(dead, 0.0, b_enc)
-            W_enc = None if W_enc is None else jnp.where(dead[:, None], new.T, W_enc)
-            idle = jnp.where(dead, 0.0, idle)
+            due = (sae.step % method.revive == 0) & (sae.step <= 0.8 * method.steps)
+            revived = partial(_revived, key=key, residual=residual)
+            sae = jax.lax.cond(due, revived, lambda sae: sae, sae)
+        W_dec = sae.W_dec
         if method.decoder == "near":
             W_dec = _near(unit(W_dec), own["start"])
-        if method.unit:
-            W_dec = unit(W_dec)
-        return dataclasses.replace(
-            sae, W_enc=W_enc, b_enc=b_enc, W_dec=W_dec, own=own, idle=idle, step=sae.step + 1
-        )
+        return dataclasses.replace(sae, W_dec=unit(W_dec) if method.unit else W_dec)
+
+
+def _revived(sae, key, residual):
+    """The autoencoder with latents that carried little pointed at what is reconstructed worst."""
+    idle = sae.carried <= LITTLE * sae.carried.mean()
+    new = unit(residual[:, _drawn_by(stream(key, "revived"), (residual**2).sum(axis=0), len(idle))])
+    return dataclasses.replace(
+        sae,
+        W_dec=jnp.where(idle[None], new, sae.W_dec),
+        W_enc=None if sae.W_enc is None else jnp.where(idle[:, None], new.T, sae.W_enc),
+        b_enc=jnp.where(idle, 0.0, sae.b_enc),
+        carried=jnp.zeros_like(sae.carried),
+    )
 
 
 def _drawn_by(key, weight, n):
-    """`n` indices drawn with chances in the ratio of the weights."""
-    upto = jnp.cumsum(weight)
-    return jnp.searchsorted(upto, draws.uniform(key, (n,)) * upto[-1]).clip(0, len(weight) - 1)
+    """`n` indices drawn with chances in the ratio of the weights: each the first in a race of exponential times."""
+    return (-jnp.log(draws.uniform(key, (n, len(weight)))) / weight[None]).argmin(axis=1)
 
 
 def _near(D, start):

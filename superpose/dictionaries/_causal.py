@@ -112,9 +112,9 @@ def _lost(model, x, h, y, feature, code, direction, weight) -> Float[Array, "num
     """For each pair E.F, E.E, E.E + F.F, and by how much the losses without feature and latent exceed that with both."""
 
     def of_one(x, h, y, feature, code, direction):
-        without, ablated = (
-            model.decode(each) for each in (model.encode(x.at[feature].set(0)), h - code * direction)
-        )
+        # Exactly nothing where there is nothing to remove: rounding depends on how many samples are multiplied at once.
+        without = jnp.where(x[feature] == 0, y, model.decode(model.encode(x.at[feature].set(0))))
+        ablated = jnp.where(code == 0, y, model.decode(h - code * direction))
         E, F = y - without, y - ablated
         loss, *more = (weight @ (x - each) ** 2 for each in (y, without, ablated))
         inner, own, other = weight @ (E * F), weight @ E**2, weight @ F**2

@@ -208,7 +208,7 @@ class NMF(eqx.Module):
     Lee and Seung (1999), "Learning the parts of objects by non-negative matrix factorization".
     """
 
-    penalty: Float[Array, ""] = eqx.field(
+    penalty: Float[Array, ""] | float = eqx.field(
         converter=lambda value: jnp.asarray(array(value, "penalty")), default=0.0
     )
     samples: int = eqx.field(static=True, default=20_000)
@@ -237,7 +237,7 @@ class DictionaryLearning(eqx.Module):
     Mairal, Bach, Ponce and Sapiro (2009), "Online dictionary learning for sparse coding".
     """
 
-    penalty: Float[Array, ""] = eqx.field(
+    penalty: Float[Array, ""] | float = eqx.field(
         converter=lambda value: jnp.asarray(array(value, "penalty")), default=0.1
     )
     samples: int = eqx.field(static=True, default=20_000)

@@ -92,7 +92,7 @@ def _side_by_side(methods, laws, keys, n_latents, progress) -> list[Autoencoder]
         key=keys,
         own_loss=own,
         optimizer=_optimizer(method.rate, method.steps),
-        window=max(1, method.steps // 50),
+        window=max(1, method.steps // 20),
         progress=progress,
     )
     return [train.member(trained.models, place) for place in range(len(methods))]

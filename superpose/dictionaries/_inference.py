@@ -136,7 +136,9 @@ class FISTA(eqx.Module):
     [1.5, 0.0, 0.0]
     """
 
-    penalty: Float[Array, ""] = eqx.field(converter=lambda value: jnp.asarray(array(value, "penalty")))
+    penalty: Float[Array, ""] | float = eqx.field(
+        converter=lambda value: jnp.asarray(array(value, "penalty"))
+    )
     steps: int = eqx.field(static=True, default=1000)
     nonnegative: bool = eqx.field(static=True, default=True)
     tolerance: float = eqx.field(static=True, default=1e-5)
@@ -157,7 +159,7 @@ class FISTA(eqx.Module):
         D = directions
         L = jnp.maximum(jnp.linalg.eigvalsh(D @ D.T)[-1], jnp.finfo(D.dtype).tiny)
         near = self.tolerance * jnp.linalg.norm(h) / L
-        threshold = self.penalty.astype(D.dtype) / L
+        threshold = jnp.asarray(self.penalty, D.dtype) / L
 
         def shrunk(z):
             if self.nonnegative:
@@ -230,13 +232,15 @@ class ReluStep(eqx.Module):
     [1.5, 0.0, 0.0]
     """
 
-    threshold: Float[Array, "..."] = eqx.field(converter=lambda value: jnp.asarray(array(value, "threshold")))
+    threshold: Float[Array, "..."] | float = eqx.field(
+        converter=lambda value: jnp.asarray(array(value, "threshold"))
+    )
     signed = False
 
     def __call__(
         self, directions: Float[Array, "hidden latent"], h: Float[Array, " hidden"]
     ) -> Float[Array, " latent"]:
-        return _of_present(directions, jax.nn.relu(directions.T @ h - self.threshold.astype(h.dtype)))
+        return _of_present(directions, jax.nn.relu(directions.T @ h - jnp.asarray(self.threshold, h.dtype)))
 
 
 def _of_present(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +13,7 @@ from superpose.dictionaries import scores
 from superpose.draws import AnyKey, stream
 from superpose.features import Empirical
 from superpose.inputs import whole
+from superpose.jit import program
 
 _AT_A_TIME = 256
 """How many samples are encoded at a time: what an inference needs for each may be much larger than its codes."""
@@ -108,7 +110,15 @@ _OF_CODES = (
 
 
 def _codes(dictionary, h):
+    # As one program for all dictionaries of a kind, where a dictionary is a pytree of arrays.
+    return (_compiled if isinstance(dictionary, eqx.Module) else _mapped)(dictionary, h)
+
+
+def _mapped(dictionary, h):
     return jax.lax.map(dictionary.encode, h, batch_size=min(_AT_A_TIME, len(h)))
+
+
+_compiled = program(_mapped)
 
 
 def _of_codes(dictionary, x, h, z, W, match, nearest, threshold, edges) -> dict[str, Any]:

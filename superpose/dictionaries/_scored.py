@@ -37,13 +37,14 @@ def scored(
         raise ValueError(f"samples must be at least 1, got {samples}")
     if not threshold >= 0:
         raise ValueError(f"threshold must be 0 or more, got {threshold}")
-    chosen = _inference(inference)
+    chosen, edges = _inference(inference), []
     if world:
         known = worlds.named(world)
         activations, told = (
             known.activations,
             {"world": known.name, "version": known.version, "hash": known.hash},
         )
+        edges = known.edges
         hidden, n = activations.directions.shape
         _check_room(samples, hidden, n)
     else:
@@ -56,7 +57,7 @@ def scored(
     made = found.directions if codes is None else codes
     if not world and codes is not None:
         samples = min(samples, len(activations.h))
-    scores = score(made, activations, key=seed, samples=samples, threshold=threshold)
+    scores = score(made, activations, key=seed, samples=samples, threshold=threshold, edges=edges)
     if codes is None:
         scores["samples"] = 0
     result = {

@@ -1,4 +1,4 @@
-// The exact loss and its gradient, in closed form: no samples and no noise. superpose/exact.py; docs/exact.md derives
+// The exact loss and its gradient, in closed form: no samples and no noise. superpose/exact; docs/exact.md derives
 // it.
 //
 // Output i sees one number, z = c + sum_j g_j x_j. Given which features are active, z = m + sum_j h_j v_j with v

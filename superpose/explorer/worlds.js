@@ -1,4 +1,4 @@
-// What the world contains: which features are active together, how often, and their values. superpose/features.py
+// What the world contains: which features are active together, how often, and their values. superpose/features
 
 import { bitsInto, stream, unit } from "./draws.js";
 

@@ -109,7 +109,10 @@ def checked_loadings(loadings, n, unit="feature") -> Float[Array, "feature facto
     if not isinstance(loadings, jax.core.Tracer):
         square = (np.asarray(loadings, np.float64) ** 2).sum(axis=1)
         check_each(
-            square, lambda s: s <= 1 + 1e-6, "a row of loadings must have a sum of squares of at most 1", unit
+            square,
+            lambda s: s <= 1 + 1e-6,
+            "loadings must have rows with a sum of squares of at most 1",
+            unit,
         )
     return double(loadings)
 

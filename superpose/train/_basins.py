@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from superpose.features import Anticorrelated, Correlated, Empirical
+from superpose.features import Anticorrelated, Correlated, Law
 from superpose.inputs import whole
 from superpose.train._minimize import Minimum
 
@@ -58,7 +58,7 @@ def basins(solved: Minimum, features: Any = None, *, starts: int | None = None) 
     `A x + c` do, to `SAME_WEIGHTS`, but for a permutation of equivalent features. As `A` is
     `W^T W`, rotations and reflections of the hidden layer make no difference. Features that
     have the same density and importance in `features`, which has one law for all or one for each
-    member, are equivalent; without it, none are. Without `starts`, all are one group and the
+    member, are equivalent, if they are independent or in sets; without it, and in other laws, none are. Without `starts`, all are one group and the
     results have no axis for it.
 
     Permutations are not tried out. What is compared is, for each class of equivalent features
@@ -118,6 +118,10 @@ def _invariants(models, features) -> Float[np.ndarray, "member number"]:
         A, c = (np.asarray(part) for part in jax.vmap(lambda model: model.preactivation())(models))
     n = c.shape[1]
     low, high = features.value.bounds if hasattr(features, "value") else (0.0, 1.0)
+    if isinstance(features, Law) and (
+        bool(getattr(features, "inexact", "")) or not hasattr(features, "value")
+    ):
+        low, high = -np.inf, np.inf  # values of other sizes
     if models.activation == "relu" and np.isfinite([low, high]).all():
         never = c + np.maximum(np.maximum(A * low, A * high), 0).sum(axis=2) <= 0
         A, c = np.where(never[..., None], 0.0, A), np.where(never, 0.0, c)
@@ -140,7 +144,7 @@ def _sorted(values, kinds) -> np.ndarray:
 
 def _kinds(features, n) -> Int[np.ndarray, "... feature"]:
     """For each feature the first that is equivalent to it."""
-    if features is None or isinstance(features, Empirical):
+    if not hasattr(features, "sizes"):  # of other laws, these numbers do not say it all
         return np.arange(n)
     numbers = [np.asarray(features.density), np.asarray(features.importance)]
     if isinstance(features, Correlated | Anticorrelated):

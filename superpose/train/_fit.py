@@ -4,7 +4,6 @@ import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -31,14 +30,20 @@ from superpose.train._ensemble import (
 )
 
 
-def _block(models) -> int:
+def _block(models, loss) -> int:
     """How many members of this size `fit` trains side by side: always exactly this many.
 
     XLA adds up in another order in ensembles of another size. In blocks of one size, which share
     one program, a member has the same bits alone and in any ensemble; blocks also stay in cache.
     """
+    if _follows(loss):  # larger models: the steps of several would be no quicker than one after another
+        return 1
     weights = max(math.prod(leaf.shape[1:]) for leaf in jax.tree.leaves(models))
     return 8 if weights < 8 else 5 if weights < 4096 else 2
+
+
+def _follows(loss) -> bool:
+    return hasattr(loss, "observed") and hasattr(loss, "after")
 
 
 class Fit(NamedTuple):
@@ -117,7 +122,7 @@ def fit(
             f"optimizer must be one of optax, such as optax.adam(1e-3), got {type(optimizer).__name__}"
         )
     models = parameters(models)
-    members, size, devices = count(models), _block(models), jax.devices()
+    members, size, devices = count(models), _block(models, loss), jax.devices()
     called(loss, with_key=True)
     # Arrays are traced; what else the loss has, such as a function, is part of the program.
     arrays, rest = eqx.partition(loss, eqx.is_array)
@@ -131,10 +136,12 @@ def fit(
             f"key must be one key, or one for each of the {members} members, got shape {keys.shape}"
         )
 
+    program = _ON_ALL_CORES if size == 1 else _ON_ONE_CORE
+
     def advance(*state):
         # Optax does not comply with strict promotion, and each thread has its own setting.
         with jax.numpy_dtype_promotion("standard"):
-            return _advance(optimizer, own_loss, kind, tuple(leaves), *state)
+            return program(optimizer, own_loss, kind, tuple(leaves), *state)
 
     with jax.numpy_dtype_promotion("standard"):
         ensemble = (models, jax.vmap(optimizer.init)(models)), keys
@@ -180,12 +187,6 @@ _at = jax.jit(member)
 _ADAM = optax.adam(1e-3)  # one object, so that a second `fit` finds the first one's program
 
 
-@partial(
-    jax.jit,
-    static_argnums=(0, 1, 2, 3),
-    donate_argnums=(4,),
-    compiler_options={"xla_cpu_multi_thread_eigen": False},
-)
 def _advance(optimizer, own_loss, kind, leaves, ensemble, keys, arrays, start, stop):
     """The members of a block after the steps `start..stop`, and the sums of their losses."""
     update = optax.with_extra_args_support(optimizer).update
@@ -193,7 +194,7 @@ def _advance(optimizer, own_loss, kind, leaves, ensemble, keys, arrays, start, s
 
     def train(model, state, key, arrays):
         whole = eqx.combine(arrays, rest)
-        follows = hasattr(whole, "observed") and hasattr(whole, "after")
+        follows = _follows(whole)
         loss, key = called(whole, with_key=True), stream(key, DRAWS)
 
         def body(t, carry):
@@ -219,6 +220,20 @@ def _advance(optimizer, own_loss, kind, leaves, ensemble, keys, arrays, start, s
         return jax.lax.fori_loop(start, stop, body, (model, state, jnp.float32(0)))
 
     model, state = ensemble
-    axes = (0, 0, 0, 0 if own_loss else None)
-    model, state, total = jax.vmap(train, in_axes=axes)(model, state, keys, arrays)
+    if len(keys) > 1:
+        axes = (0, 0, 0, 0 if own_loss else None)
+        model, state, total = jax.vmap(train, in_axes=axes)(model, state, keys, arrays)
+    else:  # XLA is slower with a batch of one than with none
+        given = model, state, keys, arrays if own_loss else jax.tree.map(lambda leaf: leaf[None], arrays)
+        alone = train(*jax.tree.map(lambda leaf: leaf[0], given))
+        model, state, total = jax.tree.map(lambda leaf: leaf[None], alone)
     return (model, state), total
+
+
+def _program(cores):
+    options = {"xla_cpu_multi_thread_eigen": cores}
+    return jax.jit(_advance, static_argnums=(0, 1, 2, 3), donate_argnums=(4,), compiler_options=options)
+
+
+# Products of large matrices may use all cores where a block is one model: their sums are in the same order.
+_ON_ONE_CORE, _ON_ALL_CORES = _program(False), _program(True)

@@ -14,6 +14,6 @@ CITATION = (
     "S. Jain et al. (2026) and others, named where their claims are tested."
 )
 ORDER = (
-    "recovery", "league", "amortization", "hedging-absorption", "diffuse-phase", "consistency", "stop-probing",
+    "recovery", "league", "amortization", "hedging-absorption", "diffuse-phase", "wrong-sparsity", "consistency", "stop-probing",
 )  # fmt: skip
 SHOWN = ("league", "diffuse-phase")

@@ -7,6 +7,7 @@ threshold as well as with weights trained for it.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -36,7 +37,7 @@ from superpose.dictionaries import (
 from superpose.features import Independent
 
 SECTION = "The amortization gap, O'Neill et al. (2024)"
-TAKES = 120
+TAKES = 70
 QUICK = {"features": 64, "hidden": 32, "samples": 800, "steps": 1000, "densities": (0.03, 0.15), "members": 1}
 
 DENSITY = 0.03
@@ -78,8 +79,9 @@ def run(config: Config) -> xr.Dataset:
     key, n = draws.key_of(config.seed), config.features
     W = random_directions(n, config.hidden, key=draws.stream(key, "directions"))
     world = Activations(W, Independent(DENSITY, n_features=n))
-    k, same = max(1, round(DENSITY * n)), {"steps": config.steps, "rate": 0.01}
-    methods = {
+    k = max(1, round(DENSITY * n))
+    same: dict[str, Any] = {"steps": config.steps, "rate": 0.01}
+    methods: dict[str, Any] = {
         "L1": Relu(0.1, **same),
         "TopK": TopK(k, **same),
         "MOD": MOD(OMP(k), 4 * config.samples),
@@ -108,7 +110,7 @@ def _with_truth(world, method, keys) -> list[Autoencoder]:
     W = world.directions
 
     def start(key):
-        sae = Autoencoder.init(*W.shape, method, key=key)
+        sae = Autoencoder.init(W.shape[0], W.shape[1], method, key=key)
         return eqx.tree_at(lambda sae: (sae.W_dec, sae.W_enc), sae, (W, W.T))
 
     optimizer = train.cosine_adam(method.rate, method.steps)
@@ -137,7 +139,7 @@ def _scored(dictionary, world, config, key) -> dict[str, list[float]]:
     most = min(int(np.ceil(mean + 3 * np.sqrt(mean))), config.hidden)
     inferences = (ReluStep(0.0), NNLS(1000, 1e-4), FISTA(0.01, 500, tolerance=1e-4), OMP(most))
     each = [dictionary, *(Dictionary(dictionary.directions, 0.0, one) for one in inferences)]
-    found = {"f1": [], "f1_fixed": [], "error": []}
+    found: dict[str, list[float]] = {"f1": [], "f1_fixed": [], "error": []}
     for one in each:
         tried, z = (scores.columns(_codes(one, of), place) for of in (tried_h, h))
         threshold = best_threshold(np.eye(len(place), dtype=np.float32), tried_x, tried)

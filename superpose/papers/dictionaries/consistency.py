@@ -7,6 +7,7 @@ length 1 L1 autoencoders agree, too, and are right.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -70,7 +71,8 @@ def run(config: Config) -> xr.Dataset:
     W = random_directions(N, HIDDEN, key=draws.stream(key, "directions"))
     truth = Activations(W, ExactlyK(ACTIVE, value=HalfGaussian(), n_features=N))
     h = Empirical(truth.sample(draws.stream(key, "samples"), config.samples))
-    inside, same = draws.stream(key, "autoencoders"), {"steps": config.steps, "batch": 512, "revive": 0}
+    inside = draws.stream(key, "autoencoders")
+    same: dict[str, Any] = {"steps": config.steps, "batch": 512, "revive": 0}
 
     def found(method, length=1.0):
         loss, start = Reconstruction(h, method.batch), lambda key: _start(method, length, key)

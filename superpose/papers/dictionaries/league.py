@@ -1,0 +1,300 @@
+"""The league of dictionaries: every method on six worlds whose features are known, between nulls and a ceiling.
+
+Each method runs at some values of its own sparsity knob. The value that tells best which features are active is chosen by the
+first seed; what is shown is from the other seeds. Nulls have found nothing: random directions, and autoencoders whose
+decoder or encoder stays as it was drawn. The ceiling is the true directions with optimized codes.
+
+Autoencoders of all kinds find most directions, and none has codes as good as its directions. Which of them leads depends on
+the world, by little. Where features are independent and as frequent, matching pursuit along learned directions tells best
+which are active; where they come in crowds, or some are rare, autoencoders do. Explained variance says nothing of this: PCA has all of
+it. And a decoder that may hardly leave its random start is a strong null: most of what a middling dictionary scores can be had so.
+"""
+
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from superpose import costs, draws, plot, settings, train
+from superpose.claims import Claim, as_claims, at_least, at_most, from_section
+from superpose.dictionaries import (
+    FISTA,
+    ICA,
+    MOD,
+    OMP,
+    PCA,
+    BatchTopK,
+    Dictionary,
+    DictionaryLearning,
+    Gated,
+    JumpReLU,
+    Matryoshka,
+    Relu,
+    TopK,
+    fit_each,
+    oracle,
+    random_dictionary,
+    score,
+    worlds,
+)
+
+SECTION = "League"
+TAKES = 1000
+QUICK = {
+    "worlds": ("independent",), "methods": ("L1", "MOD", "PCA", "near decoder"), "members": 3, "steps": 1000, "samples": 400,
+}  # fmt: skip
+
+WORLDS = ("independent", "correlated", "hierarchical", "zipf", "synth-sae-bench-small", "toy-model")
+AUTOENCODERS = ("L1", "TopK", "BatchTopK", "JumpReLU", "Gated", "Matryoshka")
+CLASSICAL = ("MOD", "DictionaryLearning", "ICA", "PCA")
+FROZEN = ("near decoder", "frozen decoder", "frozen encoder")
+METHODS = AUTOENCODERS + CLASSICAL + FROZEN
+SEARCHING = (*AUTOENCODERS, "MOD", "DictionaryLearning")
+"""Methods that look for sparse codes of 0 or more; PCA and ICA do not."""
+RANKING = ("mcc", "support_f1", "causal")
+NULL, CEILING, NEED_SKLEARN = "random", "truth", ("DictionaryLearning", "ICA")
+SCORES = (
+    "mcc", "f1", "support_f1", "uniqueness", "dead", "l0", "explained_variance", "shrinkage", "absorption", "causal",
+)  # fmt: skip
+THRESHOLD, KNOBS = 0.05, 3
+"""Above which size codes are on, and features active; how many values of a knob are tried at most."""
+
+
+@dataclass(frozen=True)
+class Config:
+    worlds: tuple[str, ...] = WORLDS
+    """Named worlds; `superpose world` lists them."""
+    methods: tuple[str, ...] = METHODS
+    """Methods, beside random directions and the true ones; those that need scikit-learn are left out without it."""
+    latents: int = 256
+    """The most latents of a dictionary: as many as there are features, if they are fewer."""
+    members: int = 3
+    """Dictionaries from different seeds at each setting; the first chooses the setting that is shown for the others."""
+    steps: int = 3000
+    """Steps of training of each autoencoder, on 256 samples each."""
+    samples: int = 4000
+    """Samples on which codes are scored."""
+    seed: int = 0
+
+    def __post_init__(self):
+        settings.at_least(self, latents=1, members=3, steps=1, samples=1)
+        for name, known in (("worlds", tuple(worlds.names())), ("methods", METHODS)):
+            given = getattr(self, name)
+            if not given or not set(given) <= set(known):
+                raise ValueError(f"{name} must be among {', '.join(known)}")
+
+    @property
+    def there(self) -> tuple[str, ...]:
+        """The methods that can run, then the null and the ceiling."""
+        without = () if find_spec("sklearn") else NEED_SKLEARN
+        return (*(name for name in self.methods if name not in without), NULL, CEILING)
+
+    @property
+    def cost(self) -> costs.Cost:
+        many, n = len(self.worlds) * self.members, self.latents
+        trained = KNOBS * len({*self.methods} & {*AUTOENCODERS}) + len({*self.methods} & {*FROZEN})
+        others = KNOBS * (len({*self.methods} & {*CLASSICAL}) + 2)
+        learned = costs.training(many * trained, n, 100 * n, self.steps, 256)
+        return learned + costs.evaluating(many * (others + trained), 5e8)
+
+
+def run(config: Config) -> xr.Dataset:
+    known = [worlds.named(name) for name in config.worlds]
+    played = [_played(world, config) for world in known]
+    hashes = {f"{world.name} {world.version}": world.hash for world in known}
+    index = xr.DataArray(list(config.worlds), dims="world", name="world")
+    return xr.concat(played, index, data_vars="all", coords="minimal").assign_attrs(hashes)
+
+
+def _played(world, config) -> xr.Dataset:
+    """All methods on one world."""
+    key, activations = draws.key_of(config.seed), world.activations
+    active, n = float(activations.features.mean_active), min(config.latents, activations.n_features)
+    keys = train.member_keys(draws.stream(key, world.name), config.members)
+    dims = ("dictionary", "knob", "member", "score")
+    found = np.full((len(config.there), KNOBS, config.members, len(SCORES)), np.nan)
+    for place, name in enumerate(config.there):
+        knobs = _methods(active, config)[name]
+        methods = [method for method in knobs for _ in keys]
+        dictionaries = fit_each(methods, activations, n, key=jnp.tile(keys, len(knobs)), progress=False)
+        scores = [_scores(each, world, draws.stream(key, "scores"), config) for each in dictionaries]
+        found[place, : len(knobs)] = np.reshape(scores, (len(knobs), config.members, -1))
+    return xr.Dataset(
+        {name: (dims[:-1], found[..., place]) for place, name in enumerate(SCORES)}
+        | {"true_l0": active, "attainable": n / activations.n_features},
+        {"dictionary": list(config.there)},
+    )
+
+
+def _methods(active, config) -> dict[str, list[Any]]:
+    """Each method at the values of its knob; `active` features are active on average."""
+    same: dict[str, Any] = {"steps": config.steps, "batch": 256, "rate": 0.01}
+    about = [max(1.0, share * active) for share in (0.7, 1.0, 1.5)]
+    whole = [max(1, round(k)) for k in about]
+    null = TopK(max(1, round(active)), **same)
+    pursuits = _pursuits(active, 1.5 * active, 2.5 * active)
+    inferences = [*pursuits[1:], FISTA(0.02)]
+    return {
+        "L1": [Relu(penalty, **same) for penalty in (0.05, 0.1, 0.2)],
+        "TopK": [TopK(k, **same) for k in whole],
+        "BatchTopK": [BatchTopK(k, **same) for k in about],
+        "JumpReLU": [JumpReLU(penalty, **same) for penalty in (0.01, 0.03, 0.1)],
+        "Gated": [Gated(penalty, **same) for penalty in (0.2, 0.4, 0.8)],
+        "Matryoshka": [Matryoshka(k, **same) for k in about],
+        "MOD": [MOD(omp, samples=5000) for omp in pursuits],
+        "DictionaryLearning": [DictionaryLearning(each, samples=10_000, passes=5) for each in (0.1, 0.2)],
+        "ICA": [ICA(samples=5000, iterations=100)],
+        "PCA": [PCA()],
+        "near decoder": [replace(null, decoder="near")],
+        "frozen decoder": [replace(null, decoder="frozen")],
+        "frozen encoder": [replace(null, encoder="frozen")],
+        NULL: [_Given(each, true=False) for each in inferences],
+        CEILING: [_Given(each, true=True) for each in inferences],
+    }
+
+
+def _pursuits(*k) -> list[OMP]:
+    """OMP of so many latents, all of one shape, so that it is compiled once."""
+    return [OMP(max(1, round(each)), largest=max(1, round(max(k)))) for each in k]
+
+
+@dataclass(frozen=True)
+class _Given:
+    """Directions that are not learned: random, or the true ones of the features that are active most often."""
+
+    inference: Any
+    true: bool
+
+    def fit(self, activations, n_latents, *, key) -> Dictionary:
+        if not self.true:
+            return random_dictionary(activations.n_hidden, n_latents, self.inference, key=key)
+        most = np.argsort(-np.asarray(activations.features.density), kind="stable")[:n_latents]
+        bias = oracle(activations, self.inference).bias
+        return Dictionary(activations.directions[:, most], bias, self.inference)
+
+
+def _scores(dictionary, world, key, config) -> np.ndarray:
+    found = score(
+        dictionary, world.activations, key=key, samples=config.samples, threshold=THRESHOLD, edges=world.edges,
+        causal_samples=min(config.samples, 400),
+    )  # fmt: skip
+    return np.array([found[name] for name in SCORES], float)  # None is NaN
+
+
+def measured(data: xr.Dataset) -> xr.Dataset:
+    """The scores of each method at the knob whose support F1 is best for the first member, of the other members.
+
+    `mcc` and `support_f1`, means over all features, are divided by the share of features that can have a latent, `attainable`.
+    """
+    best = data.support_f1.isel(member=0).fillna(-1).argmax("knob")
+    shown = data.isel(knob=best, member=slice(1, None))
+    return shown.assign(mcc=shown.mcc / shown.attainable, support_f1=shown.support_f1 / shown.attainable)
+
+
+def _among(league, *kinds) -> list[str]:
+    return [name for name in league.dictionary.values if any(name in kind for kind in kinds)]
+
+
+@plot.style()
+def figure(league: xr.Dataset) -> Figure:
+    learned = league.support_f1.sel(dictionary=_among(league, AUTOENCODERS, CLASSICAL)).mean(
+        ("world", "member")
+    )
+    rows = [CEILING, *learned.sortby(-learned).dictionary.values, *_among(league, FROZEN, (NULL,))]
+    fig = plot.figure(6.4, 1.5 + 0.56 * len(rows))
+    titles = {
+        "mcc": "directions: matched cosine (MCC)",
+        "support_f1": "codes: which features are active (F1)",
+    }
+    for ax, (name, title) in zip(fig.subplots(2, 1, sharex=True), titles.items(), strict=True):
+        shown = league[name].sel(dictionary=rows).transpose("dictionary", "world", "member").values
+        ax.imshow(shown.mean(-1), cmap="cividis", vmin=0, vmax=1, aspect="auto")
+        for (row, column), value in np.ndenumerate(shown.mean(-1)):
+            ink, half = "white" if value < 0.55 else "black", np.ptp(shown[row, column]) / 2
+            ax.text(column, row - 0.06, f"{value:.2f}", ha="center", va="center", color=ink, fontsize=10)
+            ax.plot(
+                [column - half, column + half], [row + 0.36] * 2, color=ink, lw=1.6, solid_capstyle="butt"
+            )
+        for edge in (0.5, learned.size + 0.5):
+            ax.axhline(edge, color="white", lw=4)
+        ax.set_xticks(range(league.sizes["world"]), [each.replace("-", "\n") for each in league.world.values])
+        ax.set_yticks(range(len(rows)), rows, fontsize=10)
+        ax.tick_params(length=0, labelbottom=True)
+        ax.spines[:].set_visible(False)
+        ax.set_title(title)
+    return fig
+
+
+@as_claims
+def claims(league: xr.Dataset) -> list[Claim]:
+    mean = league.mean("member")
+    truth, random = mean.sel(dictionary=CEILING), mean.sel(dictionary=NULL)
+    others = mean.sel(dictionary=[name for name in mean.dictionary.values if name != CEILING])
+    found = mean.sel(dictionary=_among(league, SEARCHING))
+    autoencoders = mean.sel(dictionary=_among(league, AUTOENCODERS))
+    nulls = mean.sel(dictionary=_among(league, FROZEN, (NULL,))).max("dictionary")
+    says = from_section("ours")
+    # fmt: off
+    reseeded = _range(league.sel(dictionary=found.dictionary), "member").mean() / _range(found, "dictionary").mean()
+    result = [
+        says("first", "The true directions are first in every world", "MCC, support F1 and causal agreement less the best of all others",
+             _ranked(truth - others.max("dictionary")), at_least(-1e-3), source="the ceiling must be one; rounding"),
+        says("last", "Random directions are behind every method that looks for sparse codes", "the worst of them less random, the same scores",
+             _ranked(found.min("dictionary") - random), at_least(0.02), source="they have found nothing"),
+        says("above-nulls", "Most results are above those of all nulls", "share, over methods, worlds and the three scores",
+             (_ranked(found - nulls) > 0).mean(), at_least(0.75), source="ours: most"),
+        says("reseeded", "Other seeds change scores less than other methods do", "range over seeds over that over methods, mean over worlds and methods",
+             _ranked(reseeded), at_most(0.5), source="ours: half", quick=False),
+        says("codes-behind", "The directions of autoencoders are better than their codes", "MCC less support F1, mean over autoencoders",
+             (autoencoders.mcc - autoencoders.support_f1).mean("dictionary"), at_least(0), source="the amortization gap"),
+    ]
+    if "PCA" in mean.dictionary:
+        pca = mean.sel(dictionary="PCA")
+        result += [
+            says("trap", "Explained variance alone puts nothing above PCA", "explained variance of PCA less the best of all others",
+                 pca.explained_variance - others.explained_variance.drop_sel(dictionary="PCA").max("dictionary"), at_least(-1e-3), source="as many components as dimensions explain all"),
+            says("trap-found", "PCA does not tell which features are active", "support F1 of PCA over that of the ceiling", pca.support_f1 / truth.support_f1, at_most(0.2), source="its codes are dense"),
+        ]
+    if "MOD" in mean.dictionary:
+        ahead = mean.support_f1.sel(dictionary="MOD") - autoencoders.support_f1.max("dictionary")
+        for name, statement, among, bounds, source in (
+            ("optimized", "Where features are independent and as frequent, the optimized codes of MOD tell best which are active", ("independent", "toy-model"), at_least(0), "the amortization gap"),
+            ("rare", "Where features are correlated, or some are rare, autoencoders tell it better than MOD", ("correlated", "zipf"), at_most(0), "ours: MOD has few samples of rare features"),
+        ):
+            if there := [world for world in mean.world.values if world in among]:
+                result.append(says(name, statement, "support F1 of MOD less the best autoencoder", ahead.sel(world=there), bounds, source=source))
+    if "near decoder" in mean.dictionary:
+        near = mean.sel(dictionary="near decoder")
+        result.append(says("near", "Decoders that may hardly leave random directions are strong nulls", "their support F1 over that of random directions",
+                           near.support_f1 / random.support_f1, at_least(1.5), source="arXiv 2602.14111: such baselines come close to autoencoders"))
+    # fmt: on
+    return result
+
+
+def _ranked(scores) -> np.ndarray:
+    return np.concatenate([np.ravel(scores[name]) for name in RANKING])
+
+
+def _range(scores, dim):
+    return scores.max(dim) - scores.min(dim)
+
+
+def notes(league: xr.Dataset) -> list[str]:
+    mean = league.mean("member")
+    methods = mean[["mcc", "support_f1"]].sel(dictionary=_among(league, AUTOENCODERS, CLASSICAL))
+    first = methods.map(lambda each: each.fillna(-1).idxmax("dictionary"))
+    leads = [f"{world} {', '.join(str(each.sel(world=world).values) for each in first.values())}" for world in mean.world.values]  # fmt: skip
+    return [
+        f"First among methods, by MCC and by support F1: {'; '.join(leads)}.",
+        "The knob is the k of TopK, BatchTopK and Matryoshka, 0.7, 1 and 1.5 times the true number of active features on average, and of MOD's OMP, 1 to 2.5 "
+        "times; else the penalty. The best by support F1 for the first seed is shown for the others; bars are the range over these.",
+        "Nulls are TopK with a decoder or an encoder that stays as drawn, or a decoder within a cosine of 0.8 of it, and random directions with the best of the inferences "
+        "that the true directions have: OMP with 1.5 and 2.5 times the active features, FISTA with a penalty of 0.02. MOD has 5,000 samples, an autoencoder 256 at each step.",
+        "In synth-sae-bench-small a dictionary has a latent for a quarter of the features: MCC and support F1 are means over as many features as there are "
+        "latents, and the true directions are those of the most frequent features.",
+        "NMF is not in the league: it needs activations that are never negative. DictionaryLearning and ICA are where scikit-learn is.",
+    ]
