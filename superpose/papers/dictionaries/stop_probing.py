@@ -1,4 +1,4 @@
-"""Autoencoders fail at compressed sensing in a paper's settings: with others their directions are right, with FISTA their codes.
+"""Autoencoders that fail out of distribution fail by their settings, for want of samples, and by codes of one step.
 
 Features are combined at test time as they never were in training. A paper finds that sparse coding with the true
 directions has the codes there, that autoencoders' codes are nearly useless, and that their directions are to blame.
@@ -207,7 +207,7 @@ def figure(coding: xr.Dataset) -> Figure:
     both.plot([], [], "o", color=plot.INK, label="own codes")
     both.plot([], [], "o", color=plot.INK, mfc="white", label="FISTA, same directions")
     step = coding.truth.sel(inference="one ReLU step", split="out").mean()
-    both.axhline(float(step), color=plot.INK, lw=1, ls=(0, (4, 2)), label="one ReLU step, true directions")
+    both.axhline(float(step), color=plot.INK, lw=1, ls="-.", label="one ReLU step, true directions")
     table.set(xlabel="score in the paper (hollow: new combinations)", ylabel="score here, in its settings",
               xlim=(0.1, 1.03), ylim=(0.1, 1.03))  # fmt: skip
     cosine.set(xlabel="features", xscale="log", ylabel="mean matched cosine of directions", ylim=(0.2, 1.02))
@@ -233,13 +233,12 @@ def _stairs(ax, coding) -> None:
         ax.plot(at, each.own, "-", label=name, **look)
         ax.plot(at, each.fista, ":", mfc="white", **look)
     ax.plot([], [], "o:", color=plot.INK, mfc="white", label="FISTA, same directions")
-    for name, level, va in (
-        ("FISTA, true directions", coding.truth.sel(inference="FISTA .1"), "bottom"),
-        ("one ReLU step, true directions", coding.truth.sel(inference="one ReLU step"), "bottom"),
-        ("linear probe", coding.probe, "top"),
+    for name, level, style in (
+        ("FISTA, true directions", coding.truth.sel(inference="FISTA .1"), (0, (4, 2))),
+        ("one ReLU step, true directions", coding.truth.sel(inference="one ReLU step"), "-."),
+        ("linear probe", coding.probe, ":"),
     ):
-        ax.axhline(float(level), color=plot.INK, lw=0.8, ls=(0, (4, 2)), zorder=0)
-        ax.annotate(name, (2.17, float(level)), fontsize=7, ha="right", va=va)
+        ax.axhline(float(level), color=plot.INK, lw=1, ls=style, zorder=0, label=name)
     ax.set_xticks(at, SETTINGS)
     ax.set(xlim=(-0.3, 2.2), ylim=(0.1, 1.06), ylabel="score of codes (MCC), new combinations")
 
