@@ -13,11 +13,11 @@ ACTIVE = 10
 """Active features in each sample."""
 TABLE = {
     50: {"TopK": (0.657, 0.603), "ReLU": (0.539, 0.549), "JumpReLU": (0.337, 0.410),
-         "probe": (0.810, 0.751), "learned": (0.928, 0.917), "FISTA .1": (0.974, 0.971)},
+         "probe": (0.810, 0.751), "learned": (0.928, 0.917), "truth": (0.974, 0.971)},
     100: {"TopK": (0.813, 0.705), "ReLU": (0.400, 0.413), "JumpReLU": (0.252, 0.324),
-          "probe": (0.670, 0.408), "learned": (0.951, 0.945), "FISTA .1": (0.986, 0.986)},
+          "probe": (0.670, 0.408), "learned": (0.951, 0.945), "truth": (0.986, 0.986)},
     500: {"TopK": (0.253, 0.212), "ReLU": (0.201, 0.218), "JumpReLU": (0.179, 0.176),
-          "probe": (0.352, 0.196), "learned": (0.963, 0.955), "FISTA .1": (0.992, 0.992)},
+          "probe": (0.352, 0.196), "learned": (0.963, 0.955), "truth": (0.992, 0.992)},
 }  # fmt: skip
 """The paper's scores of codes, by number of features: in the distribution of training, and out of it."""
 

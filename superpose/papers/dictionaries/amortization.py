@@ -37,7 +37,7 @@ from superpose.dictionaries import (
 from superpose.features import Independent
 
 SECTION = "The amortization gap, O'Neill et al. (2024)"
-TAKES = 120
+TAKES = 70
 QUICK = {"features": 64, "hidden": 32, "samples": 800, "steps": 1000, "densities": (0.03, 0.15), "members": 1}
 
 DENSITY = 0.03

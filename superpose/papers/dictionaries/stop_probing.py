@@ -1,4 +1,4 @@
-"""Autoencoders fail at compressed sensing in a paper's settings: with others their directions are right, with FISTA their codes.
+"""Autoencoders that fail out of distribution fail by their settings, for want of samples, and by codes of one step.
 
 Features are combined at test time as they never were in training. A paper finds that sparse coding with the true
 directions has the codes there, that autoencoders' codes are nearly useless, and that their directions are to blame.
@@ -37,7 +37,7 @@ from superpose.features import Empirical
 from superpose.papers.dictionaries._combinations import ACTIVE, TABLE, dimensions, drawn, learned, mcc
 
 SECTION = "Stop probing, start coding, arXiv 2603.28744 (2026)"
-TAKES = 600
+TAKES = 420
 QUICK = {
     "features": (50,), "worlds": (1,), "steps": 1500, "own_steps": 1500, "rounds": 100, "samples": 1500, "more": 6000,
 }  # fmt: skip
@@ -84,7 +84,7 @@ class Config:
             weights = 2 * n * dimensions(n)
             total += costs.training(3 * worlds, 2 * n, weights, self.steps, 64)
             total += costs.training(6 * worlds, 2 * n, weights, self.own_steps, 256)
-            total += costs.evaluating(worlds * self.samples, (20 * self.rounds + 6000) * weights)
+            total += costs.evaluating(worlds * self.samples * (20 * self.rounds + 6000), weights)
         return total
 
 
@@ -92,17 +92,16 @@ def run(config: Config) -> xr.Dataset:
     key, each = draws.key_of(config.seed), []
     for n, worlds in zip(config.features, config.worlds, strict=True):
         keys = train.member_keys(draws.stream(key, f"{n} features"), worlds)
-        each.append(xr.concat([_world(n, config, own) for own in keys], "world"))
+        found = xr.concat([_world(n, config, own) for own in keys], "world")
+        each.append(found.assign_coords(world=range(worlds)))
     return xr.concat(each, "features", join="outer").assign_coords(features=list(config.features))
 
 
 def _world(n, config, key) -> xr.Dataset:
     """Everything in one world: what autoencoders find, and what the truth and dictionary learning allow."""
     W = random_directions(n, dimensions(n), key=draws.stream(key, "directions"))
-    sets = {
-        name: drawn(draws.stream(key, name), n, samples, name == "out")
-        for name, samples in {"training": config.samples, "in": config.samples, "out": config.samples, "more": config.more}.items()
-    }  # fmt: skip
+    sizes = dict.fromkeys(("training", *SPLITS), config.samples) | {"more": config.more}
+    sets = {name: drawn(draws.stream(key, name), n, size, name == "out") for name, size in sizes.items()}
     hidden = {name: x @ W.T for name, x in sets.items()}
     truth = [(sets[split], hidden[split], split) for split in SPLITS]
 
@@ -175,13 +174,9 @@ def measured(data: xr.Dataset) -> xr.Dataset:
     def table(name):
         return [TABLE.get(n, {}).get(name, (np.nan, np.nan)) for n in data.features.values.tolist()]
 
-    return means.assign(
-        closed=(fista - own) / (ceiling - own),
-        paper_own=(("autoencoder", "features", "split"), [table(name) for name in AUTOENCODERS]),
-        paper_truth=(("features", "split"), table("FISTA .1")),
-        paper_learned=(("features", "split"), table("learned")),
-        paper_probe=(("features", "split"), table("probe")),
-    )
+    papers = {f"paper_{each}": (("features", "split"), table(each)) for each in ("truth", "learned", "probe")}
+    tables = ("autoencoder", "features", "split"), [table(name) for name in AUTOENCODERS]
+    return means.assign(papers | {"closed": (fista - own) / (ceiling - own), "paper_own": tables})
 
 
 @plot.style()
@@ -212,13 +207,13 @@ def figure(coding: xr.Dataset) -> Figure:
     both.plot([], [], "o", color=plot.INK, label="own codes")
     both.plot([], [], "o", color=plot.INK, mfc="white", label="FISTA, same directions")
     step = coding.truth.sel(inference="one ReLU step", split="out").mean()
-    both.axhline(float(step), color=plot.INK, lw=1, ls=(0, (4, 2)), label="one ReLU step, true directions")
+    both.axhline(float(step), color=plot.INK, lw=1, ls="-.", label="one ReLU step, true directions")
     table.set(xlabel="score in the paper (hollow: new combinations)", ylabel="score here, in its settings",
               xlim=(0.1, 1.03), ylim=(0.1, 1.03))  # fmt: skip
     cosine.set(xlabel="features", xscale="log", ylabel="mean matched cosine of directions", ylim=(0.2, 1.02))
     plot.log_axis(cosine.xaxis, coding.features.values)
     both.set(xlabel="mean matched cosine of directions", ylabel="score, new combinations", ylim=(0.1, 1.03))
-    for ax in (table, cosine, both):
+    for ax in (axes[0, 0], table, cosine, both):
         ax.legend(fontsize=7)
     return fig
 
@@ -238,16 +233,14 @@ def _stairs(ax, coding) -> None:
         ax.plot(at, each.own, "-", label=name, **look)
         ax.plot(at, each.fista, ":", mfc="white", **look)
     ax.plot([], [], "o:", color=plot.INK, mfc="white", label="FISTA, same directions")
-    for name, level in (
-        ("FISTA, true directions", coding.truth.sel(inference="FISTA .1")),
-        ("one ReLU step, true directions", coding.truth.sel(inference="one ReLU step")),
-        ("linear probe", coding.probe),
+    for name, level, style in (
+        ("FISTA, true directions", coding.truth.sel(inference="FISTA .1"), (0, (4, 2))),
+        ("one ReLU step, true directions", coding.truth.sel(inference="one ReLU step"), "-."),
+        ("linear probe", coding.probe, ":"),
     ):
-        ax.axhline(float(level), color=plot.INK, lw=0.8, ls=(0, (4, 2)), zorder=0)
-        ax.annotate(name, (-0.25, float(level)), (0, 2), textcoords="offset points", fontsize=7)
+        ax.axhline(float(level), color=plot.INK, lw=1, ls=style, zorder=0, label=name)
     ax.set_xticks(at, SETTINGS)
     ax.set(xlim=(-0.3, 2.2), ylim=(0.1, 1.06), ylabel="score of codes (MCC), new combinations")
-    ax.legend(fontsize=7, loc="lower right")
 
 
 @as_claims
@@ -266,17 +259,19 @@ def claims(coding: xr.Dataset) -> list[Claim]:
         ours("penalty", "What it misses is its penalty", "score, at a tenth of the penalty", truth.sel(inference="FISTA .01").values.ravel(), at_least(0.99), source="its own sweep: 1.000"),
         says("table", "In the paper's settings autoencoders' codes are as in its table", "score less the paper's", _there(coding.own.sel(setting="paper") - coding.paper_own), about(0, 0.13), quick=False, source="its results, 3 seeds; between worlds TopK's differ by .05"),
         says("table-probe", "So are those of a linear probe", "score less the paper's", _there(coding.probe - coding.paper_probe), about(0, 0.09)),
-        says("probe-out", "A linear probe is worse in new combinations", "score in less score out", coding.probe.sel(split="in") - coding.probe.sel(split="out"), at_least(0.03), source="its results: .06 to .26"),
-        says("learned", "Dictionary learning has most of the codes, also in new combinations", "score", coding.learned.values.ravel(), at_least(0.8), source="its results: .874 to .972"),
+        says("probe-out", "A linear probe is worse in new combinations", "score in less score out", coding.probe.sel(split="in") - coding.probe.sel(split="out"), at_least(0.03), source="its results: .06 to .26", quick=False),
+        says("learned", "Dictionary learning has most of the codes, also in new combinations", "score", coding.learned.values.ravel(), at_least(0.75), source="its results: .874 to .972"),
         says("wrong-directions", "Autoencoders' directions are substantially wrong", "mean cosine, at the best settings", coding.cosine.max(("setting", "autoencoder")), at_most(0.8),
-             source="its abstract; its results: .345 to .754, and once .930", instead="directions"),
+             source="its abstract; its results: .345 to .754, and once .930", instead="directions", quick=False),
         ours("settings", "On the same samples other settings find better directions", "gain of mean cosine, of L1 and JumpReLU", gain.sel(features=n < FEW, autoencoder=["ReLU", "JumpReLU"]), at_least(0.15)),
         ours("directions", "Where features are few they are nearly right", "mean cosine", few.cosine.sel(setting="ours").max("autoencoder"), at_least(0.88), quick=False),
         ours("enough", "There more samples add little", "largest gain of mean cosine", samples.sel(features=n < FEW).max(), at_most(0.15)),
         ours("samples", "Where features are many it takes more samples", "gain of mean cosine", samples.sel(features=many.features), at_least(0.1), quick=False),
-        ours("right", "With them directions are nearly right", "largest mean cosine", more.cosine.max("autoencoder"), at_least(0.88), quick=False),
-        says("not-closed", "FISTA with autoencoders' directions does not close the gap to the true ones", "largest share of the gap that it closes", coding.closed.max(), at_most(0.3), source="its abstract", instead="closed"),
-        ours("closed", "With directions that are nearly right FISTA closes a good part of it", "largest share of the gap", more.closed.max("autoencoder"), at_least(0.3), quick=False),
+        ours("learned-more", "There dictionary learning on the same samples finds what autoencoders do not", "its score, less the best of FISTA with their directions",
+             (many.learned - many.fista.sel(setting="ours").max("autoencoder")).values, at_least(0.1), quick=False),
+        ours("right", "With more samples their directions are nearly right", "largest mean cosine", more.cosine.max("autoencoder"), at_least(0.88), quick=False),
+        says("not-closed", "FISTA with autoencoders' directions does not close the gap to the true ones", "largest share of the gap that it closes", coding.closed.max(), at_most(0.25), source="its abstract", instead="closed", quick=False),
+        ours("closed", "With directions that are nearly right FISTA closes a good part of it", "largest share of the gap", more.closed.max("autoencoder"), at_least(0.25), quick=False),
         ours("one-step", "One ReLU step, even from the true directions, does not have the codes", "score, with the best threshold", truth.sel(inference="one ReLU step").values.ravel(), at_most(0.82)),
         ours("pursuit", "Matching pursuit from the true directions has them: what its autoencoder lacks are directions", "score", truth.sel(inference="OMP").values.ravel(), at_least(0.96)),
     ]
@@ -296,6 +291,7 @@ def notes(coding: xr.Dataset) -> list[str]:
         "a penalty 25 to 60 times smaller than FISTA's. Its weight decay, start and rarer normalization are not followed. Ours: penalties of 0.2 (L1) "
         "and 0.05 (JumpReLU) on a squared error that is a sum, 4,000 steps on 256 samples at a rate from 0.01 to 0, and dead latents start again. They were chosen on one world, "
         "and are the same for all numbers of features.",
+        "What is left of the paper's finding: autoencoders need more samples than dictionary learning. Of 500 features, 2,500 are too few for them, 30,000 are not.",
         "The paper fits its dictionary to the samples on which it is scored; here it is fitted to those of training. Its probe has a ridge penalty, "
         "ours is least squares. Of matching pursuit there is no autoencoder here.",
     ]
