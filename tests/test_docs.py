@@ -18,7 +18,9 @@ def test_what_the_guide_adds_runs(tmp_path):
         shutil.copytree(folder, tmp_path / folder.name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(TESTS.parent / "pyproject.toml", tmp_path)
     blocks = re.findall(r"^```(\w+)\n(.*?)^```$", DOC.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    assert [language for language, _ in blocks] == ["diff"] * 6 + ["python"] * 2 + ["diff"]
+    assert [language for language, _ in blocks] == ["diff"] * 7 + ["python", "diff"] + ["python"] * 2 + [
+        "diff"
+    ]
     for language, block in blocks:
         if language == "python":
             path, _, code = block.partition("\n")
@@ -54,6 +56,13 @@ def test_what_the_guide_adds_runs(tmp_path):
     assert done.returncode == 0, done.stdout
     command = [*command[:-3], "tests/test_papers.py", "-k", "ring] or every_paper"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    assert done.returncode == 0, done.stdout
+    own = [sys.executable, "own_method.py"]
+    done = subprocess.run(own, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.split()) == 2
+    doctest = [*command[:6], "--doctest-modules", "superpose/dictionaries/scores.py", "-k", "coherence"]
+    done = subprocess.run(doctest, capture_output=True, text=True, cwd=tmp_path, timeout=300)
     assert done.returncode == 0, done.stdout
     exact = (
         "from superpose.features import Ring; from superpose.losses import Population; from superpose.models import *;"

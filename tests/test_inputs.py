@@ -185,6 +185,7 @@ TAKES = [(name, "W", measure, W) for name, measure in OF_W.items()] + [
     ("dictionaries.scores.causal", "x", lambda x: tuple(scores.causal(MODEL, x, np.ones((2, 1)), [[1], [0]], [0, -1, -1])), [[1, 0, 2], [1, 1, 1]]),
     ("dictionaries.scores.causal", "z", lambda z: tuple(scores.causal(MODEL, [[1, 0, 2], [1, 1, 1]], z, np.eye(2), [0, -1, 1])), [[1, 2], [1, 1]]),
     ("dictionaries.scores.causal", "directions", lambda D: tuple(scores.causal(MODEL, [[1, 0, 2], [1, 1, 1]], [[1, 2], [1, 1]], D, [0, -1, 1])), [[1, 0], [0, 1]]),
+    ("theory.recoverable", "undersampling", theory.recoverable, SHARES),
     ("theory.dropped_cost", "density", theory.dropped_cost, SHARES),
     ("theory.antipodal_cost", "density", theory.antipodal_cost, SHARES),
     ("theory.antipodal_cost", "other", lambda other: theory.antipodal_cost(0.1, 1.0, other), SHARES),
@@ -241,7 +242,7 @@ def test_strict_promotion_changes_nothing(argument, call, good):
         np.testing.assert_array_equal(a, b)
 
 
-OPTIONAL = {"W_enc", "loadings", "weight", "penalty", "W_out", "hidden_bias"}  # None is an answer
+OPTIONAL = {"W_enc", "noise", "loadings", "weight", "penalty", "W_out", "hidden_bias"}  # None is an answer
 
 
 @pytest.mark.parametrize(("argument", "call", "good"), CELLS)

@@ -39,7 +39,7 @@ QUICK = {
     "hidden": 16,
     "undersampling": (0.5,),
     "active": (0.1, 0.4),
-    "samples": (300, 10_000),
+    "samples": (30, 10_000),
     "steps": 1500,
     "members": 1,
 }
@@ -58,8 +58,8 @@ class Config:
     """Dimensions over features, m / n."""
     active: tuple[float, ...] = (0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.45)
     """Active features over dimensions, on average."""
-    samples: tuple[int, ...] = (100, 300, 1000, 3000, 10_000, 30_000)
-    """Numbers of samples, where m / n is the middle one, and the active share the third."""
+    samples: tuple[int, ...] = (30, 100, 300, 1000, 3000, 10_000, 30_000)
+    """Numbers of samples, where m / n and the active share are the middle ones of theirs."""
     members: int = 2
     """Dictionaries from different starts at each point; the one of least error is shown."""
     steps: int = 3000
@@ -91,19 +91,25 @@ def run(config: Config) -> xr.Dataset:
     }
     random = [[_world(W[share], active) for active in config.active] for share in config.undersampling]
     middle = W[config.undersampling[len(config.undersampling) // 2]]
-    typical = _world(middle, config.active[min(2, len(config.active) - 1)])
-    finite = [Empirical(typical.sample(draws.stream(key, f"{n} samples"), n)) for n in config.samples]
+    typical = _world(middle, config.active[(len(config.active) - 1) // 2])
+    # Padded to one size, so that they share programs.
+    finite = [
+        Empirical(typical.sample(draws.stream(key, f"{n} samples"), n)).filled(
+            max(config.samples), config.hidden
+        )
+        for n in config.samples
+    ]
     learned = _learned(middle.shape[1], config, key)
     data = {
-        "recovered": (("undersampling", "active", "method"), [[_recovered(each, each, config, key) for each in row] for row in random]),
+        "recovered": (("undersampling", "active", "learned_by"), [[_recovered(each, each, config, key) for each in row] for row in random]),
         "coded": (("undersampling", "active"), [[_coded(each, key) for each in row] for row in random]),
-        "from_samples": (("samples", "method"), [_recovered(each, typical, config, key) for each in finite]),
-        "from_learned": (("active", "method"), [_recovered(each, each, config, key) for each in learned]),
+        "from_samples": (("samples", "learned_by"), [_recovered(each, typical, config, key) for each in finite]),
+        "from_learned": (("active", "learned_by"), [_recovered(each, each, config, key) for each in learned]),
         "represented": ("active", [float(_kept(each).mean()) for each in learned]),
     }  # fmt: skip
     names = ("undersampling", "active", "samples")
     return xr.Dataset(
-        data, {"method": list(METHODS)} | {name: list(getattr(config, name)) for name in names}
+        data, {"learned_by": list(METHODS)} | {name: list(getattr(config, name)) for name in names}
     ).assign_attrs(middle=len(config.undersampling) // 2)
 
 
@@ -217,11 +223,11 @@ def figure(recovery: xr.Dataset) -> Figure:
     )
     for color, marker, method in zip(plot.SETS, "os^", METHODS, strict=False):
         look = {"marker": marker, "ms": 4, "color": color, "label": method}
-        limit.plot(recovery.undersampling, recovery.stops.sel(method=method), ls="--", **look)
-        middle.plot(recovery.active, each.recovered.sel(method=method), **look)
-        samples.plot(recovery.samples, recovery.from_samples.sel(method=method), **look)
-        learned.plot(recovery.active, recovery.from_learned.sel(method=method), **look)
-        learned.plot(recovery.active, each.recovered.sel(method=method), ":", color=color, lw=1)
+        limit.plot(recovery.undersampling, recovery.stops.sel(learned_by=method), ls="--", **look)
+        middle.plot(recovery.active, each.recovered.sel(learned_by=method), **look)
+        samples.plot(recovery.samples, recovery.from_samples.sel(learned_by=method), **look)
+        learned.plot(recovery.active, recovery.from_learned.sel(learned_by=method), **look)
+        learned.plot(recovery.active, each.recovered.sel(learned_by=method), ":", color=color, lw=1)
     learned.plot([], [], ":", color=plot.INK, lw=1, label="random directions")
     learned.plot(recovery.active, recovery.represented, color=plot.FAINT, label="features that the model has")
     limit.set(
@@ -261,7 +267,7 @@ def claims(recovery: xr.Dataset) -> list[Claim]:
         ours("earlier", "To learn directions stops no later than codes do with the true ones", "active share at which half is recovered, over that of codes",
              (recovery.stops / recovery.coded_stops).values.ravel(), at_most(1.05), quick=False),
         ours("samples", "It takes samples", "share recovered from the fewest, less that from the most, L1",
-             recovery.from_samples.sel(method="L1")[0] - recovery.from_samples.sel(method="L1")[-1], at_most(-0.3)),
+             recovery.from_samples.sel(learned_by="L1")[0] - recovery.from_samples.sel(learned_by="L1")[-1], at_most(-0.3)),
         ours("learned", "The directions of toy models are no harder than random ones", "active share at which half is recovered, over that for random ones",
              (recovery.learned_stops / recovery.stops.isel(undersampling=recovery.middle)), at_least(0.7), quick=False),
     ]
