@@ -7,11 +7,11 @@ import optax
 import pytest
 import scipy.stats
 
-from superpose import draws, features
+from superpose import draws
 from superpose.attacks import Attacked
-from superpose.dictionaries import SparseAutoencoder
+from superpose.dictionaries import Autoencoder, Relu
 from superpose.draws import key_of, stream
-from superpose.features import Anticorrelated, Correlated, Empirical, Independent
+from superpose.features import Anticorrelated, Correlated, Empirical, Independent, _sets
 from superpose.losses import Sampled
 from superpose.models import Mixture, ReluOutput, Untied
 from superpose.train import ensemble, fit, member_keys
@@ -74,7 +74,7 @@ def test_no_two_purposes_share_a_stream(monkeypatch):
     # Of all that is drawn with one key, each with the words it was drawn from.
     used, names, bits, sum_of = [], {}, draws.bits, draws.zlib.crc32
     monkeypatch.setattr(draws, "bits", lambda key, shape: used.append(key) or bits(key, shape))
-    for module, name in ((draws, "uniform"), (draws, "normal"), (draws, "choice"), (features, "_drawn")):
+    for module, name in ((draws, "uniform"), (draws, "normal"), (draws, "choice"), (_sets, "_drawn")):
         monkeypatch.setattr(module, name, getattr(module, name).__wrapped__)  # all in one program
     monkeypatch.setattr(draws.zlib, "crc32", lambda name: names.setdefault(name, sum_of(name)))
 
@@ -89,7 +89,9 @@ def test_no_two_purposes_share_a_stream(monkeypatch):
         return set(found)
 
     model, world = ReluOutput.init(3, 2, key=KEY), LAWS["independent"]
-    weights = drawn(lambda: Untied.init(3, 2, key=KEY)) | drawn(lambda: SparseAutoencoder.init(2, 4, key=KEY))
+    weights = drawn(lambda: Untied.init(3, 2, key=KEY)) | drawn(
+        lambda: Autoencoder.init(2, 4, Relu(0.1), key=KEY)
+    )
     assert drawn(lambda: Mixture.init(3, 2, experts=2, key=KEY)) < weights
     assert len(weights) == 3
     for law in LAWS.values():
@@ -122,7 +124,7 @@ def _draws(key):
         }
         found["untied"] = Untied.init(3, 2, key=key, hidden_bias=True)
         found["mixture"] = Mixture.init(3, 2, experts=2, key=key)
-        found["autoencoder"] = SparseAutoencoder.init(2, 4, key=key)
+        found["autoencoder"] = Autoencoder.init(2, 4, Relu(0.1), key=key)
         found["ensemble"] = ensemble(lambda key: ReluOutput.init(3, 2, key=key), members=2, key=key)
         found["stream"] = jax.random.key_data(stream(key, "evaluation"))
         return found
@@ -185,7 +187,7 @@ def test_what_is_no_key_is_refused(key, said):
         lambda: LAWS["empirical"].sample(key, 3),
         lambda: Untied.init(3, 2, key=key),
         lambda: Mixture.init(3, 2, experts=2, key=key),
-        lambda: SparseAutoencoder.init(2, 4, key=key),
+        lambda: Autoencoder.init(2, 4, Relu(0.1), key=key),
         lambda: Sampled(LAWS["independent"])(ReluOutput.init(3, 2, key=KEY), key),
         lambda: member_keys(key, 2),
         lambda: ensemble(lambda key: ReluOutput.init(3, 2, key=key), members=2, key=key),

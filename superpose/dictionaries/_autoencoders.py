@@ -367,7 +367,16 @@ class Autoencoder(eqx.Module):
         D = unit(draws.normal(stream(key, "W_dec"), (n_hidden, n_latents)))
         own = method.own(n_latents) | ({"start": D} if method.decoder == "near" else {})
         none = jnp.zeros(n_latents, D.dtype), jnp.zeros(n_hidden, D.dtype)
-        return cls(None if method.tied else D.T, none[0], D, none[1], method, own, none[0], jnp.zeros(()))
+        return cls(
+            None if method.tied else D.T,
+            none[0],
+            D,
+            none[1],
+            method,
+            own,
+            none[0],
+            jnp.zeros((), jnp.float32),
+        )
 
     @property
     def directions(self) -> Float[Array, "hidden latent"]:
