@@ -96,7 +96,7 @@ MUTANTS = [
     ("losses", "error.mean(axis=1) if weight is None", "error.mean(axis=1) if True"),
     ("losses", "return jnp.broadcast_to(jnp.asarray(importance, error.dtype), mean.shape) @ mean", "return mean.sum()"),
     ("losses", "return chance * self._of(model, x, importance) + (1 - chance) * silent", "return chance * self._of(model, x, importance) + silent"),
-    ("losses", "activation, method, harmonics)\n    return features.importance @ errors", "activation, method, harmonics)\n    return errors.sum()"),
+    ("losses", "activation, method, harmonics)\n    return importance @ errors", "activation, method, harmonics)\n    return errors.sum()"),
     ("attacks", "A / jnp.sqrt(jnp.where(there, square, 1.0))", "A / jnp.where(there, square, 1.0)"),
     ("losses", "return (1 - p) * chances + p *", "return chances + p *"),
     ("train/_basins", "SAME_LOSS = 1e-5", "SAME_LOSS = 1e-4"),

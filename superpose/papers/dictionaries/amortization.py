@@ -72,7 +72,8 @@ class Config:
         learned = costs.training(
             4 * self.members, self.features, 3 * self.features * self.hidden, self.steps, 512
         )
-        return learned + costs.evaluating(40 * self.samples, 100 * self.features * self.hidden)
+        evaluated = costs.evaluating(40 * self.samples, 100 * self.features * self.hidden)
+        return learned + evaluated + costs.Cost(0, 20 * self.samples * self.features)
 
 
 def run(config: Config) -> xr.Dataset:
@@ -196,7 +197,7 @@ def claims(codes: xr.Dataset) -> list[Claim]:
     step = codes.truth_f1.sel(inference="one ReLU step")
     ends = [step.isel(density=int(of(codes.density.values))) for of in (np.argmin, np.argmax)]
     says = from_section(SECTION, "the paper proves that it is never exact")
-    ours = from_section("ours")
+    ours = from_section("ours", "ours")
     # fmt: off
     return [
         says("gap", "One ReLU step from the true directions does not tell which features are active", "F1, with the best threshold",

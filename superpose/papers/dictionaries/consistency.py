@@ -63,7 +63,7 @@ class Config:
     @property
     def cost(self) -> costs.Cost:
         tries = self.members * (2 * len(self.penalties) + 1)
-        return costs.training(tries, 64, 400, self.steps, 512)
+        return costs.training(tries, 64, 400, self.steps, 512) + costs.Cost(0, 4 * self.samples * N)
 
 
 def run(config: Config) -> xr.Dataset:
@@ -162,7 +162,7 @@ def claims(consistency: xr.Dataset) -> list[Claim]:
     free, normal = (consistency.sel(decoder=decoder) for decoder in ("free", "length 1"))
     best = normal.isel(penalty=normal.agreement.argmax("penalty"))
     says = from_section(SECTION)
-    ours = from_section("ours")
+    ours = from_section("ours", "ours")
     # fmt: off
     return [
         says("topk", "TopK recovers the features", "MCC, mean of seeds", consistency.topk_mcc.mean(), at_least(0.93),

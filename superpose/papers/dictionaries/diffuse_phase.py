@@ -272,7 +272,7 @@ def claims(phases: xr.Dataset) -> list[Claim]:
              at_most(1.3), source="ours"),
         ours("parents", "Where pairs are nested parents are recovered", "largest share of parents recovered",
              nested.parents_recovered.max(), at_least(0.9), quick=False),
-        ours("children", "and children less than their parents", "share of children, at the penalty that is best for parents",
+        ours("children", "Children are recovered less than their parents", "share of children, at the penalty that is best for parents",
              nested.children_recovered.isel(penalty=nested.parents_recovered.argmax("penalty")), at_most(0.8),
              source="earlier runs: .38 to .65 as a mean cosine"),
     ]

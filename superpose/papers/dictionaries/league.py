@@ -103,7 +103,8 @@ class Config:
         trained = self.knobs * len({*self.methods} & {*AUTOENCODERS}) + len({*self.methods} & {*FROZEN})
         others = self.knobs * (len({*self.methods} & {*CLASSICAL}) + 2)
         learned = costs.training(many * trained, n, 100 * n, self.steps, 256)
-        return learned + costs.Cost(0.5 * many * (others + trained), 2e8)
+        held = 2e8 + 200 * self.rows + 1e4 * self.samples
+        return learned + costs.Cost(0.5 * many * (others + trained), held)
 
 
 def run(config: Config) -> xr.Dataset:

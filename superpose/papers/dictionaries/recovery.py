@@ -252,7 +252,7 @@ def figure(recovery: xr.Dataset) -> Figure:
 @as_claims
 def claims(recovery: xr.Dataset) -> list[Claim]:
     says = from_section(SECTION, "their limit, for many features; here there are few")
-    ours = from_section("ours")
+    ours = from_section("ours", "ours")
     each = recovery.isel(undersampling=recovery.middle)
     sparse = each.isel(active=int(recovery.active.values.argmin()))
     dense = each.isel(active=int(recovery.active.values.argmax()))

@@ -79,7 +79,7 @@ class Config:
 
     @property
     def cost(self) -> costs.Cost:
-        total = costs.Cost(0, 10 * self.more * max(self.features))
+        total = costs.Cost(0, (10 * self.more + 20 * self.samples + self.rounds) * max(self.features))
         for n, worlds in zip(self.features, self.worlds, strict=True):
             weights = 2 * n * dimensions(n)
             total += costs.training(3 * worlds, 2 * n, weights, self.steps, 64)
