@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from scipy.special import entr, log_ndtr, ndtr
+from scipy.special import entr, log_ndtr
 
 from superpose.inputs import ArrayLike, array, check_each, numbers, weights, whole
 from superpose.values import double
@@ -323,11 +323,10 @@ def recoverable(undersampling: Numbers, signed: bool = False) -> Numbers:
     share = np.asarray(array(undersampling, "undersampling"))
     check_each(share, lambda u: (u > 0) & (u <= 1), "undersampling must be above 0 and at most 1")
     t = np.concatenate([np.linspace(0, 1, 2001)[:-1], np.geomspace(1, 30, 4000)])
-    phi, tail = np.exp(-(t**2) / 2) / math.sqrt(2 * math.pi), ndtr(-t)
-    c = 2.0 if signed else 1.0
-    ratio = np.exp(log_ndtr(-t) + t**2 / 2) * math.sqrt(2 * math.pi)
-    known = c * phi / (t + c * (phi - t * tail))
-    return np.interp(share, known[::-1], (1 - t * ratio)[::-1])
+    phi, c = np.exp(-(t**2) / 2) / math.sqrt(2 * math.pi), 2.0 if signed else 1.0
+    found = 1 - t * np.exp(log_ndtr(-t) + t**2 / 2) * math.sqrt(2 * math.pi)  # Q / phi, also where both are 0
+    known = c * phi / (t + c * phi * found)
+    return np.interp(share, known[::-1], found[::-1])
 
 
 def phase_losses(n_features: int, density: Numbers, importance: Numbers) -> Float[np.ndarray, "phase ..."]:

@@ -50,7 +50,7 @@ class MOD(eqx.Module):
         return _in_turn(_optimal_directions, self, activations, n_latents, key)
 
 
-class KSVD(eqx.Module):
+class KSVD(MOD):
     """K-SVD: codes by `inference`, then each direction and its codes together, one latent after another; in turn.
 
     A latent's direction becomes what is left, without that latent, of the activations that it has codes for, weighted
@@ -65,10 +65,6 @@ class KSVD(eqx.Module):
     >>> D.shape, bool((D.max(axis=1) > 0.999).all())
     ((3, 3), True)
     """
-
-    inference: Any = eqx.field(default_factory=lambda: OMP(4))
-    samples: int = eqx.field(static=True, default=20_000)
-    iterations: int = eqx.field(static=True, default=30)
 
     def fit(self, activations: Any, n_latents: int, *, key: AnyKey) -> Dictionary:
         return _in_turn(_one_by_one, self, activations, n_latents, key)
