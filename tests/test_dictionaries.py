@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from superpose.dictionaries import (
+    PCA,
     Activations,
     Autoencoder,
     BatchTopK,
@@ -248,6 +249,20 @@ def test_what_is_frozen_stays_as_it_was_drawn():
             np.testing.assert_allclose(getattr(sae, name), getattr(start, name), atol=1e-6)
 
 
+def test_autoencoders_may_start_along_directions_that_are_given():
+    D = jax.random.normal(KEY, (4, 8))
+    for part in ("decoder", "encoder"):
+        (sae,) = fit_each(
+            [Relu(penalty=0.1, steps=50, batch=32, **{part: "frozen"})], _world(), 8, key=KEY, along=D
+        )
+        kept = sae.directions if part == "decoder" else sae.W_enc.T
+        np.testing.assert_allclose(
+            kept, D / jnp.linalg.norm(D, axis=0) if part == "decoder" else D, atol=1e-6
+        )
+    (near,) = fit_each([Relu(penalty=0.3, steps=50, batch=32, decoder="near")], _world(), 8, key=KEY, along=D)
+    assert ((near.directions * D).sum(axis=0) / jnp.linalg.norm(D, axis=0)).min() > 0.8 - 1e-4
+
+
 def test_a_decoder_that_is_near_its_start_stays_within_a_cosine_of_it():
     sae = Relu(penalty=0.3, steps=400, batch=64, rate=0.02, decoder="near").fit(_world(), 8, key=KEY)
     cosines = (sae.directions * sae.own["start"]).sum(axis=0)
@@ -342,6 +357,8 @@ def test_autoencoders_find_the_features_of_a_model_in_superposition():
             lambda: fit_each([TopK(k=1)], [_world()] * 2, 3, key=0),
             "activations must be one for all, or one for each",
         ),
+        (lambda: fit_each([TopK(k=1)], _world(), 8, key=0, along=np.eye(3)), r"directions must be \(4, 8\)"),
+        (lambda: fit_each([PCA()], _world(), 3, key=0, along=np.eye(3)), "along is where autoencoders start"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(call, said):

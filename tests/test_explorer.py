@@ -445,7 +445,7 @@ def test_a_page_is_replaced_and_nothing_else_is(tmp_path):
     mine = tmp_path / "mine.html"
     for text in ("", "mine", '<meta name="generator" content="jekyll">', "superpose"):
         mine.write_text(text, encoding="utf-8")
-        with pytest.raises(FileExistsError, match="is there already, and no page of superpose's"):
+        with pytest.raises(FileExistsError, match="is there already, and superpose did not write it"):
             explorer.written(mine)
         assert mine.read_text(encoding="utf-8") == text
     with pytest.raises(IsADirectoryError, match="is a folder; give a file"):
@@ -514,7 +514,7 @@ def test_without_a_browser_the_place_of_the_page_is_said(opened, capsys, tmp_pat
         (["explore", "now"], "now"),
         (["explore", "--ot", "x"], "there is no option --ot; did you mean --out?"),
         (["explore", "--out", "folder"], "folder is a folder; give a file"),
-        (["explore", "--out", "mine.html"], "mine.html is there already, and no page of superpose's"),
+        (["explore", "--out", "mine.html"], "mine.html is there already, and superpose did not write it"),
         (
             ["explore", "--out", "absent/x.html"],
             "No such file or directory: absent/x.html; choose another --out",

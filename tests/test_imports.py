@@ -8,7 +8,7 @@ import superpose
 
 FOLDER = Path(superpose.__file__).parent
 ORDER = [
-    {"progress", "memory", "interrupts", "jit", "corpus"}, {"draws", "inputs"}, {"values"}, {"forests"}, {"features"}, {"models"}, {"exact"}, {"losses", "attacks"}, {"train"},
+    {"progress", "memory", "interrupts", "jit", "corpus"}, {"draws", "inputs", "files"}, {"values"}, {"forests"}, {"features"}, {"models"}, {"exact"}, {"losses", "attacks"}, {"train"},
     {"polytopes"}, {"theory"}, {"solutions"},
     {"measures", "curves"}, {"dictionaries", "notebook"}, {"grid", "settings"}, {"costs"}, {"store"}, {"claims"},
     {"fonts"}, {"plot"}, {"words"}, {"papers"}, {"report"}, {"runs"}, {"interactive"}, {"explorer"}, {"cli"},

@@ -17,6 +17,7 @@ from superpose.dictionaries._autoencoders import (
     TopK,
 )
 from superpose.dictionaries._classical import ICA, KSVD, MOD, NMF, PCA, DictionaryLearning
+from superpose.dictionaries._codes import codes
 from superpose.dictionaries._directions import coherent_directions, orthogonal_directions, random_directions
 from superpose.dictionaries._fit import fit_each
 from superpose.dictionaries._inference import (
@@ -55,6 +56,7 @@ __all__ = [
     "TopK",
     "best_threshold",
     "closest",
+    "codes",
     "coherent_directions",
     "fit_each",
     "oracle",

@@ -378,6 +378,19 @@ class Autoencoder(eqx.Module):
             jnp.zeros((), jnp.float32),
         )
 
+    def along(self, D: ArrayLike) -> "Autoencoder":
+        """The same, with latents that write and read along the columns of `D` (hidden, latent).
+
+        Raises ValueError for another shape.
+        """
+        W = jnp.asarray(array(D, "D", "hidden", "latent"), self.W_dec.dtype)
+        if W.shape != self.W_dec.shape:
+            raise ValueError(f"directions must be {self.W_dec.shape} (hidden, latent), got {W.shape}")
+        # A decoder that is to stay near its start stays near this one.
+        own = self.own | ({"start": unit(W)} if "start" in self.own else {})
+        W_enc = None if self.W_enc is None else W.T
+        return dataclasses.replace(self, W_dec=W, W_enc=W_enc, own=own)
+
     @property
     def directions(self) -> Float[Array, "hidden latent"]:
         """The dictionary: a column of length 1 for each latent."""

@@ -1,22 +1,17 @@
 """Dictionaries, truths and activations in files: `.npz`, `.npy` and `.safetensors`, and folders of SAELens. No pickle."""
 
 import json
-import os
-import secrets
 import struct
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from functools import partial
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
 
-from superpose import memory
+from superpose import files, memory
 from superpose.dictionaries._loaded import Understood, understood
-from superpose.interrupts import leaving_at_once
 
 _PICKLED = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".joblib")
 _TYPES = {
@@ -187,7 +182,7 @@ def write(path: str | Path, arrays: Mapping[str, np.ndarray], told: Mapping[str,
     suffix = Path(path).suffix
     if suffix not in (".npz", ".safetensors"):
         raise ValueError(f"{path} must be .npz or .safetensors")
-    with replaced(path, lambda place: "superpose" in content(place).config) as new:
+    with files.replaced(path, lambda place: "superpose" in content(place).config) as new:
         if suffix == ".npz":
             with new.open("wb") as file:
                 np.savez(file, **arrays, **{name: np.array(text) for name, text in told.items()})  # type: ignore[arg-type]
@@ -197,30 +192,3 @@ def write(path: str | Path, arrays: Mapping[str, np.ndarray], told: Mapping[str,
             save_file(
                 {name: np.ascontiguousarray(values) for name, values in arrays.items()}, new, dict(told)
             )
-
-
-@contextmanager
-def replaced(path: str | Path, ours: Callable[[Path], bool]) -> Iterator[Path]:
-    """A new file that takes the place of `path`, free or `ours`, when the block ends without an error."""
-    place = Path(os.path.realpath(path))
-    if place.is_dir():
-        raise IsADirectoryError(f"{path} is a folder; give a file")
-    if place.exists():
-        known = False
-        with suppress(ValueError, OSError):
-            known = place.is_file() and ours(place)
-        if not known:
-            raise FileExistsError(
-                f"{path} is there already, and superpose did not write it; give another file, or move it away"
-            )
-    new = place.with_name(f".{secrets.token_hex(8)}{place.suffix}")
-    with leaving_at_once(partial(new.unlink, missing_ok=True)):
-        try:
-            yield new
-            new.replace(place)
-        except OSError as error:
-            error.filename = str(path)
-            raise
-        finally:
-            with suppress(OSError):
-                new.unlink(missing_ok=True)

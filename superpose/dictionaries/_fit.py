@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
 
 from superpose import train
 from superpose.dictionaries._autoencoders import Autoencoder, Reconstruction, _Method
@@ -17,13 +18,22 @@ __all__ = ["fit_each"]
 
 
 def fit_each(
-    methods: Sequence[Any], activations: Any, n_latents: Any, *, key: AnyKey, progress: bool = True
+    methods: Sequence[Any],
+    activations: Any,
+    n_latents: Any,
+    *,
+    key: AnyKey,
+    along: ArrayLike | None = None,
+    progress: bool = True,
 ) -> list[Any]:
     """A dictionary for each of `methods`: the same as `method.fit(activations, n_latents, key=key)`, many at once.
 
     `activations`, `n_latents` and `key` may be one for all, or one for each (a list; an array of keys). Autoencoders
     that differ in their knobs, keys and activations only train side by side, as many as there are, in one compiled
-    program; each is the same, bit for bit, as if it were trained alone.
+    program; each is the same, bit for bit, as if it were trained alone. Latents of autoencoders write and read along random directions
+    at first, or `along` the columns of a matrix (hidden, latent).
+
+    Raises ValueError where lengths, or the shape of `along`, do not fit, or for `along` with a method that is no autoencoder's.
 
     >>> import jax
     >>> from superpose.dictionaries import Activations, TopK
@@ -42,6 +52,8 @@ def fit_each(
     keys = [given] * n if given.ndim == 0 else list(given)
     if len(keys) != n:
         raise ValueError(f"key must be one key, or one for each of the {n} methods, got {len(keys)}")
+    if along is not None and not all(isinstance(method, _Method) for method in methods):
+        raise ValueError("along is where autoencoders start; other methods start by themselves")
     groups: dict[Any, list[int]] = {}
     for place, (method, law, size) in enumerate(zip(methods, laws, sizes, strict=True)):
         alike = isinstance(method, _Method)
@@ -55,7 +67,7 @@ def fit_each(
                     [of[place] for place in places] for of in (methods, laws, keys)
                 )
                 inner = progress and len(groups) == 1
-                saes = _side_by_side(own_methods, own_laws, own_keys, sizes[first], inner)
+                saes = _side_by_side(own_methods, own_laws, own_keys, sizes[first], along, inner)
                 for place, sae in zip(places, saes, strict=True):
                     made[place] = sae
             else:
@@ -77,13 +89,16 @@ def _kind(tree) -> Any:
     return structure, tuple((np.shape(leaf), str(getattr(leaf, "dtype", type(leaf)))) for leaf in leaves)
 
 
-def _side_by_side(methods, laws, keys, n_latents, progress) -> list[Autoencoder]:
+def _side_by_side(methods, laws, keys, n_latents, along, progress) -> list[Autoencoder]:
     method, own = methods[0], any(law is not laws[0] for law in laws[1:])
     n_hidden = _n_hidden(laws[0])
     keys = jax.numpy.stack(keys)
-    saes = jax.vmap(
-        lambda method, key: Autoencoder.init(n_hidden, n_latents, method, key=stream(key, train.INIT))
-    )(train.stack(methods), keys)
+
+    def start(method, key):
+        sae = Autoencoder.init(n_hidden, n_latents, method, key=stream(key, train.INIT))
+        return sae if along is None else sae.along(along)
+
+    saes = jax.vmap(start)(train.stack(methods), keys)
     loss = [Reconstruction(law, method.batch) for law in (laws if own else laws[:1])]
     trained = train.fit(
         saes,

@@ -3,20 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from superpose import measures
 from superpose.dictionaries import scores
+from superpose.dictionaries._codes import codes
 from superpose.draws import AnyKey, stream
 from superpose.features import Empirical
 from superpose.inputs import whole
-from superpose.jit import program
-
-_AT_A_TIME = 256
-"""How many samples are encoded at a time: what an inference needs for each may be much larger than its codes."""
 
 _WORK = 2**36
 """How many multiplications the removal of features and latents may take: seconds."""
@@ -73,7 +69,7 @@ def score(
     x = h = z = None
     if hasattr(dictionary, "encode"):
         x, h = activations.pairs(stream(key, "scores"), samples)
-        z = _codes(dictionary, h)
+        z = codes(dictionary, h)
     live = None if z is None else scores.live(z)
     match = scores.matching(D, W, live=live, signed=signed)
     nearest = scores.nearest(D, W, live=live, signed=signed)
@@ -107,18 +103,6 @@ _OF_CODES = (
     "support_precision", "support_recall", "support_f1", "latent_precision", "latent_recall", "latent_f1",
     "l0", "true_l0", "explained_variance", "shrinkage", "absorption", "causal", "causal_error",
 )  # fmt: skip
-
-
-def _codes(dictionary, h):
-    # As one program for all dictionaries of a kind, where a dictionary is a pytree of arrays.
-    return (_compiled if isinstance(dictionary, eqx.Module) else _mapped)(dictionary, h)
-
-
-def _mapped(dictionary, h):
-    return jax.lax.map(dictionary.encode, h, batch_size=min(_AT_A_TIME, len(h)))
-
-
-_compiled = program(_mapped)
 
 
 def _of_codes(dictionary, x, h, z, W, match, nearest, threshold, edges) -> dict[str, Any]:
@@ -155,7 +139,7 @@ def _causal(dictionary, activations, x, match, most) -> dict[str, Any]:
     rows = int(features.n_rows) if isinstance(features, Empirical) else 0
     exact = isinstance(features, Empirical) and rows <= most
     x = features.rows(jnp.arange(rows)) if exact else x[:most]
-    z = _codes(dictionary, jax.vmap(model.encode)(x))
+    z = codes(dictionary, jax.vmap(model.encode)(x))
     importance = getattr(features, "importance", 1.0)
     done = scores.causal(model, x, z, dictionary.directions, match.latent, importance)
     acts = ~(done.effect == 0)

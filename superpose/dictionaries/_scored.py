@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from superpose import memory
+from superpose import files, memory
 from superpose.dictionaries import _files, worlds
 from superpose.dictionaries._score import score
 from superpose.draws import stream
@@ -69,7 +69,7 @@ def scored(
         **scores,
     }
     if out:
-        with _files.replaced(out, _is_scores) as new:
+        with files.replaced(out, _is_scores) as new:
             new.write_text(as_json(result), encoding="utf-8")
     return found.said + said, result
 

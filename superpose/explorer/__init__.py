@@ -9,16 +9,13 @@ import hashlib
 import json
 import os
 import re
-import secrets
 from collections.abc import Mapping
-from contextlib import suppress
-from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import superpose
-from superpose.interrupts import leaving_at_once
+from superpose import files
 
 __all__ = ["page", "show", "widget", "written"]
 
@@ -67,26 +64,10 @@ def written(
     Raises FileExistsError for a file that is there already, unless it is such a page, and OSError where the file cannot
     be written; else as `page` does.
     """
-    place = Path(os.path.realpath(path))
-    if place.is_dir():
-        raise IsADirectoryError(f"{path} is a folder; give a file")
-    if place.exists() and not (place.is_file() and _is_ours(place)):
-        raise FileExistsError(
-            f"{path} is there already, and no page of superpose's; give another file, or move it away"
-        )
     text = page(data, at=at, features=features)
-    new = place.with_name(f".{secrets.token_hex(8)}.html")
-    with leaving_at_once(partial(new.unlink, missing_ok=True)):
-        try:
-            new.write_text(text, encoding="utf-8")
-            new.replace(place)
-        except OSError as error:
-            error.filename = str(path)
-            raise
-        finally:
-            with suppress(OSError):
-                new.unlink(missing_ok=True)
-    return place
+    with files.replaced(path, _is_ours) as new:
+        new.write_text(text, encoding="utf-8")
+    return Path(os.path.realpath(path))
 
 
 def _is_ours(place: Path) -> bool:

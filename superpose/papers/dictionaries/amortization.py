@@ -9,7 +9,6 @@ threshold as well as with weights trained for it.
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import jax
 import numpy as np
 import xarray as xr
@@ -23,13 +22,12 @@ from superpose.dictionaries import (
     NNLS,
     OMP,
     Activations,
-    Autoencoder,
     Dictionary,
-    Reconstruction,
     Relu,
     ReluStep,
     TopK,
     best_threshold,
+    codes,
     fit_each,
     random_directions,
     scores,
@@ -88,43 +86,24 @@ def run(config: Config) -> xr.Dataset:
         "MOD": MOD(OMP(k), 4 * config.samples),
     }
     keys = train.member_keys(draws.stream(key, "dictionaries"), config.members)
-    everyone = {"truth": _with_truth(world, Relu(0.1, decoder="frozen", **same), keys)} | {
+    # Where the decoder is the truth, and stays it, only the encoder learns.
+    frozen = [Relu(0.1, decoder="frozen", **same)] * config.members
+    everyone = {"truth": fit_each(frozen, world, n, key=keys, along=W, progress=False)} | {
         name: fit_each([method] * config.members, world, n, key=keys, progress=False)
         for name, method in methods.items()
     }
-    codes = [[_scored(each, world, config, key) for each in row] for row in everyone.values()]
+    found = [[_scored(each, world, config, key) for each in row] for row in everyone.values()]
     sparser = [
         _scored(Dictionary(W, 0.0, NNLS()), Activations(W, Independent(density, n_features=n)), config, key)
         for density in config.densities
     ]
     kinds = ("dictionary", "member", "inference")
     return xr.Dataset(
-        {name: (kinds, [[of[name] for of in row] for row in codes]) for name in ("f1", "f1_fixed", "error")}
+        {name: (kinds, [[of[name] for of in row] for row in found]) for name in ("f1", "f1_fixed", "error")}
         | {"truth_f1": (("density", "inference"), [of["f1"] for of in sparser])}
         | {"cosine": (kinds[:2], [[scores.recovery(each.directions, W).mean() for each in row] for row in everyone.values()])},
         {"dictionary": list(everyone), "inference": list(INFERENCES), "density": list(config.densities)},
     )  # fmt: skip
-
-
-def _with_truth(world, method, keys) -> list[Autoencoder]:
-    """Autoencoders whose decoder is the truth, and stays it, so that only the encoder learns."""
-    W = world.directions
-
-    def start(key):
-        sae = Autoencoder.init(W.shape[0], W.shape[1], method, key=key)
-        return eqx.tree_at(lambda sae: (sae.W_dec, sae.W_enc), sae, (W, W.T))
-
-    optimizer = train.cosine_adam(method.rate, method.steps)
-    saes = jax.vmap(start)(keys)
-    trained = train.fit(
-        saes,
-        Reconstruction(world, method.batch),
-        steps=method.steps,
-        key=keys,
-        optimizer=optimizer,
-        progress=False,
-    )
-    return [train.member(trained.models, place) for place in range(len(keys))]
 
 
 def _scored(dictionary, world, config, key) -> dict[str, list[float]]:
@@ -142,7 +121,7 @@ def _scored(dictionary, world, config, key) -> dict[str, list[float]]:
     each = [dictionary, *(Dictionary(dictionary.directions, 0.0, one) for one in inferences)]
     found: dict[str, list[float]] = {"f1": [], "f1_fixed": [], "error": []}
     for one in each:
-        tried, z = (scores.columns(_codes(one, of), place) for of in (tried_h, h))
+        tried, z = (scores.columns(codes(one, of), place) for of in (tried_h, h))
         threshold = best_threshold(np.eye(len(place), dtype=np.float32), tried_x, tried)
         on = np.where(z > threshold, z, 0.0)
         if isinstance(getattr(one, "inference", None), ReluStep):  # its own threshold is the same as this one
@@ -151,11 +130,6 @@ def _scored(dictionary, world, config, key) -> dict[str, list[float]]:
         found["f1_fixed"].append(float(scores.support(z, x, FIXED).f1.mean()))
         found["error"].append(float(((z - x) ** 2).sum() / (x**2).sum()))
     return found
-
-
-@eqx.filter_jit
-def _codes(dictionary, h):
-    return jax.lax.map(dictionary.encode, h, batch_size=min(len(h), 250))
 
 
 @plot.style()

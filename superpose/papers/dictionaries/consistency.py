@@ -9,7 +9,6 @@ length 1 L1 autoencoders agree, too, and are right.
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import jax
 import numpy as np
 import optax
@@ -103,8 +102,7 @@ def run(config: Config) -> xr.Dataset:
 def _start(method, length, key) -> Autoencoder:
     """Decoder's columns of this length at first, unless theirs is fixed, along which the encoder reads."""
     sae = Autoencoder.init(HIDDEN, N, method, key=key)
-    length = 1.0 if method.unit else length
-    return eqx.tree_at(lambda sae: (sae.W_dec, sae.W_enc), sae, (length * sae.W_dec, length * sae.W_enc))
+    return sae.along((1.0 if method.unit else length) * sae.W_dec)
 
 
 def _found(saes, W) -> dict:

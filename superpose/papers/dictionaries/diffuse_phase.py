@@ -8,6 +8,7 @@ and a small penalty pays for removing it. Where they are not, features are recov
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -18,7 +19,7 @@ from matplotlib.figure import Figure
 
 from superpose import costs, draws, plot, settings, train
 from superpose.claims import Claim, as_claims, at_least, at_most, between, from_section
-from superpose.dictionaries import Activations, Autoencoder, Reconstruction, Relu, fit_each
+from superpose.dictionaries import Activations, Relu, fit_each
 from superpose.features import Hierarchy
 from superpose.values import Uniform
 
@@ -94,8 +95,8 @@ def run(config: Config) -> xr.Dataset:
 def _at(config, gamma) -> xr.Dataset:
     """The autoencoders at one share of nested pairs, from random starts and, with a latent for each feature, from the truth."""
     activations, key = world(config, gamma), draws.key_of(config.seed)
-    settings = {"steps": config.steps, "batch": 256, "rate": 0.01, "revive": 0}
-    methods = [Relu(2 * penalty, **settings) for penalty in config.penalties]
+    same: dict[str, Any] = {"steps": config.steps, "batch": 256, "rate": 0.01, "revive": 0}
+    methods = [Relu(2 * penalty, **same) for penalty in config.penalties]
     starts, nested = train.member_keys(key, config.members), int(config.features // 2 * gamma)
     keys = jnp.tile(starts, len(methods))
     many = [method for method in methods for _ in range(config.members)]
@@ -104,21 +105,19 @@ def _at(config, gamma) -> xr.Dataset:
     for latents in config.latents:
         saes = train.stack(fit_each(many, activations, latents, key=keys, progress=False))
         found.append(_scored(saes, activations, nested, key, shape, ("penalty", "member")))
-    truth = _scored(_from_truth(methods, activations, key), activations, nested, key, shape[:1], ("penalty",))
+    from_truth = fit_each(
+        methods,
+        activations,
+        config.features,
+        key=train.member_keys(key, len(methods)),
+        along=activations.directions,
+        progress=False,
+    )
+    truth = _scored(train.stack(from_truth), activations, nested, key, shape[:1], ("penalty",))
     data = xr.concat(found, "latents").assign_coords(
         latents=list(config.latents), penalty=list(config.penalties)
     )
     return data.assign({f"truth_{name}": truth[name] for name in ("loss", "recovered", "active")})
-
-
-def _from_truth(methods, activations, key):
-    """Autoencoders that start with the features' directions, and go on from there."""
-    D, method = activations.directions, methods[0]
-    start = Autoencoder.init(D.shape[0], D.shape[1], method, key=key)
-    start = eqx.tree_at(lambda sae: (sae.W_dec, sae.W_enc), start, (D, D.T))
-    saes = train.stack([eqx.tree_at(lambda sae: sae.method, start, method) for method in methods])
-    loss, rate = Reconstruction(activations, method.batch), train.cosine_adam(method.rate, method.steps)
-    return train.fit(saes, loss, steps=method.steps, key=key, optimizer=rate, progress=False).models
 
 
 def _scored(saes, activations, nested, key, shape, dims) -> xr.Dataset:

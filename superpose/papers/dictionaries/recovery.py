@@ -9,7 +9,6 @@ random ones.
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
@@ -25,6 +24,7 @@ from superpose.dictionaries import (
     Dictionary,
     Relu,
     TopK,
+    codes,
     fit_each,
     random_directions,
     scores,
@@ -34,7 +34,7 @@ from superpose.losses import Sampled
 from superpose.models import ReluOutput
 
 SECTION = "Compressed sensing, Donoho and Tanner (2009)"
-TAKES = 600
+TAKES = 800
 QUICK = {
     "hidden": 16,
     "undersampling": (0.5,),
@@ -56,12 +56,12 @@ class Config:
     """Dimensions m."""
     undersampling: tuple[float, ...] = (0.25, 0.5, 0.75)
     """Dimensions over features, m / n."""
-    active: tuple[float, ...] = (0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.45)
+    active: tuple[float, ...] = (0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.45, 0.65, 0.85)
     """Active features over dimensions, on average."""
     samples: tuple[int, ...] = (30, 100, 300, 1000, 3000, 10_000, 30_000)
     """Numbers of samples, where m / n and the active share are the middle ones of theirs."""
     members: int = 2
-    """Dictionaries from different starts at each point; the one of least error is shown."""
+    """Dictionaries from different starts at each point, of which the mean is shown."""
     steps: int = 3000
     """Steps of Adam on 512 samples each."""
     seed: int = 0
@@ -142,7 +142,7 @@ def _kept(world) -> np.ndarray:
 
 
 def _recovered(activations, world, config, key) -> list[float]:
-    """The share of the features that each method recovers, by the dictionary of least error."""
+    """The share of the features that each method recovers, on average over seeds, with the best of its penalties."""
     W, kept = world.directions, _kept(world)
     n, k = W.shape[1], max(1, round(float(world.features.density.sum() / world.features.any_active)))
     h = world.sample(draws.stream(key, "evaluation"), 2000)
@@ -156,7 +156,7 @@ def _recovered(activations, world, config, key) -> list[float]:
     ):
         many = [method for method in methods for _ in range(config.members)]
         made = fit_each(many, activations, n, key=jnp.tile(keys, len(methods)), progress=False)
-        live = [scores.live(_codes(each, h)) for each in made]
+        live = [scores.live(codes(each, h)) for each in made]
         found = [
             np.asarray(scores.recovery(each.directions, W, live=on))[kept] > FOUND
             for each, on in zip(made, live, strict=True)
@@ -171,12 +171,8 @@ def _recovered(activations, world, config, key) -> list[float]:
 def _coded(world, key) -> float:
     """The share of samples on which L1 minimization with the true directions finds the codes."""
     x, h = world.pairs(draws.stream(key, "codes"), 500)
-    z = _codes(Dictionary(world.directions, 0.0, FISTA(1e-3, 3000)), h)
+    z = codes(Dictionary(world.directions, 0.0, FISTA(1e-3, 3000)), h)
     return float((((z - x) ** 2).sum(axis=1) < 0.01 * (x**2).sum(axis=1)).mean())
-
-
-def _codes(dictionary, h):
-    return jax.jit(lambda h: jax.lax.map(dictionary.encode, h, batch_size=256))(h)
 
 
 def measured(data: xr.Dataset) -> xr.Dataset:
@@ -259,7 +255,7 @@ def claims(recovery: xr.Dataset) -> list[Claim]:
     # fmt: off
     return [
         says("codes-below", "Well below the limit, L1 minimization with the true directions finds the codes", "share of samples, at less than half of it",
-             recovery.coded.where(recovery.active < 0.5 * recovery.limit).values[(recovery.active < 0.5 * recovery.limit).transpose(*recovery.coded.dims).values], at_least(0.85)),
+             recovery.coded.values[(recovery.active < 0.5 * recovery.limit).transpose(*recovery.coded.dims)], at_least(0.85)),
         says("codes-stop", "It stops near the limit", "active share at which half of the samples are right, over the limit",
              recovery.coded_stops / recovery.limit, between(0.6, 1.4), quick=False),
         ours("sparse", "Sparse features are recovered", "share, at the smallest active share, by the best method", sparse.recovered.max(), at_least(0.9)),
@@ -268,8 +264,8 @@ def claims(recovery: xr.Dataset) -> list[Claim]:
              (recovery.stops / recovery.coded_stops).values.ravel(), at_most(1.05), quick=False),
         ours("samples", "It takes samples", "share recovered from the fewest, less that from the most, L1",
              recovery.from_samples.sel(learned_by="L1")[0] - recovery.from_samples.sel(learned_by="L1")[-1], at_most(-0.3)),
-        ours("learned", "The directions of toy models are no harder than random ones", "active share at which half is recovered, over that for random ones",
-             (recovery.learned_stops / recovery.stops.isel(undersampling=recovery.middle)), at_least(0.7), quick=False),
+        ours("learned", "The directions of toy models are easier than random ones", "active share at which half is recovered, over that for random ones",
+             recovery.learned_stops / each.stops, at_least(1.1), quick=False),
     ]
     # fmt: on
 

@@ -10,7 +10,6 @@ ReLU step does not have them even from the true directions.
 from dataclasses import dataclass
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -30,6 +29,7 @@ from superpose.dictionaries import (
     ReluStep,
     TopK,
     best_threshold,
+    codes,
     random_directions,
     scores,
 )
@@ -106,7 +106,7 @@ def _world(n, config, key) -> xr.Dataset:
     truth = [(sets[split], hidden[split], split) for split in SPLITS]
 
     def scored(dictionary):
-        return [mcc(_codes(dictionary, h), x, split) for x, h, split in truth]
+        return [mcc(codes(dictionary, h), x, split) for x, h, split in truth]
 
     def with_fista(directions, bias=0.0):
         return scored(Dictionary(directions, bias, FISTA(0.1, 300, tolerance=1e-3)))
@@ -154,11 +154,6 @@ def _autoencoders(n, hidden, config, key) -> list[list[Autoencoder]]:
     first = [trained(method, slow, "training", threshold=1e-3) for method in paper]
     others = [trained(method, falling, "training", "more") for method in ours]
     return [[one for (one,) in first], *map(list, zip(*others, strict=True))]
-
-
-@eqx.filter_jit
-def _codes(dictionary, h):
-    return jax.lax.map(dictionary.encode, h, batch_size=min(len(h), 500))
 
 
 def measured(data: xr.Dataset) -> xr.Dataset:
