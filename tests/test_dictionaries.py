@@ -251,16 +251,13 @@ def test_what_is_frozen_stays_as_it_was_drawn():
 
 def test_autoencoders_may_start_along_directions_that_are_given():
     D = jax.random.normal(KEY, (4, 8))
-    for part in ("decoder", "encoder"):
-        (sae,) = fit_each(
-            [Relu(penalty=0.1, steps=50, batch=32, **{part: "frozen"})], _world(), 8, key=KEY, along=D
-        )
-        kept = sae.directions if part == "decoder" else sae.W_enc.T
-        np.testing.assert_allclose(
-            kept, D / jnp.linalg.norm(D, axis=0) if part == "decoder" else D, atol=1e-6
-        )
-    (near,) = fit_each([Relu(penalty=0.3, steps=50, batch=32, decoder="near")], _world(), 8, key=KEY, along=D)
-    assert ((near.directions * D).sum(axis=0) / jnp.linalg.norm(D, axis=0)).min() > 0.8 - 1e-4
+    unit, same = D / jnp.linalg.norm(D, axis=0, keepdims=True), {"steps": 50, "batch": 32}
+    for part, kept in (("decoder", lambda sae: sae.directions), ("encoder", lambda sae: sae.W_enc.T)):
+        method = Relu(penalty=0.1, **{part: "frozen"}, **same)
+        (sae,) = fit_each([method], _world(), 8, key=KEY, along=D)
+        np.testing.assert_allclose(kept(sae), unit if part == "decoder" else D, atol=1e-6)
+    (near,) = fit_each([Relu(penalty=0.3, decoder="near", **same)], _world(), 8, key=KEY, along=D)
+    assert (near.directions * unit).sum(axis=0).min() > 0.8 - 1e-4
 
 
 def test_a_decoder_that_is_near_its_start_stays_within_a_cosine_of_it():
