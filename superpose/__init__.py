@@ -37,6 +37,7 @@ _modules = (
     "settings",
     "solutions",
     "store",
+    "sweep",
     "theory",
     "train",
     "values",

@@ -1,6 +1,5 @@
 """Running experiments: one of them into a folder, or those of whole papers, with a page about each paper."""
 
-import hashlib
 import json
 import os
 import platform
@@ -20,6 +19,7 @@ from superpose import costs, report, store
 from superpose.interrupts import leaving_at_once
 from superpose.papers import Experiment, experiments
 from superpose.progress import duration, progress_bar, say
+from superpose.provenance import library_hash
 
 
 def run(experiment: Experiment, config, folder: Path, *, announced: bool = False) -> report.Result:
@@ -144,35 +144,12 @@ def made(experiment: Experiment, config) -> dict[str, Any]:
             "jax": jax.__version__,
             "python": platform.python_version(),
         },
-        "code": _hash(
-            experiment.path, *sorted(experiment.path.parent.glob("_[!_]*.py")), *_modules(drawing=False)
-        ),
+        "code": library_hash(experiment.path, *sorted(experiment.path.parent.glob("_[!_]*.py"))),
     }
 
 
 def _drawn_by() -> str:
-    return _hash(*_modules(drawing=True))
-
-
-_NOT_COMPUTING = ("cli", "explorer", "interactive", "interrupts", "runs", "report", "store", "progress")
-_DRAWING = ("plot", "words", "fonts", "claims")
-
-
-def _modules(drawing: bool) -> list[Path]:
-    """The files of the library that draw, or those that compute; not those that do neither."""
-    library = Path(report.__file__).parent
-    files = [path for path in library.rglob("*.py") if "papers" not in path.parts]
-    files = [
-        path for path in files if path.relative_to(library).parts[0].removesuffix(".py") not in _NOT_COMPUTING
-    ]
-    return sorted(path for path in files if (path.stem in _DRAWING) == drawing)
-
-
-def _hash(*paths: Path) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+    return library_hash(drawing=True)
 
 
 _STATES = ("kept", "to draw again", "to run")

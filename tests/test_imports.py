@@ -8,9 +8,9 @@ import superpose
 
 FOLDER = Path(superpose.__file__).parent
 ORDER = [
-    {"progress", "memory", "interrupts", "jit", "corpus"}, {"draws", "inputs", "files"}, {"values"}, {"forests"}, {"features"}, {"models"}, {"exact"}, {"losses", "attacks"}, {"train"},
+    {"progress", "memory", "interrupts", "jit", "corpus", "provenance"}, {"draws", "inputs", "files"}, {"values"}, {"forests"}, {"features"}, {"models"}, {"exact"}, {"losses", "attacks"}, {"train"},
     {"polytopes"}, {"theory"}, {"solutions"},
-    {"measures", "curves"}, {"dictionaries", "notebook"}, {"grid", "settings"}, {"costs"}, {"store"}, {"claims"},
+    {"measures", "curves"}, {"dictionaries", "notebook"}, {"grid", "settings"}, {"costs"}, {"store"}, {"sweep"}, {"claims"},
     {"fonts"}, {"plot"}, {"words"}, {"papers"}, {"report"}, {"runs"}, {"interactive"}, {"explorer"}, {"cli"},
 ]  # fmt: skip
 PLACE = {module: place for place, modules in enumerate(ORDER) for module in modules}

@@ -509,7 +509,7 @@ def test_what_is_wrong_is_said_in_one_line(call, error, said):
 ELSEWHERE = {
     "inputs.check_each", "features.weighs", "features.check_law", "features.check_sampled", "models.check_features",  # by what is checked with them
     "features.Law",  # what laws share
-    "train.cosine_adam",  # what optax says
+    "train.cosine_adam", "train.filled",  # what optax says, and any models
     "losses.SameSamples",  # takes any loss: test_losses
     "inputs.number",  # by what models are scaled with
     "dictionaries.score", "dictionaries.scores.consistency", "dictionaries.scores.nearest", "dictionaries.scores.live", "dictionaries.scores.removal",  # test_scores

@@ -7,7 +7,7 @@ own key, from which each has a stream of its own. So a model trained alone is th
 from superpose.train._basins import Basins, basins
 from superpose.train._ensemble import INIT, ensemble, member, member_keys, stack
 from superpose.train._fit import Fit, cosine_adam, fit
-from superpose.train._minimize import OUTCOMES, Minimum, minimize
+from superpose.train._minimize import OUTCOMES, Minimum, filled, minimize
 
 __all__ = [
     "INIT",
@@ -18,6 +18,7 @@ __all__ = [
     "basins",
     "cosine_adam",
     "ensemble",
+    "filled",
     "fit",
     "member",
     "member_keys",

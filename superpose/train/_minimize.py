@@ -134,7 +134,7 @@ def minimize(
         def own(at):
             return member(loss, at) if own_loss else None
 
-        side = _side(members, starts.shape[1])
+        side = max(1, min(members, _side(starts.shape[1])))
         onward = partial(_rounds, unravel=unravel, limits=limits, side=side)
         ends = _search_all(starts, shared, own, onward, side, progress)
 
@@ -150,13 +150,25 @@ def minimize(
         )  # fmt: skip
 
 
-def _side(members: int, numbers: int) -> int:
+def filled(models: Tree) -> int:
+    """How many members make results of `minimize` the same, bit for bit, whichever and however many others there are.
+
+    With fewer, they may differ by rounding, as fewer go side by side.
+
+    >>> from superpose.models import ReluOutput
+    >>> filled(ReluOutput.init(2, 1, key=0))  # one model, of four numbers
+    64
+    """
+    return max(1, _side(sum(np.size(leaf) for leaf in jax.tree.leaves(models))))
+
+
+def _side(numbers: int) -> int:
     """How many members, of this many numbers, go side by side: as many as fill a cache, or a chip.
 
     Their H take half a gigabyte at most.
     """
     most = min(max(256 // numbers, 8), 64) if jax.default_backend() == "cpu" else 4096
-    return max(1, min(most, members, 2**26 // numbers**2))
+    return min(most, 2**26 // numbers**2)
 
 
 @contextmanager

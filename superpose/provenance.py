@@ -1,0 +1,31 @@
+"""What results are made by: a hash of the library's code."""
+
+import hashlib
+from pathlib import Path
+
+_NOT_COMPUTING = (
+    "cli", "explorer", "files", "interactive", "interrupts", "runs", "report", "store", "sweep", "progress", "provenance",
+)  # fmt: skip
+_DRAWING = ("plot", "words", "fonts", "claims")
+
+
+def library_hash(*more: Path, drawing: bool = False) -> str:
+    """A hash of the library's files that compute, or of those that draw, and of `more` files."""
+    return _hash(*more, *_modules(drawing))
+
+
+def _modules(drawing: bool) -> list[Path]:
+    """The files of the library that draw, or those that compute; not those that do neither."""
+    library = Path(__file__).parent
+    files = [path for path in library.rglob("*.py") if "papers" not in path.parts]
+    files = [
+        path for path in files if path.relative_to(library).parts[0].removesuffix(".py") not in _NOT_COMPUTING
+    ]
+    return sorted(path for path in files if (path.stem in _DRAWING) == drawing)
+
+
+def _hash(*paths: Path) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

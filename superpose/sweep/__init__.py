@@ -1,0 +1,30 @@
+"""Sweeps: cells at every point of a grid, here or on a cluster, into one store that never loses any of them.
+
+A sweep is a grid with named axes, cut into chunks. A chunk is one task: it computes all variables of its cells, and
+writes each as one whole Zarr chunk, the last of which says that it is done. A model's numbers depend on its own
+point and key only, so that a chunk computed twice is the same bytes, and nothing needs to be coordinated. Any process
+may end at any moment: `resume` goes on.
+
+>>> from superpose.features import Independent
+>>> from superpose.losses import Population
+>>> from superpose.models import ReluOutput
+>>> cell = solved(
+...     lambda key: ReluOutput.init(2, 1, key=key), lambda density: Population(Independent(density, n_features=2))
+... )
+>>> import tempfile
+>>> with tempfile.TemporaryDirectory() as folder:
+...     done = run(cell, {"density": [1.0, 0.1]}, folder, seeds=4, executor=Here(), progress=False)
+...     done.data.loss.round(4).values.tolist()
+[0.0833, 0.0016]
+"""
+
+from superpose.sweep._axes import parsed
+from superpose.sweep._cells import fitted, solved
+from superpose.sweep._drive import StoppedError
+from superpose.sweep._pool import Here, Pool
+from superpose.sweep._run import Status, Sweep, failures, opened, resume, run, status, verified
+
+__all__ = [
+    "Here", "Pool", "Status", "StoppedError", "Sweep", "failures", "fitted", "opened", "parsed", "resume", "run", "solved", "status",
+    "verified",
+]  # fmt: skip

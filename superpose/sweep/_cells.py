@@ -1,0 +1,209 @@
+"""What a sweep computes at its cells: a function of yours, or one made of a model and its loss."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import xarray as xr
+
+from superpose import grid, train
+from superpose.draws import key_of
+
+CELL = "cell"
+"""The leading axis of what a cell function returns."""
+GIVEN = ("seeds", "key")
+"""Arguments that are no axes: how many initial weights are tried, and the key of the sweep's seed."""
+
+
+class Signature(NamedTuple):
+    """What a cell function takes."""
+
+    batched: tuple[str, ...]
+    """Arguments before the star: arrays, with one number for each cell of a chunk."""
+    fixed: tuple[str, ...]
+    """Arguments after it: one value for all cells of a chunk."""
+    defaults: Mapping[str, Any]
+    given: tuple[str, ...]
+    """Those of `GIVEN` that it takes."""
+
+
+def signature(cell: Callable) -> Signature:
+    """Raises TypeError for a function whose arguments have no names."""
+    try:
+        parameters = inspect.signature(cell).parameters.values()
+    except (TypeError, ValueError):
+        raise TypeError(f"cell must be a function with named arguments, got {cell!r:.60}") from None
+    batched, fixed, defaults, given = [], [], {}, []
+    for each in parameters:
+        if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD):
+            raise TypeError(f"cell must name its arguments, one for each axis, got *{each.name}")
+        if each.name in GIVEN:
+            given.append(each.name)
+        elif each.kind is each.KEYWORD_ONLY:
+            fixed.append(each.name)
+        else:
+            batched.append(each.name)
+        if each.default is not each.empty:
+            defaults[each.name] = each.default
+    return Signature(tuple(batched), tuple(fixed), defaults, tuple(given))
+
+
+class Setting(NamedTuple):
+    """What is the same for all cells of a sweep."""
+
+    axes: tuple[str, ...]
+    seeds: int | None
+    seed: int
+
+
+def called(
+    cell: Callable, numbers: Mapping[str, np.ndarray], fixed: Mapping[str, Any], setting: Setting
+) -> xr.Dataset:
+    """What a cell function says of these cells, as a dataset along `cell`.
+
+    An axis of one model that has the name of one of the sweep's is `each_...`: `each_hidden` where `hidden` is swept.
+    Raises TypeError or ValueError for what is no such dataset.
+    """
+    given = {"seeds": setting.seeds, "key": key_of(setting.seed)}
+    takes = signature(cell).given
+    n = len(next(iter(numbers.values()))) if numbers else 1
+    made = cell(**numbers, **fixed, **{name: given[name] for name in takes if given[name] is not None})
+    data = _as_dataset(made, n)
+    return data.rename({name: f"each_{name}" for name in data.dims if name in setting.axes})
+
+
+def _as_dataset(made, n) -> xr.Dataset:
+    if hasattr(made, "models") and hasattr(made, "loss"):
+        made = grid.dataset(made.models, made.loss, axes={CELL: range(n)})
+    if isinstance(made, Mapping) and not isinstance(made, xr.Dataset):
+        made = xr.Dataset({name: _variable(name, each) for name, each in made.items()})
+    if not isinstance(made, xr.Dataset):
+        raise TypeError(
+            "cell must return arrays by name, such as {'loss': loss}, a dataset along `cell`, or what `minimize` "
+            f"returns, got {type(made).__name__}"
+        )
+    made = made.drop_vars(CELL, errors="ignore")
+    if not made.data_vars:
+        raise ValueError("cell returned nothing; return at least {'loss': loss}")
+    for name, each in made.data_vars.items():
+        if each.dims[:1] != (CELL,) or each.shape[0] != n:
+            raise ValueError(
+                f"{name} must have one entry for each of the {n} cells along its first axis, got {dict(each.sizes)}"
+            )
+        if each.dtype.kind not in "biuf":
+            raise TypeError(f"{name} must be real numbers, got {each.dtype}")
+    return made.map(_as_float)
+
+
+def _variable(name, each) -> tuple[tuple[str, ...], np.ndarray]:
+    dims, values = each if isinstance(each, tuple) else ((), each)
+    dims = (dims,) if isinstance(dims, str) else tuple(dims)
+    values = np.asarray(values)
+    if values.ndim != 1 + len(dims):
+        raise ValueError(
+            f"{name} has the shape {values.shape}: name its axes after the first, as in "
+            f"{name}=(('hidden', 'feature'), values)"
+        )
+    return (CELL, *dims), values
+
+
+def _as_float(values: xr.DataArray) -> xr.DataArray:
+    """Numbers that can be NaN, which is what is not there yet."""
+    return values.astype({"b": "f4", "i": "f8", "u": "f8"}.get(values.dtype.kind, values.dtype))
+
+
+def solved(init: Callable, loss: Callable, *, keep: str = "best", **settings: Any) -> Callable:
+    """A cell function: local minima of an exact loss, from `seeds` different initial weights in each cell.
+
+    `init(key)` makes a model and `loss(number, ...)` the loss at one point. Their arguments are the axes: those of `loss`
+    before the star are numbers, for which many cells are solved in one program; those after the star, of both, decide about shapes.
+    Keep the "best" of each cell, with what `train.basins` says of how sure it is, and the share of
+    searches that converged; or "all", along `member`. `settings` are those of `train.minimize`.
+
+    Raises ValueError for another `keep`.
+
+    >>> from superpose.features import Independent
+    >>> from superpose.losses import Population
+    >>> from superpose.models import ReluOutput
+    >>> cell = solved(
+    ...     lambda key, *, n=2: ReluOutput.init(n, 1, key=key), lambda density, *, n=2: Population(Independent(density, n_features=n))
+    ... )
+    >>> inspect.signature(cell)
+    <Signature (density, *, n=2, seeds=10, key)>
+    """
+    return _made(init, loss, keep, partial(_minima, settings=settings))
+
+
+def fitted(
+    init: Callable, loss: Callable, *, steps: int, rate: float = 0.01, keep: str = "best", **settings: Any
+) -> Callable:
+    """A cell function like that of `solved`, for a loss on samples: `steps` of Adam, whose rate falls from `rate` to 0.
+
+    `loss` is the mean over the last window of steps, as in `grid.fitted`.
+    """
+    return _made(init, loss, keep, partial(_fits, steps=steps, rate=rate, settings=settings))
+
+
+def _made(init, loss, keep, trained) -> "_Trained":
+    if keep not in ("best", "all"):
+        raise ValueError(f"keep must be best or all, got {keep!r}")
+    return _Trained(init, loss, partial(trained, keep=keep))
+
+
+class _Trained:
+    """A cell function made of a model and its loss. A class, so that it can be sent to workers."""
+
+    def __init__(self, init: Callable, loss: Callable, trained: Callable):
+        self.parts, self.trained = (init, loss), trained
+        of_loss, of_init = (dict(inspect.signature(each).parameters) for each in (loss, init))
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        fixed = {name: each for name, each in (of_loss | of_init).items() if each.kind is keyword}
+        self.numbers = tuple(name for name, each in of_loss.items() if each.kind is not keyword)
+        self.of_loss, self.of_init = ({*of} & {*fixed} for of in (of_loss, of_init))
+        self.__signature__ = inspect.Signature(
+            [of_loss[name] for name in self.numbers]
+            + list(fixed.values())
+            + [inspect.Parameter("seeds", keyword, default=10), inspect.Parameter("key", keyword)]
+        )
+
+    def __call__(self, *, seeds: int = 10, key: Any, **given: Any) -> xr.Dataset:
+        init, loss = self.parts
+        of_init, of_loss = (
+            {name: given[name] for name in own if name in given} for own in (self.of_init, self.of_loss)
+        )
+        init, loss = partial(init, **of_init), partial(loss, **of_loss)
+        numbers = [np.asarray(given[name]) for name in self.numbers]
+        n = len(numbers[0]) if numbers else 1
+        # As many that bits do not depend on how many there are.
+        many = max(n, -(-train.filled(jax.eval_shape(init, key)) // seeds))
+        places = np.minimum(np.arange(many), n - 1)
+        models = train.ensemble(init, members=np.tile(np.arange(seeds), many), key=key)
+        losses = grid.each(loss, *(np.repeat(each[places], seeds) for each in numbers)) if numbers else loss()
+        data = self.trained(models, losses, bool(numbers), many, seeds, key)
+        return data.isel({CELL: slice(0, n)})
+
+
+def _minima(models, losses, own, n, seeds, key, *, keep, settings) -> xr.Dataset:
+    found = train.minimize(models, losses, own_loss=own, progress=False, **settings)
+    axes = {CELL: range(n), "member": range(seeds)}
+    data = grid.dataset(found.models, found.loss, axes=axes, converged=found.converged)
+    if keep == "all":
+        return data.drop_vars("member")
+    seen = train.basins(found, getattr(losses, "features", None), starts=seeds)
+    certificate = {
+        name: (CELL, np.reshape(getattr(seen, name), n)) for name in ("reached", "distinct", "gap", "missed")
+    }
+    # A search that did not end may have a lower loss than the best minimum, and is none.
+    ended = data.loss.where(data.converged).fillna(np.inf)
+    best = data.isel(member=ended.argmin("member")).drop_vars("member")
+    return best.assign(certificate | {"converged": data.converged.mean("member")})
+
+
+def _fits(models, losses, own, n, seeds, key, *, keep, steps, rate, settings) -> xr.Dataset:
+    settings = {"optimizer": train.cosine_adam(rate, steps)} | settings
+    trained = train.fit(models, losses, own_loss=own, steps=steps, key=key, progress=False, **settings)
+    data = grid.dataset(trained.models, trained.history[:, -1], axes={CELL: range(n), "member": range(seeds)})
+    return (grid.best(data) if keep == "best" else data).drop_vars("member")

@@ -1,0 +1,118 @@
+"""The executor of one machine: a process for each core, or for each GPU, of which any may die or be stopped."""
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from contextlib import suppress
+from glob import glob
+from typing import Any
+
+import pebble
+
+
+class Pool(Executor):
+    """Processes that start anew (spawn). One that ends, or needs more than `timeout` seconds for a task, fails that task only.
+
+    With `workers` None: one for each core that this process may use, each of which has that core for itself; or one for
+    each GPU that is visible, each of which sees its own only.
+    """
+
+    def __init__(self, workers: int | None = None, timeout: float | None = None):
+        gpus = _gpus()
+        cores = (
+            sorted(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else list(range(os.cpu_count() or 1))
+        )
+        self.workers = workers or len(gpus) or len(cores)
+        self.timeout = timeout
+        context = multiprocessing.get_context("spawn")
+        places = context.Array("l", self.workers)  # the process that has each place
+        self._pool = pebble.ProcessPool(
+            self.workers,
+            context=context,
+            initializer=_begun,
+            initargs=(places, cores, gpus, os.getpid()),
+        )
+
+    def submit(self, fn: Callable, /, *args: Any, **kwargs: Any) -> Future:
+        return self._pool.schedule(fn, args=args, kwargs=kwargs, timeout=self.timeout)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._pool.stop() if cancel_futures else self._pool.close()
+        if wait or cancel_futures:
+            self._pool.join()
+
+
+class Here(Executor):
+    """Each task at once, in this process."""
+
+    workers = 1
+
+    def submit(self, fn: Callable, /, *args: Any, **kwargs: Any) -> Future:
+        future: Future = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def _gpus() -> list[str]:
+    """The GPUs that JAX would use, by name; none where JAX is told to use something else."""
+    platforms = os.environ.get("JAX_PLATFORMS", "")
+    if platforms and not {"cuda", "gpu"} & set(platforms.split(",")):
+        return []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name for name in visible.split(",") if name.strip() and name != "-1"]
+    return [str(at) for at in range(len(glob("/dev/nvidia[0-9]*")))]
+
+
+def _begun(places, cores: list[int], gpus: list[str], driver: int) -> None:
+    """What each process does first."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's
+    _ending_with(driver)
+    with places.get_lock():
+        at = next((at for at, pid in enumerate(places) if not _alive(pid)), 0)
+        places[at] = os.getpid()
+    if gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[at % len(gpus)]
+    else:
+        if hasattr(os, "sched_setaffinity"):
+            with suppress(OSError):
+                os.sched_setaffinity(0, cores[at % len(cores) :: len(places)] or cores)
+        _bounded()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        if not pid:
+            return False
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
+
+
+def _ending_with(driver: int) -> None:
+    """End this process when its driver ends, however it ends."""
+    if sys.platform == "linux":
+        import ctypes
+
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() != driver:
+        os._exit(1)
+
+
+def _bounded() -> None:
+    """Let Python say that memory is short, before the system ends some process or other."""
+    with suppress(ImportError, ValueError, OSError):
+        import resource
+
+        most = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        resource.setrlimit(resource.RLIMIT_DATA, (most, resource.getrlimit(resource.RLIMIT_DATA)[1]))

@@ -1,0 +1,145 @@
+"""What a worker does: the cells of one chunk, computed and written. It keeps nothing, and may be done twice."""
+
+import math
+import pickle
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cloudpickle
+import numpy as np
+import xarray as xr
+
+from superpose.sweep import _cells, _disk
+from superpose.sweep._plan import Place, Plan, Variable
+
+
+def packed(cell: Callable) -> bytes:
+    """A cell function for workers, whatever session or file it is from. It is never put into a store."""
+    return cloudpickle.dumps(cell)
+
+
+@lru_cache(maxsize=8)
+def _unpacked(cell: bytes) -> Callable:
+    # One object for each, so that what JAX compiled for it is found again.
+    return pickle.loads(cell)
+
+
+@lru_cache(maxsize=8)
+def _plan_at(folder: str, hash: str) -> Plan:
+    plan = _disk.plan_of(Path(folder))
+    if plan.hash != hash:
+        raise RuntimeError(f"{folder} holds another sweep by now")
+    return plan
+
+
+class Done(NamedTuple):
+    """What a worker says of a chunk."""
+
+    place: Place
+    seconds: float
+    failed: int
+    """How many cells failed."""
+
+
+def work(folder: str, hash: str, cell: bytes, place: Place) -> Done:
+    """Compute the cells of a chunk and write them; at once where they are there already."""
+    began = time.monotonic()
+    plan, at = _plan_at(folder, hash), Path(folder)
+    if (at / _disk.chunk_file(plan, plan.last, place)).is_file():
+        return Done(place, 0.0, 0)
+    arrays, failed = computed(plan, _unpacked(cell), place)
+    _disk.write(at, plan, place, arrays, failed)
+    return Done(place, time.monotonic() - began, len(failed))
+
+
+def computed(plan: Plan, cell: Callable, place: Place) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """All variables of a chunk, and which cells failed, and why; these are NaN."""
+    numbers, fixed = plan.arguments(place)
+    n = plan.cells(place)
+    most = math.prod(plan.chunk)
+    found = {name: np.full((n, *each.shape), np.nan, each.dtype) for name, each in plan.variables.items()}
+    failed: dict[str, str] = {}
+
+    def filled(start: int, stop: int) -> None:
+        # As many cells as a chunk has, whatever is asked for: one program does for all of them.
+        places = np.minimum(np.arange(start, start + most), stop - 1)
+        try:
+            data = _cells.called(cell, _at(numbers, places), fixed, plan.setting)
+            part = data.isel({_cells.CELL: slice(0, stop - start)}) if numbers else data
+            check(part, plan.variables)
+        except Exception as error:
+            if stop - start == 1:
+                failed[str(start)] = _line(error)
+                return
+            middle = (start + stop) // 2
+            filled(start, middle)
+            filled(middle, stop)
+            return
+        for name in plan.variables:
+            values = part[name].values
+            found[name][(slice(start, stop), *(slice(0, k) for k in values.shape[1:]))] = values
+
+    filled(0, n)
+    lost = np.isnan(found[plan.last]).reshape(n, -1).any(axis=1)
+    failed |= {str(at): f"{plan.last} is NaN" for at in np.flatnonzero(lost) if str(at) not in failed}
+    region = plan.region(place)
+    shape = tuple(each.stop - each.start for each in region)
+    return {name: each.reshape(*shape, *each.shape[1:]) for name, each in found.items()}, failed
+
+
+def check(data: xr.Dataset, variables: dict[str, Variable]) -> None:
+    """Raise ValueError unless a cell's variables are those that the sweep has, or fit into them."""
+    if set(data.data_vars) != set(variables):
+        raise ValueError(
+            f"cell returned {sorted(map(str, data.data_vars))} here, and {sorted(variables)} elsewhere"
+        )
+    for name, each in variables.items():
+        dims, shape = data[name].dims[1:], data[name].shape[1:]
+        if dims != each.dims or any(n > most for n, most in zip(shape, each.shape, strict=True)):
+            raise ValueError(
+                f"{name} has {dict(zip(dims, shape, strict=True))} here, and {dict(zip(each.dims, each.shape, strict=True))} elsewhere"
+            )
+
+
+class Probed(NamedTuple):
+    """What a first try of some cells says."""
+
+    variables: dict[str, Variable]
+    attrs: dict[str, Any]
+    seconds: float
+    """For each cell, without compiling."""
+
+
+def probe(
+    cell: bytes, numbers: dict[str, np.ndarray], fixed: dict[str, Any], setting: _cells.Setting
+) -> Probed:
+    """What these cells give, and how long they take, the second time. Where some of them raise, those that do not."""
+    function, n = _unpacked(cell), max((len(each) for each in numbers.values()), default=1)
+    first = None
+    for places in (np.arange(n), *(np.full(n, at) for at in range(n))):
+        try:
+            data = _cells.called(function, _at(numbers, places), fixed, setting)
+            break
+        except Exception as error:
+            first = first or error
+    else:
+        raise first or AssertionError
+    began = time.monotonic()
+    data = _cells.called(function, _at(numbers, places), fixed, setting)
+    seconds = (time.monotonic() - began) / n
+    variables = {
+        str(name): Variable(tuple(map(str, each.dims[1:])), each.shape[1:], each.dtype.str)
+        for name, each in data.data_vars.items()
+    }
+    return Probed(variables, dict(data.attrs), seconds)
+
+
+def _at(numbers: dict[str, np.ndarray], places: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: values[places] for name, values in numbers.items()}
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]

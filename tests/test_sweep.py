@@ -1,0 +1,301 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from superpose import sweep
+from superpose.features import Independent
+from superpose.losses import Population, Sampled
+from superpose.models import ReluOutput
+from superpose.store import DamagedError
+from superpose.sweep import _disk, _plan, _run, _task
+
+FILE = Path(__file__).parent / "sweeps" / "cheap.py"
+cheap = _run.module_of(FILE)
+
+
+def _here(folder, cell=cheap.cell, axes=cheap.AXES, **more):
+    more = {"chunk": 6, "executor": sweep.Here(), "progress": False} | more
+    return sweep.run(cell, axes, folder, **more)
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("a=1,2,3", (1, 2, 3)),
+        ("a=1, 2.5", (1.0, 2.5)),
+        ("a=relu,gelu", ("relu", "gelu")),
+        ("a=geomspace(1,0.01,3)", (1.0, 0.1, 0.01)),
+        ("a=linspace(0, 1, 5)", (0.0, 0.25, 0.5, 0.75, 1.0)),
+        ("a=range(2,8,3)", (2, 5)),
+        ("a=1/4,1/2", (0.25, 0.5)),
+        ("a=-1e-3", (-0.001,)),
+    ],
+)
+def test_axes_are_said_in_words(text, values):
+    name, got = sweep.parsed(text)
+    assert (name, got) == ("a", values)
+    assert [type(each) for each in got] == [type(each) for each in values]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a", "an axis is said as NAME=VALUES"),
+        ("=1", "an axis is said as NAME=VALUES"),
+        ("a b=1", "an axis is said as NAME=VALUES"),
+        ("a=", "a value is missing"),
+        ("a=1,,2", "a value is missing"),
+        ("a=1,1", "values of a must differ"),
+        ("a=1,x", "all numbers or all words"),
+        ("a=nan,1", "values of a must be finite"),
+        ("a=exec(1)", "there is no exec; say geomspace, linspace, range"),
+        ("a=__import__('os')", "there is no __import__"),
+        ("a=geomspace(0,1,3)", "geomspace begins and ends above 0"),
+        ("a=geomspace(1,2)", "geomspace takes where it begins"),
+        ("a=linspace(0,1,10000000)", "an axis has 1 to 1000000 values"),
+        ("a=range(10**9)", "range takes numbers"),
+        ("a=1/0", "division by zero|Fraction"),
+    ],
+)
+def test_words_that_say_no_axis_are_refused(text, said):
+    with pytest.raises(ValueError, match=said) as error:
+        sweep.parsed(text)
+    assert "\n" not in str(error.value)
+
+
+def test_a_sweep_is_one_labeled_dataset(tmp_path):
+    data = _here(tmp_path / "s").data
+    assert data.loss.dims == ("x", "y", "n", "member")
+    assert bool(data.done.all())
+    assert float(data.loss.sel(x=5, y=1.5, n=3, member=1)) == 5 + 0.5 + 1
+    np.testing.assert_array_equal(data.W.sel(x=2, y=0.5, n=3), np.sin([2, 4, 6]))
+    # Filled with NaN where shapes differ.
+    np.testing.assert_array_equal(data.W.sel(x=2, y=0.5, n=2), [*np.sin([2.0, 4.0]), np.nan])
+    assert data.big.sel(y=0.5, n=2).values.tolist() == [0.0] * 6 + [1.0] * 6
+    plain = xr.open_zarr(tmp_path / "s" / "data.zarr", consolidated=False, chunks=None)
+    assert plain.drop_attrs().identical(data.drop_vars("done").drop_attrs())
+
+
+def test_a_pool_gives_the_same_bytes_as_one_process(tmp_path):
+    _here(tmp_path / "here")
+    with sweep.Pool(2) as pool:
+        _here(tmp_path / "pool", executor=pool)
+    assert _bytes(tmp_path / "here") == _bytes(tmp_path / "pool")
+
+
+def test_models_solved_in_a_pool_are_the_same_as_in_one_process(tmp_path):
+    cell, axes = _solving(), {"density": [1.0, 0.3, 0.1], "extra": [0.5, 2.0], "hidden": [1, 2]}
+    with sweep.Pool(2) as pool:
+        among = _here(tmp_path / "pool", cell, axes, executor=pool, chunk=2, seeds=3).data
+    alone = _here(tmp_path / "here", cell, axes, chunk=6, seeds=3).data
+    assert among.load().identical(alone.load())
+    assert among.W.dims == ("density", "extra", "hidden", "each_hidden", "feature")
+    assert float(among.missed.max()) == pytest.approx(1 - 0.05 ** (1 / 3))
+    assert (among.loss.sel(hidden=2) <= among.loss.sel(hidden=1) + 1e-12).all()
+
+
+def _solving():
+    def loss(density, extra):
+        importance = np.array([1.0, 1.0, 0.0]) + np.array([0.0, 0.0, 1.0]) * extra
+        return Population(Independent(density, importance))
+
+    return sweep.solved(lambda key, *, hidden=1: ReluOutput.init(3, hidden, key=key), loss)
+
+
+def test_all_members_are_kept_where_asked(tmp_path):
+    def loss(density):
+        return Sampled(Independent(density, n_features=3), batch=16)
+
+    def init(key):
+        return ReluOutput.init(3, 2, key=key)
+
+    axes = {"density": [0.5, 0.1]}
+    every = _here(tmp_path / "all", sweep.fitted(init, loss, steps=5, keep="all"), axes, seeds=3).data
+    best = _here(tmp_path / "best", sweep.fitted(init, loss, steps=5), axes, seeds=3).data
+    assert every.loss.dims == ("density", "member")
+    np.testing.assert_array_equal(every.loss.min("member"), best.loss)
+
+
+def test_it_can_be_opened_while_it_grows(tmp_path):
+    plan = _plan_only(tmp_path / "s")
+    places = list(plan.places())
+    cell = _task.packed(cheap.cell)
+    for place in places[:3]:
+        _task.work(str(tmp_path / "s"), plan.hash, cell, place)
+    data = sweep.opened(tmp_path / "s")
+    assert int(data.done.sum()) == sum(map(plan.cells, places[:3]))
+    assert (data.loss.isel(member=0).notnull() == data.done).all()
+    status = sweep.status(tmp_path / "s")
+    assert (status.chunks, status.cells) == (3, int(data.done.sum()))
+    assert sweep.resume(tmp_path / "s", executor=sweep.Here(), progress=False).data.done.all()
+
+
+def _plan_only(folder):
+    """A sweep that was begun, and nothing of it done."""
+    asked = _run._asked(cheap.cell, cheap.AXES, {}, None, 0)
+    return _run._begun(folder, _task.packed(cheap.cell), asked, 6, sweep.Here())
+
+
+def test_only_what_is_missing_is_made(tmp_path, monkeypatch):
+    _here(tmp_path / "s")
+    before = _bytes(tmp_path / "s")
+    monkeypatch.setenv("SWEEP_LOG", str(tmp_path / "log"))
+    _here(tmp_path / "s")
+    assert not (tmp_path / "log").exists()
+    (tmp_path / "s" / _disk.chunk_file(_disk.plan_of(tmp_path / "s"), "loss", (0, 0, 0))).unlink()
+    sweep.resume(tmp_path / "s", executor=sweep.Here(), progress=False)
+    assert len((tmp_path / "log").read_text().splitlines()) == 1
+    assert _bytes(tmp_path / "s") == before
+
+
+def test_a_cell_that_raises_or_is_nan_is_recorded_and_the_rest_goes_on(tmp_path):
+    axes = {"x": range(12), "y": [1.0, 2.0]}
+    done = _here(tmp_path / "s", cheap.failing, axes)
+    assert done.failed == {
+        f"x={x}, y={y}": why
+        for x, why in ((3, "loss is NaN"), (7, "ValueError: seven is not to be had"))
+        for y in (1, 2)
+    }
+    assert done.data.done.all()
+    assert done.data.loss.isnull().sum() == 4
+    # Chunks with failed cells are tried again where that is asked for.
+    again = sweep.resume(tmp_path / "s", executor=sweep.Here(), failed=True, progress=False)
+    assert again.failed == done.failed
+
+
+def test_shards_make_their_own_part_and_together_all(tmp_path):
+    _here(tmp_path / "whole")
+    plan = _plan_only(tmp_path / "s")
+    for k in (1, 2, 3):
+        sweep.resume(tmp_path / "s", shard=(k, 3), executor=sweep.Here(), progress=False)
+        assert len(_disk.present(tmp_path / "s", plan)) == -(-plan.n_chunks * k // 3)
+    assert _bytes(tmp_path / "s") == _bytes(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("what", ["flip", "truncate", "delete", "delete last"])
+def test_a_damaged_chunk_is_named_and_made_again(tmp_path, what):
+    _here(tmp_path / "s")
+    before, plan = _bytes(tmp_path / "s"), _disk.plan_of(tmp_path / "s")
+    for name in plan.variables:
+        file = tmp_path / "s" / _disk.chunk_file(plan, name, (1, 0, 1))
+        content = bytearray(file.read_bytes())
+        if what == "flip":
+            content[len(content) // 2] ^= 1
+            file.write_bytes(content)
+        elif what == "truncate":
+            file.write_bytes(content[:-3])
+        elif what == "delete" and name == plan.last:
+            continue
+        else:
+            file.unlink()
+        named = (
+            {}
+            if what == "delete last" or (not file.exists() and name == plan.last)
+            else {str(file.relative_to(tmp_path / "s")): "missing" if "delete" in what else "damaged"}
+        )
+        assert sweep.verified(tmp_path / "s", progress=False) == named or what == "delete last"
+        sweep.resume(tmp_path / "s", executor=sweep.Here(), progress=False)
+        assert _bytes(tmp_path / "s") == before
+
+
+def test_damaged_metadata_are_named_and_made_again(tmp_path):
+    _here(tmp_path / "s")
+    before, plan = _bytes(tmp_path / "s"), _disk.plan_of(tmp_path / "s")
+    for name in _disk.metadata(plan):
+        for harm in ("delete", "damage"):
+            file = tmp_path / "s" / name
+            file.unlink() if harm == "delete" else file.write_bytes(b"{]")
+            wrong = sweep.verified(tmp_path / "s", progress=False)
+            assert wrong == {name: "missing" if harm == "delete" else "damaged"}
+            sweep.resume(tmp_path / "s", executor=sweep.Here(), progress=False)
+            assert _bytes(tmp_path / "s") == before
+
+
+def test_without_any_plan_nothing_is_touched(tmp_path):
+    _here(tmp_path / "s")
+    for name in (_disk.PLAN, "data.zarr/zarr.json"):
+        (tmp_path / "s" / name).write_bytes(b"nothing")
+    with pytest.raises(DamagedError, match=r"sweep.json is damaged"):
+        sweep.resume(tmp_path / "s")
+
+
+def test_another_sweep_is_not_put_where_one_is(tmp_path):
+    _here(tmp_path / "s")
+    for more, said in (
+        ({"axes": cheap.AXES | {"y": [1.0]}}, "the axis y was 0.5, 1.5, 2.5 and is 1"),
+        ({"seed": 1}, "seed was 0 and is 1"),
+        ({"seeds": 3}, "seeds was 2 and is 3"),
+    ):
+        with pytest.raises(ValueError, match=f"holds another sweep: {said}"):
+            _here(tmp_path / "s", **more)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").touch()
+    with pytest.raises(FileExistsError, match="superpose did not write"):
+        _here(tmp_path / "mine")
+
+
+def test_other_code_is_refused_unless_told(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(FILE.read_text())
+    _here(tmp_path / "s", _run.loaded(file))
+    file.write_text(FILE.read_text() + "\n# other\n")
+    with pytest.raises(ValueError, match="the cell cell is other code"):
+        sweep.resume(tmp_path / "s")
+    assert sweep.resume(
+        tmp_path / "s", other_code=True, executor=sweep.Here(), progress=False
+    ).data.done.all()
+    file.unlink()
+    with pytest.raises(ValueError, match=r"mine.py is gone; give the cell 'cell'"):
+        sweep.resume(tmp_path / "s")
+
+
+def test_a_store_of_a_newer_format_is_refused_and_an_older_one_opens(tmp_path):
+    _here(tmp_path / "s")
+    text = (tmp_path / "s" / _disk.PLAN).read_text()
+    newer = json.loads(text)
+    newer["plan"]["format"] = _plan.FORMAT + 1
+    with pytest.raises(ValueError, match="is of format 2, which a newer superpose wrote"):
+        _plan.read(json.dumps(newer))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "said"),
+    [
+        (lambda at: _here(at, axes={}), ValueError, "a sweep needs at least one axis"),
+        (
+            lambda at: _here(at, axes={"x": [1], "z": [1]}),
+            ValueError,
+            "cell has no argument z; it has x, y, n",
+        ),
+        (lambda at: _here(at, axes={"x": [1]}), ValueError, "cell needs y: give it as an axis, or as fixed"),
+        (
+            lambda at: _here(at, axes={**cheap.AXES, "x": ["a"]}),
+            ValueError,
+            "x has numbers for many cells at once",
+        ),
+        (
+            lambda at: _here(at, cheap.failing, {"x": [1], "y": [1]}, seeds=3),
+            ValueError,
+            "cell takes no seeds",
+        ),
+        (lambda at: _here(at, seeds=0), ValueError, "seeds must be a whole number of at least 1"),
+        (lambda at: _here(at, lambda *x: 0), TypeError, "cell must name its arguments"),
+        (lambda at: _here(at, lambda x: x, {"x": [1]}), TypeError, "cell must return arrays by name"),
+        (lambda at: _here(at, lambda x: {"loss": 1.0}, {"x": [1]}), ValueError, "loss has the shape"),
+        (lambda at: _here(at, lambda x: {}, {"x": [1]}), ValueError, "cell returned nothing"),
+        (lambda at: sweep.resume(at), FileNotFoundError, "holds no sweep"),
+        (lambda at: sweep.solved(len, len, keep="some"), ValueError, "keep must be best or all"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(tmp_path, call, error, said):
+    with pytest.raises(error, match=said):
+        call(tmp_path / "s")
+    assert not (tmp_path / "s").exists() or not any((tmp_path / "s").iterdir())
+
+
+def _bytes(folder):
+    """Every file of a sweep, but for the plan, which says when and where."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
