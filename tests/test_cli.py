@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from superpose import runs, store
-from superpose.cli import experiments, main
+from superpose.cli import main
+from superpose.papers import experiments
 
 COMMAND = [sys.executable, "-c", "import sys; from superpose.cli import main; sys.exit(main(sys.argv[1:]))"]
 

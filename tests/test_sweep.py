@@ -166,6 +166,24 @@ def test_a_cell_that_raises_or_is_nan_is_recorded_and_the_rest_goes_on(tmp_path)
     assert again.failed == done.failed
 
 
+def test_chunks_of_nothing_but_nan_are_done_too(tmp_path):
+    done = _here(
+        tmp_path / "s", lambda x: {"more": x, "loss": np.full(len(x), np.nan)}, {"x": range(4)}, chunk=2
+    )
+    assert done.data.done.all()
+    assert len(done.failed) == 4
+    assert sweep.verified(tmp_path / "s", progress=False) == {}
+
+
+def test_a_sweep_in_a_zip_file_opens(tmp_path):
+    data = _here(tmp_path / "s").data
+    sweep.zipped(tmp_path / "s", tmp_path / "s.zip")
+    assert sweep.opened(tmp_path / "s.zip").identical(data)
+    (tmp_path / "mine.zip").write_bytes(b"mine")
+    with pytest.raises(FileExistsError, match="superpose did not write it"):
+        sweep.zipped(tmp_path / "s", tmp_path / "mine.zip")
+
+
 def test_shards_make_their_own_part_and_together_all(tmp_path):
     _here(tmp_path / "whole")
     plan = _plan_only(tmp_path / "s")

@@ -20,11 +20,25 @@ may end at any moment: `resume` goes on.
 
 from superpose.sweep._axes import parsed
 from superpose.sweep._cells import fitted, solved
+from superpose.sweep._disk import plan_of
 from superpose.sweep._drive import StoppedError
 from superpose.sweep._pool import Here, Pool
-from superpose.sweep._run import Status, Sweep, failures, opened, resume, run, status, verified
+from superpose.sweep._run import (
+    Status,
+    Sweep,
+    failures,
+    loaded,
+    module_of,
+    on_dask,
+    opened,
+    resume,
+    run,
+    status,
+    verified,
+    zipped,
+)
 
 __all__ = [
-    "Here", "Pool", "Status", "StoppedError", "Sweep", "failures", "fitted", "opened", "parsed", "resume", "run", "solved", "status",
-    "verified",
+    "Here", "Pool", "Status", "StoppedError", "Sweep", "failures", "fitted", "loaded", "module_of", "on_dask", "opened", "parsed",
+    "plan_of", "resume", "run", "solved", "status", "verified", "zipped",
 ]  # fmt: skip

@@ -67,8 +67,8 @@ def called(
     An axis of one model that has the name of one of the sweep's is `each_...`: `each_hidden` where `hidden` is swept.
     Raises TypeError or ValueError for what is no such dataset.
     """
-    given = {"seeds": setting.seeds, "key": key_of(setting.seed)}
     takes = signature(cell).given
+    given = {"seeds": setting.seeds, "key": key_of(setting.seed) if "key" in takes else None}
     n = len(next(iter(numbers.values()))) if numbers else 1
     made = cell(**numbers, **fixed, **{name: given[name] for name in takes if given[name] is not None})
     data = _as_dataset(made, n)

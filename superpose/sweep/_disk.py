@@ -146,9 +146,8 @@ def failures(folder: Path) -> dict[Place, dict[str, str]]:
 def array(folder: Path, name: str, read_only: bool = True) -> zarr.Array:
     """One array of a sweep; chunks of nothing but NaN are written, too: they say that they are done."""
     store = LocalStore(folder / DATA, read_only=read_only)
-    return zarr.open_array(
-        store, path=name, mode="r" if read_only else "r+", config={"write_empty_chunks": True}
-    )
+    opened = zarr.open_array(store, path=name, mode="r" if read_only else "r+")
+    return opened.with_config({"write_empty_chunks": True})
 
 
 def present(folder: Path, plan: Plan, name: str | None = None) -> set[Place]:

@@ -41,6 +41,9 @@ class Pool(Executor):
     def submit(self, fn: Callable, /, *args: Any, **kwargs: Any) -> Future:
         return self._pool.schedule(fn, args=args, kwargs=kwargs, timeout=self.timeout)
 
+    def __exit__(self, kind, error, trace) -> None:
+        self.shutdown(cancel_futures=kind is not None)
+
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         self._pool.stop() if cancel_futures else self._pool.close()
         if wait or cancel_futures:

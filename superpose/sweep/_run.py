@@ -7,9 +7,10 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import product
 from pathlib import Path
 from types import ModuleType
@@ -18,21 +19,23 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import xarray as xr
-from zarr.storage import LocalStore
+from zarr.abc.store import Store
+from zarr.storage import LocalStore, ZipStore
 
 import superpose
+from superpose import files
 from superpose.progress import progress_bar, say
 from superpose.provenance import library_hash
 from superpose.store import DamagedError, check_ours
 from superpose.sweep import _cells, _disk, _drive, _plan, _task
 from superpose.sweep._axes import as_axes
-from superpose.sweep._plan import Plan, Source, Variable
+from superpose.sweep._plan import Place, Plan, Source, Variable
 from superpose.sweep._pool import Pool
 
 SECONDS = 5.0
 """How long a chunk should take: long beside what starting and writing it costs, short beside what a lost one does."""
-LEAST_CHUNKS = 32
-"""A sweep has at least about as many chunks, so that many can work at once."""
+LEAST_CHUNKS, LEAST_SECONDS = 32, 0.5
+"""A sweep has at least about as many chunks, so that many can work at once, unless they would be shorter than this."""
 MOST_BYTES = 64e6
 """How large the chunk of a variable is at most."""
 TRIED = 64
@@ -195,13 +198,10 @@ def _begun(folder, packed, asked, chunk, executor) -> Plan:
     many = tuple(name in batched for name in axes)
     shape = tuple(map(len, axes.values()))
     if chunk is None:
-        each = max(each.seconds for each in probed)
-        bytes_of_cell = max(math.prod(v.shape) * np.dtype(v.dtype).itemsize for v in variables.values())
-        most = min(
-            SECONDS / max(each, 1e-9),
-            MOST_BYTES / max(1, bytes_of_cell),
-            max(1, math.prod(shape) / LEAST_CHUNKS),
-        )
+        each = max(1e-9, max(each.seconds for each in probed))
+        size = max(math.prod(v.shape) * np.dtype(v.dtype).itemsize for v in variables.values())
+        many_at_once = max(math.prod(shape) / LEAST_CHUNKS, LEAST_SECONDS / each)
+        most = min(SECONDS / each, many_at_once, MOST_BYTES / max(1, size))
         chunk = max(1, int(most))
     same = {k: v for k, v in probed[0].attrs.items() if all(each.attrs.get(k) == v for each in probed)}
     plan = Plan(chunk=_plan.chunked(shape, many, chunk), variables=variables, attrs=same, **asked)
@@ -343,19 +343,38 @@ def _refuse(folder: Path, plan: Plan, asked: Mapping[str, Any]) -> None:
 def opened(store: str | Path) -> xr.Dataset:
     """The cells of a sweep, also while it grows: NaN where one is not done, or failed; `done` says which are.
 
+    `store` is its folder, or a file that `zipped` made.
+
     Nothing is read before it is looked at, and none of its code is run. Raises FileNotFoundError where there is no sweep,
     and DamagedError where what describes it is damaged.
     """
-    folder = Path(store)
-    plan = _disk.plan_of(folder)
+    path = Path(store)
+    if path.is_file():
+        return _unzipped(path)
+    plan = _disk.plan_of(path)
+    return _read(LocalStore(path, read_only=True), plan, _disk.present(path, plan), path)
+
+
+def _unzipped(file: Path) -> xr.Dataset:
     try:
-        data = xr.open_zarr(LocalStore(folder / _disk.DATA, read_only=True), consolidated=False, chunks=None)
+        with zipfile.ZipFile(file) as archive:
+            names = set(archive.namelist())
+            plan = _plan.read(archive.read(_disk.PLAN).decode())
+    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+        raise FileNotFoundError(f"{file} holds no sweep ({error})") from None
+    there = {place for place in plan.places() if _disk.chunk_file(plan, plan.last, place) in names}
+    return _read(ZipStore(file, mode="r"), plan, there, file)
+
+
+def _read(store: Store, plan: Plan, there: Iterable[Place], path: Path) -> xr.Dataset:
+    try:
+        data = xr.open_zarr(store, group=_disk.DATA, consolidated=False, chunks=None)
     except Exception as error:  # Zarr may raise anything
         raise DamagedError(
-            f"{folder} is damaged ({error}); `superpose sweep resume {folder}` mends it"
+            f"{path} is damaged ({error}); `superpose sweep resume {path}` mends it"
         ) from error
     done = np.zeros(plan.shape, bool)
-    for place in _disk.present(folder, plan):
+    for place in there:
         done[plan.region(place)] = True
     data.attrs.pop(_disk.ATTRIBUTE, None)
     return data.assign(done=(tuple(plan.axes), done))
@@ -423,3 +442,35 @@ def verified(store: str | Path, progress: bool = True) -> dict[str, str]:
     plan = _disk.plan_of(folder)
     with progress_bar("reading", len(_disk.present(folder, plan)), progress) as advanced:
         return _disk.faults(folder, plan, None, advanced).files
+
+
+def zipped(store: str | Path, file: str | Path) -> None:
+    """All of a sweep in one zip file, which `opened` reads, too. Raises FileExistsError for a file that is no such thing."""
+    folder = Path(store)
+    _disk.plan_of(folder)
+    with (
+        files.replaced(file, _is_zipped) as new,
+        zipfile.ZipFile(new, "w", zipfile.ZIP_STORED) as archive,
+    ):
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and path.suffix != _disk.PARTIAL:
+                archive.write(path, path.relative_to(folder))
+
+
+def _is_zipped(place: Path) -> bool:
+    return zipfile.is_zipfile(place) and _disk.PLAN in zipfile.ZipFile(place).namelist()
+
+
+@contextmanager
+def on_dask(address: str) -> Iterator[Executor]:
+    """The executor of a Dask cluster. Raises ValueError where there is none, or Dask is not installed."""
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ValueError("clusters need Dask: pip install 'superpose[cluster]'") from None
+    try:
+        client = Client(address, timeout=10)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"there is no Dask scheduler at {address} ({error})") from None
+    with client:
+        yield client.get_executor(retries=0, pure=False)
