@@ -87,6 +87,11 @@ def is_sweep(folder: Path) -> bool:
     )
 
 
+def is_half_begun(folder: Path) -> bool:
+    """Whether a process died here before it could say what the sweep is: then nothing of it is there."""
+    return all(path.name.startswith(f"{PLAN}.") and path.suffix == PARTIAL for path in folder.iterdir())
+
+
 def plan_of(folder: Path) -> Plan:
     """The plan of the sweep in a folder.
 

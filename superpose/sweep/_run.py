@@ -89,13 +89,14 @@ def run(
     """
     folder = Path(store)
     asked = _asked(cell, axes, fixed or {}, seeds, seed)
-    check_ours(folder, old=_disk.is_sweep(folder))
+    check_ours(folder, old=_disk.is_sweep(folder) or (folder.is_dir() and _disk.is_half_begun(folder)))
     packed = _task.packed(cell)
     with ExitStack() as open_until:
         executor = executor or open_until.enter_context(Pool(workers, timeout))
         if _disk.is_sweep(folder):
             plan = _disk.plan_of(folder)
             _refuse(folder, plan, asked)
+            _mended(folder, plan, list(plan.places()), False, progress)
         else:
             plan = _begun(folder, packed, asked, chunk, executor)
         return _went_on(folder, plan, packed, plan.places(), executor, timeout, progress)

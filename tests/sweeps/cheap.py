@@ -42,3 +42,12 @@ def dying(x, y):
     if (x == 2).any():
         os.kill(os.getpid(), 9)
     return {"loss": x * y}
+
+
+def dying_once(x, y):
+    """Its process dies at the first try of x = 2: the marker says that it was tried."""
+    marker = os.environ["SWEEP_MARKER"]
+    if (x == 2).any() and not os.path.exists(marker):
+        open(marker, "w").close()
+        os.kill(os.getpid(), 9)
+    return {"loss": x * y}
