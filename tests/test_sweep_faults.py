@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -203,19 +203,23 @@ def small_disk(at, size):
         subprocess.run(["umount", str(at)], check=True)
 
 
+def fill(file):
+    """Take all the room of a disk."""
+    to = os.open(file, os.O_CREAT | os.O_WRONLY)
+    with suppress(OSError):
+        while True:
+            os.write(to, b"x" * 1024)
+    with suppress(OSError):
+        os.close(to)
+
+
 def test_a_full_disk_is_said_and_gone_on_after(slow):
     with small_disk(slow / "disk", "1m") as disk:
         (slow / "s").symlink_to(disk)
         process = begun(slow)
         until(2, disk, process)
         filler = disk / "filler"
-        with filler.open("wb") as file:  # until there is no room
-            try:
-                while True:
-                    file.write(b"x" * 4096)
-                    file.flush()
-            except OSError:
-                pass
+        fill(filler)
         out, err = process.communicate(timeout=60)
         assert process.returncode == 2, (out, err)
         assert "no room to write the sweep" in err
