@@ -27,6 +27,7 @@ from superpose.sweep._run import (
     Status,
     Sweep,
     failures,
+    gathered,
     loaded,
     module_of,
     on_dask,
@@ -39,6 +40,6 @@ from superpose.sweep._run import (
 )
 
 __all__ = [
-    "Here", "Pool", "Status", "StoppedError", "Sweep", "failures", "fitted", "loaded", "module_of", "on_dask", "opened", "parsed",
+    "Here", "Pool", "Status", "StoppedError", "Sweep", "failures", "fitted", "gathered", "loaded", "module_of", "on_dask", "opened", "parsed",
     "plan_of", "resume", "run", "solved", "status", "verified", "zipped",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
+from multiprocessing import parent_process
 from typing import Any, NamedTuple
 
 import jax
@@ -95,7 +96,7 @@ def _as_dataset(made, n) -> xr.Dataset:
             )
         if each.dtype.kind not in "biuf":
             raise TypeError(f"{name} must be real numbers, got {each.dtype}")
-    return made.map(_as_float)
+    return made
 
 
 def _variable(name, each) -> tuple[tuple[str, ...], np.ndarray]:
@@ -110,20 +111,22 @@ def _variable(name, each) -> tuple[tuple[str, ...], np.ndarray]:
     return (CELL, *dims), values
 
 
-def _as_float(values: xr.DataArray) -> xr.DataArray:
+def as_floats(data: xr.Dataset) -> xr.Dataset:
     """Numbers that can be NaN, which is what is not there yet."""
-    return values.astype({"b": "f4", "i": "f8", "u": "f8"}.get(values.dtype.kind, values.dtype))
+    kinds = {"b": "f4", "i": "f8", "u": "f8"}
+    return data.map(lambda values: values.astype(kinds.get(values.dtype.kind, values.dtype)))
 
 
 def solved(init: Callable, loss: Callable, *, keep: str = "best", **settings: Any) -> Callable:
     """A cell function: local minima of an exact loss, from `seeds` different initial weights in each cell.
 
     `init(key)` makes a model and `loss(number, ...)` the loss at one point. Their arguments are the axes: those of `loss`
-    before the star are numbers, for which many cells are solved in one program; those after the star, of both, decide about shapes.
-    Keep the "best" of each cell, with what `train.basins` says of how sure it is, and the share of
-    searches that converged; or "all", along `member`. `settings` are those of `train.minimize`.
+    before the star are numbers, for which many cells are solved in one program; those after the star, of both, decide
+    about shapes. `settings` are those of `train.minimize`.
 
-    Raises ValueError for another `keep`.
+    Each cell has its `best` model and what `train.basins` says of how sure that is: `reached`, `distinct`, `gap`, `missed`;
+    with `keep="all"` it has every model, along `member`, and which have `converged`, their `outcome` and which `minimum`
+    each reached. Raises ValueError for another `keep`.
 
     >>> from superpose.features import Independent
     >>> from superpose.losses import Population
@@ -134,7 +137,7 @@ def solved(init: Callable, loss: Callable, *, keep: str = "best", **settings: An
     >>> inspect.signature(cell)
     <Signature (density, *, n=2, seeds=10, key)>
     """
-    return _made(init, loss, keep, partial(_minima, settings=settings))
+    return _Trained(init, loss, {}, partial(_minima, keep=_kept(keep), settings=settings))
 
 
 def fitted(
@@ -142,39 +145,43 @@ def fitted(
 ) -> Callable:
     """A cell function like that of `solved`, for a loss on samples: `steps` of Adam, whose rate falls from `rate` to 0.
 
-    `loss` is the mean over the last window of steps, as in `grid.fitted`.
+    `steps` and `rate` are arguments of it, too. `loss` is the mean over the last window of steps, as in
+    `grid.fitted`; `settings` are those of `train.fit`.
     """
-    return _made(init, loss, keep, partial(_fits, steps=steps, rate=rate, settings=settings))
+    return _Trained(
+        init, loss, {"steps": steps, "rate": rate}, partial(_fits, keep=_kept(keep), settings=settings)
+    )
 
 
-def _made(init, loss, keep, trained) -> "_Trained":
+def _kept(keep: str) -> str:
     if keep not in ("best", "all"):
         raise ValueError(f"keep must be best or all, got {keep!r}")
-    return _Trained(init, loss, partial(trained, keep=keep))
+    return keep
 
 
 class _Trained:
     """A cell function made of a model and its loss. A class, so that it can be sent to workers."""
 
-    def __init__(self, init: Callable, loss: Callable, trained: Callable):
-        self.parts, self.trained = (init, loss), trained
+    def __init__(self, init: Callable, loss: Callable, more: Mapping[str, Any], trained: Callable):
+        self.parts, self.trained, self.more = (init, loss), trained, tuple(more)
         of_loss, of_init = (dict(inspect.signature(each).parameters) for each in (loss, init))
         keyword = inspect.Parameter.KEYWORD_ONLY
         fixed = {name: each for name, each in (of_loss | of_init).items() if each.kind is keyword}
         self.numbers = tuple(name for name, each in of_loss.items() if each.kind is not keyword)
         self.of_loss, self.of_init = ({*of} & {*fixed} for of in (of_loss, of_init))
+        others = [inspect.Parameter(name, keyword, default=value) for name, value in more.items()]
+        seeds = inspect.Parameter("seeds", keyword, default=10)
         self.__signature__ = inspect.Signature(
             [of_loss[name] for name in self.numbers]
-            + list(fixed.values())
-            + [inspect.Parameter("seeds", keyword, default=10), inspect.Parameter("key", keyword)]
+            + [*fixed.values(), *others, seeds, inspect.Parameter("key", keyword)]
         )
 
     def __call__(self, *, seeds: int = 10, key: Any, **given: Any) -> xr.Dataset:
-        init, loss = self.parts
-        of_init, of_loss = (
-            {name: given[name] for name in own if name in given} for own in (self.of_init, self.of_loss)
+        init, loss = (
+            partial(each, **{name: given[name] for name in own if name in given})
+            for each, own in zip(self.parts, (self.of_init, self.of_loss), strict=True)
         )
-        init, loss = partial(init, **of_init), partial(loss, **of_loss)
+        more = {name: given[name] for name in self.more}
         numbers = [np.asarray(given[name]) for name in self.numbers]
         n = len(numbers[0]) if numbers else 1
         # As many that bits do not depend on how many there are.
@@ -182,28 +189,35 @@ class _Trained:
         places = np.minimum(np.arange(many), n - 1)
         models = train.ensemble(init, members=np.tile(np.arange(seeds), many), key=key)
         losses = grid.each(loss, *(np.repeat(each[places], seeds) for each in numbers)) if numbers else loss()
-        data = self.trained(models, losses, bool(numbers), many, seeds, key)
-        return data.isel({CELL: slice(0, n)})
+        axes = {CELL: range(many), "member": range(seeds)}
+        data = self.trained(models, losses, bool(numbers), axes, key, **more)
+        told = grid.law(losses.features) if hasattr(losses, "features") else {}
+        return data.assign_attrs(told).isel({CELL: slice(0, n)}).drop_vars("member", errors="ignore")
 
 
-def _minima(models, losses, own, n, seeds, key, *, keep, settings) -> xr.Dataset:
-    found = train.minimize(models, losses, own_loss=own, progress=False, **settings)
-    axes = {CELL: range(n), "member": range(seeds)}
-    data = grid.dataset(found.models, found.loss, axes=axes, converged=found.converged)
-    if keep == "all":
-        return data.drop_vars("member")
-    seen = train.basins(found, getattr(losses, "features", None), starts=seeds)
+def _watched() -> bool:
+    """Whether there is somebody to see a bar: workers have none."""
+    return parent_process() is None
+
+
+def _minima(models, losses, own, axes, key, *, keep, settings) -> xr.Dataset:
+    found = train.minimize(models, losses, own_loss=own, progress=_watched(), **settings)
+    seen = train.basins(found, getattr(losses, "features", None), starts=len(axes["member"]))
     certificate = {
-        name: (CELL, np.reshape(getattr(seen, name), n)) for name in ("reached", "distinct", "gap", "missed")
+        name: (CELL, np.reshape(getattr(seen, name), -1)) for name in ("reached", "distinct", "gap", "missed")
     }
+    ends = {"converged": found.converged, "outcome": found.outcome, "minimum": np.ravel(seen.label)}
+    data = grid.dataset(found.models, found.loss, axes=axes, **ends).assign(certificate)
+    if keep == "all":
+        return data
     # A search that did not end may have a lower loss than the best minimum, and is none.
     ended = data.loss.where(data.converged).fillna(np.inf)
-    best = data.isel(member=ended.argmin("member")).drop_vars("member")
-    return best.assign(certificate | {"converged": data.converged.mean("member")})
+    best = data.isel(member=ended.argmin("member")).drop_vars(["outcome", "minimum"])
+    return best.assign(converged=data.converged.mean("member"))
 
 
-def _fits(models, losses, own, n, seeds, key, *, keep, steps, rate, settings) -> xr.Dataset:
+def _fits(models, losses, own, axes, key, *, steps, rate, keep, settings) -> xr.Dataset:
     settings = {"optimizer": train.cosine_adam(rate, steps)} | settings
-    trained = train.fit(models, losses, own_loss=own, steps=steps, key=key, progress=False, **settings)
-    data = grid.dataset(trained.models, trained.history[:, -1], axes={CELL: range(n), "member": range(seeds)})
-    return (grid.best(data) if keep == "best" else data).drop_vars("member")
+    trained = train.fit(models, losses, own_loss=own, steps=steps, key=key, progress=_watched(), **settings)
+    data = grid.dataset(trained.models, trained.history[:, -1], axes=axes)
+    return grid.best(data) if keep == "best" else data

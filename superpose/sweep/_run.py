@@ -23,12 +23,12 @@ from zarr.abc.store import Store
 from zarr.storage import LocalStore, ZipStore
 
 import superpose
-from superpose import files
+from superpose import files, grid
 from superpose.progress import progress_bar, say
 from superpose.provenance import library_hash
 from superpose.store import DamagedError, check_ours
 from superpose.sweep import _cells, _disk, _drive, _plan, _task
-from superpose.sweep._axes import as_axes
+from superpose.sweep._axes import Values, as_axes
 from superpose.sweep._plan import Place, Plan, Source, Variable
 from superpose.sweep._pool import Pool
 
@@ -100,6 +100,53 @@ def run(
         else:
             plan = _begun(folder, packed, asked, chunk, executor)
         return _went_on(folder, plan, packed, plan.places(), executor, timeout, progress)
+
+
+def gathered(
+    cell: Callable,
+    axes: Mapping[str, Any],
+    *,
+    fixed: Mapping[str, Any] | None = None,
+    seeds: int | None = None,
+    seed: int = 0,
+) -> xr.Dataset:
+    """The cells of a grid that is small enough for memory, computed at once and here: what `run` would store.
+
+    Variables keep their types, and what the cell raises is raised.
+    """
+    asked = _asked(cell, axes, fixed or {}, seeds, seed)
+    axes, batched = asked["axes"], asked["batched"]
+    many = {name: values for name, values in axes.items() if name in batched}
+    others = [name for name in axes if name not in batched]
+    numbers = dict(zip(many, np.meshgrid(*map(np.asarray, many.values()), indexing="ij"), strict=True))
+    setting = _cells.Setting(tuple(axes), asked["seeds"], seed)
+
+    def group(values):
+        arrays, same = _plan.expanded(
+            numbers, batched, asked["fixed"] | dict(zip(others, values, strict=True))
+        )
+        data = _cells.called(cell, arrays, same, setting)
+        return xr.Dataset(
+            {
+                name: (
+                    (*many, *each.dims[1:]),
+                    each.values.reshape(*map(len, many.values()), *each.shape[1:]),
+                )
+                for name, each in data.data_vars.items()
+            },
+            {name: np.asarray(each) for name, each in many.items()},
+            data.attrs,
+        )
+
+    return _joined(group, {name: axes[name] for name in others}, ())
+
+
+def _joined(group, others: Mapping[str, Values], values: tuple) -> xr.Dataset:
+    """The groups of all values of the axes that decide about shapes, each axis a dimension."""
+    if not others:
+        return group(values)
+    (name, own), rest = next(iter(others.items())), dict(list(others.items())[1:])
+    return grid.stacked({value: _joined(group, rest, (*values, value)) for value in own}, name)
 
 
 def resume(

@@ -68,6 +68,7 @@ def computed(plan: Plan, cell: Callable, place: Place) -> tuple[dict[str, np.nda
         places = np.minimum(np.arange(start, start + most), stop - 1)
         try:
             data = _cells.called(cell, _at(numbers, places), fixed, plan.setting)
+            data = _cells.as_floats(data)
             part = data.isel({_cells.CELL: slice(0, stop - start)}) if numbers else data
             check(part, plan.variables)
         except Exception as error:
@@ -121,14 +122,14 @@ def probe(
     first = None
     for places in (np.arange(n), *(np.full(n, at) for at in range(n))):
         try:
-            data = _cells.called(function, _at(numbers, places), fixed, setting)
+            data = _cells.as_floats(_cells.called(function, _at(numbers, places), fixed, setting))
             break
         except Exception as error:
             first = first or error
     else:
         raise first or AssertionError
     began = time.monotonic()
-    data = _cells.called(function, _at(numbers, places), fixed, setting)
+    _cells.called(function, _at(numbers, places), fixed, setting)
     seconds = (time.monotonic() - began) / n
     variables = {
         str(name): Variable(tuple(map(str, each.dims[1:])), each.shape[1:], each.dtype.str)

@@ -5,9 +5,9 @@ dimension, or shares one, and the borders between are sharp.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 import matplotlib
 import numpy as np
@@ -17,12 +17,11 @@ from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.patches import Patch
 
-from superpose import costs, draws, grid, measures, plot, settings, solutions, theory
+from superpose import costs, grid, measures, plot, settings, solutions, sweep, theory
 from superpose.claims import Claim, about, as_claims, at_least, at_most, exactly, from_section
 from superpose.features import Independent
 from superpose.losses import Population
 from superpose.models import ReluOutput
-from superpose.train import basins, ensemble, minimize
 
 SECTION = "Superposition as a Phase Change"
 TAKES = 35
@@ -65,44 +64,48 @@ class Config:
         return costs.minimizing(self.cells**2 * sum(members[size] for size in self.sizes), weights=9)
 
 
-def run(config: Config) -> xr.Dataset:
-    members = {"2-in-1": config.members, "3-in-2": config.members_3}
-    return grid.stacked({size: _diagram(size, members[size], config) for size in config.sizes}, "size")
+def model(key, *, size: str = "2-in-1"):
+    return ReluOutput.init(*SIZES[size], key=key)
 
 
-def _diagram(size: str, members: int, config: Config) -> xr.Dataset:
-    """For each cell, all models, what is known about their minima, and the best of the regular solutions.
+def loss(density, extra_importance, *, size: str = "2-in-1"):
+    importance = jnp.ones(SIZES[size][0], extra_importance.dtype).at[-1].set(extra_importance)
+    return Population(Independent(density, importance))
+
+
+models = sweep.solved(model, loss, keep="all")
+AXES = {"density": "geomspace(0.01,1,50)", "extra_importance": "geomspace(0.1,10,50)"}
+
+
+def cell(density, extra_importance, *, size: str = "2-in-1", seeds: int = 10, key) -> xr.Dataset:
+    """All models, what is known about their minima, and the best of the regular solutions.
 
     `family` says which of the `_candidates` is best; `family_W` and `family_loss` are its weights and loss.
     """
-    (n, m), side = SIZES[size], config.cells
-    cells = {"density": np.logspace(-2, 0, side), "extra_importance": np.logspace(-1, 1, side)}
-    axes = {**cells, "member": range(members)}
-
-    def loss(density, extra):
-        importance = jnp.ones(n, extra.dtype).at[-1].set(extra)
-        return Population(Independent(density, importance))
-
-    key = draws.key_of(config.seed)
-    density, extra, member = grid.points(*axes.values())
-    models = ensemble(lambda key: ReluOutput.init(n, m, key=key), members=member, key=key)
-    losses = grid.each(loss, density, extra)
-    solved = minimize(models, losses, own_loss=True)
-    seen = basins(solved, losses.features, starts=members)
-    ends = {"converged": solved.converged, "outcome": solved.outcome, "minimum": seen.label.ravel()}
-    data = grid.dataset(solved.models, solved.loss, axes=axes, **ends).assign_attrs(grid.law(losses.features))
-
-    laws = grid.each(loss, *grid.points(*cells.values())).features
-    families = solutions.optimized(_candidates(n, m), laws)
+    data = models(density=density, extra_importance=extra_importance, size=size, seeds=seeds, key=key)
+    laws = grid.each(partial(loss, size=size), density, extra_importance).features
+    families = solutions.optimized(_candidates(*SIZES[size]), laws)
     family = families.loss.argmin(axis=0)
-    models = jax.tree.map(lambda leaf: leaf[family, np.arange(len(family))], families.models)
-    certificate = {name: getattr(seen, name) for name in CERTIFICATE}
-    best = grid.dataset(models, families.loss.min(axis=0), axes=cells, family=family, **certificate)
-    is_extra = xr.DataArray(np.arange(n) == n - 1, dims="feature")
-    importance = xr.where(is_extra, data.extra_importance, 1.0)
-    return data.merge(best.drop_vars("b").rename(W="family_W", loss="family_loss")).assign(
-        importance=importance
+    W = families.models.W[family, np.arange(len(family))]
+    return data.assign(
+        family=("cell", family),
+        family_loss=("cell", families.loss.min(axis=0)),
+        family_W=(("cell", "hidden", "feature"), W),
+        importance=(("cell", "feature"), np.asarray(laws.importance)),
     )
+
+
+def run(config: Config) -> xr.Dataset:
+    axes = {
+        "density": np.logspace(-2, 0, config.cells),
+        "extra_importance": np.logspace(-1, 1, config.cells),
+    }
+    members = {"2-in-1": config.members, "3-in-2": config.members_3}
+    each = {
+        size: sweep.gathered(cell, axes, fixed={"size": size}, seeds=members[size], seed=config.seed)
+        for size in config.sizes
+    }
+    return grid.stacked(each, "size")
 
 
 def _candidates(n_features: int, n_hidden: int) -> dict[str, solutions.Family]:
