@@ -15,7 +15,7 @@ may end at any moment: `resume` goes on.
 >>> with tempfile.TemporaryDirectory() as folder:
 ...     done = run(cell, {"density": [1.0, 0.1]}, folder, seeds=4, executor=Here(), progress=False)
 ...     done.data.loss.round(4).values.tolist()
-[0.0833, 0.0016]
+[0.0833, 0.0033]
 """
 
 from superpose.sweep._axes import parsed
