@@ -13,7 +13,7 @@ from superpose.store import DamagedError
 from superpose.sweep import _disk, _plan, _run, _task
 
 FILE = Path(__file__).parent / "sweeps" / "cheap.py"
-cheap = _run.module_of(FILE)
+cheap = _source.module_of(FILE)
 
 
 def _here(folder, cell=cheap.cell, axes=cheap.AXES, **more):
@@ -103,6 +103,32 @@ def _solving():
         return Population(Independent(density, importance))
 
     return sweep.solved(lambda key, *, hidden=1: ReluOutput.init(3, hidden, key=key), loss)
+
+
+def test_models_are_taken_out_ready_to_use(tmp_path):
+    def model(key, *, hidden=1, activation="relu"):
+        return ReluOutput.init(3, hidden, key=key, activation=activation)
+
+    axes = {"density": [0.5, 0.1], "hidden": [1, 2], "activation": ["relu", "gelu"]}
+    cell = sweep.fitted(model, lambda density: Sampled(Independent(density, n_features=3), batch=16), steps=2)
+    data = _here(tmp_path / "s", cell, axes, seeds=2).data
+    one = sweep.select(tmp_path / "s", density=0.1, hidden=1, activation="gelu")
+    assert (one.W.shape, one.activation) == ((1, 3), "gelu")
+    np.testing.assert_array_equal(one.W, data.W.sel(density=0.1, hidden=1, activation="gelu")[:1])
+    assert one(np.ones(3)).shape == (3,)
+    both = sweep.select(tmp_path / "s", hidden=2, activation="relu")
+    assert (both.W.shape, both.activation) == ((2, 2, 3), "relu")
+    for at, said in (
+        ({"hidden": 2}, "say which activation, of relu, gelu"),
+        ({"hidden": 2, "activation": "tanh"}, "activation has no 'tanh'; it has relu, gelu"),
+        ({"hidden": 2, "activation": "relu", "density": 0.11}, "density has no 0.11; the nearest is 0.1"),
+        ({"width": 2}, "has no axis width; it has density, hidden, activation"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            sweep.select(tmp_path / "s", **at)
+    _here(tmp_path / "other")
+    with pytest.raises(ValueError, match="has no models, only W, big, loss"):
+        sweep.select(tmp_path / "other", n=2)
 
 
 def test_all_members_are_kept_where_asked(tmp_path):
@@ -258,7 +284,7 @@ def test_another_sweep_is_not_put_where_one_is(tmp_path):
 def test_other_code_is_refused_unless_told(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(FILE.read_text())
-    _here(tmp_path / "s", _run.loaded(file))
+    _here(tmp_path / "s", _source.loaded(file))
     file.write_text(FILE.read_text() + "\n# other\n")
     with pytest.raises(ValueError, match="the cell cell is other code"):
         sweep.resume(tmp_path / "s")

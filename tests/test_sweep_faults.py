@@ -15,17 +15,28 @@ import numpy as np
 import pytest
 
 from superpose import sweep
-from superpose.sweep import _disk, _run
+from superpose.sweep import _disk, _source
 
 HERE = Path(__file__).parent / "sweeps"
-cheap = _run.module_of(HERE / "cheap.py")
+cheap = _source.module_of(HERE / "cheap.py")
 COMMAND = [
     sys.executable,
     "-c",
     "import sys; from superpose.cli import main; sys.exit(main(sys.argv[1:]))",
     "sweep",
 ]
-SLOW = 'from cheap import cell as one\n\nAXES = {"x": range(24), "y": [0.5, 1.5]}\n\ndef cell(x, y):\n    return one(x, y, n=3, key=None, slow=0.05)\n'
+SLOW = """
+import time
+
+import numpy as np
+
+AXES = {"x": range(24), "y": [0.5, 1.5]}
+
+
+def cell(x, y):
+    time.sleep(0.05 * len(x))
+    return {"W": ("feature", np.sin(x[:, None] * np.arange(1, 4))), "loss": x + y}
+"""
 
 
 def content(folder):
@@ -40,10 +51,8 @@ def content(folder):
 @pytest.fixture
 def slow(tmp_path):
     """A file with cells that take a twentieth of a second each, and what a sweep of them is when nothing happens."""
-    (tmp_path / "cells.py").write_text(
-        SLOW.replace("from cheap", f"import sys; sys.path.insert(0, {str(HERE)!r})\nfrom cheap")
-    )
-    module = _run.module_of(tmp_path / "cells.py")
+    (tmp_path / "cells.py").write_text(SLOW)
+    module = _source.module_of(tmp_path / "cells.py")
     sweep.run(module.cell, module.AXES, tmp_path / "whole", chunk=4, executor=sweep.Here(), progress=False)
     return tmp_path
 
@@ -259,3 +268,80 @@ def test_an_executor_of_the_standard_library_that_breaks_is_said(tmp_path):
     ):
         sweep.run(cheap.dying, axes, tmp_path / "s", chunk=2, executor=pool, progress=False)
     assert sweep.resume(tmp_path / "s", cheap.dying, other_code=True, failed=True) is not None
+
+
+@contextmanager
+def cluster(at, workers=2):
+    """A scheduler, and workers each with a nanny, as processes of their own; yields the address and the processes."""
+    file = at / "scheduler.json"
+    dask = [sys.executable, "-m", "distributed.cli"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": at}
+    scheduler = subprocess.Popen(
+        [
+            *dask[:2],
+            "distributed.cli.dask_scheduler",
+            "--scheduler-file",
+            str(file),
+            "--port",
+            "0",
+            "--no-dashboard",
+        ],
+        **quiet,
+    )
+    for _ in range(600):
+        if file.exists():
+            break
+        time.sleep(0.05)
+    nodes = [
+        subprocess.Popen(
+            [
+                *dask[:2],
+                "distributed.cli.dask_worker",
+                "--scheduler-file",
+                str(file),
+                "--nthreads",
+                "1",
+                "--no-dashboard",
+            ],
+            start_new_session=True,
+            **quiet,
+        )
+        for _ in range(workers)
+    ]
+    try:
+        yield json.loads(file.read_text())["address"], scheduler, nodes
+    finally:
+        for process in (scheduler, *nodes):
+            with suppress(OSError):
+                os.killpg(process.pid, signal.SIGKILL) if process in nodes else process.kill()
+            process.wait()
+
+
+def children(pid):
+    """The processes that a process started, and theirs."""
+    own = Path(f"/proc/{pid}/task/{pid}/children")
+    found = [int(each) for each in own.read_text().split()] if own.exists() else []
+    return [pid for each in found for pid in (each, *children(each))]
+
+
+@pytest.mark.parametrize("what", ["nothing", "worker", "node", "scheduler"])
+def test_dask_gives_the_same_bytes_whatever_dies(slow, what):
+    pytest.importorskip("distributed")
+    with cluster(slow) as (address, scheduler, nodes):
+        command = [*COMMAND, "cells.py", "--out", "s", "--chunk", "4", "--on", address]
+        process = subprocess.Popen(
+            command, cwd=slow, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        until(2, slow / "s", process)
+        if what == "worker":  # its nanny starts another
+            for pid in children(nodes[0].pid):
+                with suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+        elif what == "node":
+            os.killpg(nodes[0].pid, signal.SIGKILL)
+        elif what == "scheduler":
+            scheduler.kill()
+        out, err = process.communicate(timeout=120)
+        assert "Traceback" not in err
+        assert process.returncode == (2 if what == "scheduler" else 0), (out, err)
+    resumed(slow)

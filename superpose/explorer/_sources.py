@@ -59,7 +59,7 @@ def _read(path: Path) -> tuple[xr.Dataset, dict[str, Any]]:
 def _foreign(path: Path) -> xr.Dataset:
     """A dataset that another program wrote."""
     try:
-        opened = xr.open_zarr(path) if path.is_dir() else xr.open_dataset(path)
+        opened = xr.open_zarr(path, chunks=None) if path.is_dir() else xr.open_dataset(path)
         with opened as dataset:
             return dataset.load()
     except MemoryError:

@@ -98,7 +98,7 @@ def _read(store: Path) -> xr.Dataset:
     from zarr.storage import LocalStore
 
     whole = "consolidated_metadata" in read_json(store / ROOT)
-    with xr.open_zarr(LocalStore(store, read_only=True), consolidated=whole) as dataset:
+    with xr.open_zarr(LocalStore(store, read_only=True), consolidated=whole, chunks=None) as dataset:
         return dataset.load()
 
 

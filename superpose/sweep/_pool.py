@@ -1,12 +1,13 @@
 """The executor of one machine: a process for each core, or for each GPU, of which any may die or be stopped."""
 
+import logging
 import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from glob import glob
 from typing import Any
 
@@ -119,3 +120,21 @@ def _bounded() -> None:
 
         most = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         resource.setrlimit(resource.RLIMIT_DATA, (most, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+
+
+@contextmanager
+def on_dask(address: str) -> Iterator[Executor]:
+    """The executor of a Dask cluster. Raises ValueError where there is none, or Dask is not installed."""
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ValueError("clusters need Dask: pip install 'superpose[cluster]'") from None
+    try:
+        client = Client(address, timeout=10)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"there is no Dask scheduler at {address} ({error})") from None
+    # What becomes of the cluster is said in a line by who waits for it.
+    for name in ("distributed", "distributed.client", "tornado.application"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    with client:
+        yield client.get_executor(retries=0, pure=False)

@@ -1,36 +1,31 @@
-"""Beginning a sweep, going on with one, and what is known of it."""
+"""Beginning a sweep, and going on with one."""
 
-import importlib.util
-import inspect
+import json
 import math
 import os
 import platform
-import sys
-import time
-import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Executor
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future
+from contextlib import ExitStack
 from itertools import product
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import xarray as xr
-from zarr.abc.store import Store
-from zarr.storage import LocalStore, ZipStore
 
 import superpose
-from superpose import files, grid
+from superpose import grid
 from superpose.progress import progress_bar, say
 from superpose.provenance import library_hash
-from superpose.store import DamagedError, check_ours
+from superpose.store import check_ours
 from superpose.sweep import _cells, _disk, _drive, _plan, _task
 from superpose.sweep._axes import Values, as_axes
-from superpose.sweep._plan import Place, Plan, Source, Variable
+from superpose.sweep._look import failures, opened
+from superpose.sweep._plan import Plan, Variable
 from superpose.sweep._pool import Pool
+from superpose.sweep._source import cell_of, source_of
 
 SECONDS = 5.0
 """How long a chunk should take: long beside what starting and writing it costs, short beside what a lost one does."""
@@ -174,7 +169,7 @@ def resume(
     folder = Path(store)
     plan = _disk.plan_of(folder)
     cell = cell or cell_of(plan)
-    theirs = {"source": _source(cell), "made": _made()}
+    theirs = {"source": source_of(cell), "made": _made()}
     different = _plan.differences(plan, theirs)
     if different and not other_code:
         raise ValueError(
@@ -241,7 +236,7 @@ def _begun(folder, packed, asked, chunk, executor) -> Plan:
         arrays, others = _plan.expanded(values, batched, fixed | dict(zip(names, group, strict=True)))
         setting = _cells.Setting(tuple(axes), asked["seeds"], asked["seed"])
         tries.append(executor.submit(_task.probe, packed, arrays, others, setting))
-    probed = [each.result() for each in tries]
+    probed = [_tried(each) for each in tries]
     variables = _together([each.variables for each in probed])
     many = tuple(name in batched for name in axes)
     shape = tuple(map(len, axes.values()))
@@ -251,9 +246,28 @@ def _begun(folder, packed, asked, chunk, executor) -> Plan:
         many_at_once = max(math.prod(shape) / LEAST_CHUNKS, LEAST_SECONDS / each)
         most = min(SECONDS / each, many_at_once, MOST_BYTES / max(1, size))
         chunk = max(1, int(most))
-    same = {k: v for k, v in probed[0].attrs.items() if all(each.attrs.get(k) == v for each in probed)}
-    plan = Plan(chunk=_plan.chunked(shape, many, chunk), variables=variables, attrs=same, **asked)
+    attrs = _shared([each.attrs for each in probed], names, groups)
+    plan = Plan(chunk=_plan.chunked(shape, many, chunk), variables=variables, attrs=attrs, **asked)
     return _disk.begun(folder, plan)
+
+
+def _tried(future: Future) -> _task.Probed:
+    try:
+        return future.result()
+    except (TypeError, ValueError):
+        raise
+    except Exception as error:
+        raise _drive.StoppedError(f"no cell could be computed ({type(error).__name__}: {error})") from error
+
+
+def _shared(each: list[dict[str, Any]], names: list[str], groups: list[tuple]) -> dict[str, Any]:
+    """What the groups say of themselves: once where they say the same, else for each of them."""
+    same = {k: v for k, v in each[0].items() if all(attrs.get(k) == v for attrs in each)}
+    own = {
+        json.dumps(dict(zip(names, group, strict=True))): {k: v for k, v in attrs.items() if k not in same}
+        for group, attrs in zip(groups, each, strict=True)
+    }
+    return same | ({"each": own} if any(own.values()) else {})
 
 
 def _together(each: list[dict[str, Variable]]) -> dict[str, Variable]:
@@ -300,7 +314,7 @@ def _asked(cell, axes, fixed, seeds, seed) -> dict[str, Any]:
             raise TypeError(f"{name} must be a number or a word, got {value!r:.40}")
     return {
         "axes": axes, "batched": takes.batched, "fixed": others, "seeds": seeds, "seed": int(seed),
-        "source": _source(cell), "made": _made(),
+        "source": source_of(cell), "made": _made(),
     }  # fmt: skip
 
 
@@ -315,210 +329,7 @@ def _made() -> dict[str, str]:
     }
 
 
-def _source(cell: Callable) -> Source:
-    """The file that a cell function is from, or where there is none the text of what it is made of."""
-    parts = getattr(cell, "parts", (cell,))
-    module = sys.modules.get(getattr(parts[0], "__module__", ""))
-    file = getattr(module, "__file__", None)
-    names = [name for name, each in vars(module).items() if each is cell] if module else []
-    name = names[0] if names else getattr(cell, "__name__", "cell")
-    texts = []
-    for part in parts:
-        try:
-            texts.append(inspect.getsource(part))
-        except (OSError, TypeError):
-            code = getattr(part, "__code__", None)
-            texts.append(repr((code.co_code, code.co_consts, code.co_names)) if code else repr(part))
-    if file and Path(file).is_file() and names:
-        texts = [Path(file).read_text(encoding="utf-8")]
-    text = "\n".join(texts)
-    return Source(name, str(Path(file).resolve()) if file and names else "", text, _plan.hash_of(text))
-
-
-def cell_of(plan: Plan) -> Callable:
-    """The cell function of a sweep, from the file that it was begun with. Raises ValueError where that is gone."""
-    source = plan.source
-    if not source.file or not Path(source.file).is_file():
-        where = f"{source.file} is gone" if source.file else "the sweep was begun from a session"
-        raise ValueError(f"{where}; give the cell {source.name!r} that it was begun with")
-    return loaded(source.file, source.name)
-
-
-def loaded(file: str | Path, name: str = "cell") -> Any:
-    """What a file of Python calls `name`. Raises ValueError where it has no such thing, or cannot be read."""
-    module = module_of(file)
-    if not hasattr(module, name):
-        raise ValueError(f"{file} has no {name}")
-    return getattr(module, name)
-
-
-def module_of(file: str | Path) -> ModuleType:
-    """A file of Python as a module, whose functions workers get by value, wherever they are."""
-    import cloudpickle
-
-    path = Path(file).resolve()
-    package = Path(superpose.__file__).parent
-    if package in path.parents:
-        return importlib.import_module(
-            ".".join(["superpose", *path.relative_to(package).with_suffix("").parts])
-        )
-    try:
-        name = f"superpose_sweep_{path.stem}_{_plan.hash_of(path.read_text(encoding='utf-8'))[:8]}"
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{file} cannot be read: {error}") from None
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ValueError(f"{file} is no file of Python")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        raise ValueError(f"{file} cannot be run: {type(error).__name__}: {error}") from error
-    cloudpickle.register_pickle_by_value(module)
-    return module
-
-
 def _refuse(folder: Path, plan: Plan, asked: Mapping[str, Any]) -> None:
     different = _plan.differences(plan, asked)
     if different:
         raise ValueError(f"{folder} holds another sweep: {'; '.join(different)}; choose another place")
-
-
-def opened(store: str | Path) -> xr.Dataset:
-    """The cells of a sweep, also while it grows: NaN where one is not done, or failed; `done` says which are.
-
-    `store` is its folder, or a file that `zipped` made.
-
-    Nothing is read before it is looked at, and none of its code is run. Raises FileNotFoundError where there is no sweep,
-    and DamagedError where what describes it is damaged.
-    """
-    path = Path(store)
-    if path.is_file():
-        return _unzipped(path)
-    plan = _disk.plan_of(path)
-    return _read(LocalStore(path, read_only=True), plan, _disk.present(path, plan), path)
-
-
-def _unzipped(file: Path) -> xr.Dataset:
-    try:
-        with zipfile.ZipFile(file) as archive:
-            names = set(archive.namelist())
-            plan = _plan.read(archive.read(_disk.PLAN).decode())
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
-        raise FileNotFoundError(f"{file} holds no sweep ({error})") from None
-    there = {place for place in plan.places() if _disk.chunk_file(plan, plan.last, place) in names}
-    return _read(ZipStore(file, mode="r"), plan, there, file)
-
-
-def _read(store: Store, plan: Plan, there: Iterable[Place], path: Path) -> xr.Dataset:
-    try:
-        data = xr.open_zarr(store, group=_disk.DATA, consolidated=False, chunks=None)
-    except Exception as error:  # Zarr may raise anything
-        raise DamagedError(
-            f"{path} is damaged ({error}); `superpose sweep resume {path}` mends it"
-        ) from error
-    done = np.zeros(plan.shape, bool)
-    for place in there:
-        done[plan.region(place)] = True
-    data.attrs.pop(_disk.ATTRIBUTE, None)
-    return data.assign(done=(tuple(plan.axes), done))
-
-
-def failures(store: str | Path) -> dict[str, str]:
-    """Cells that failed, as their values on the axes, and why; those of a chunk that could not be computed as one."""
-    folder = Path(store)
-    plan, found = _disk.plan_of(folder), {}
-    for place, cells in _disk.failures(folder).items():
-        region = plan.region(place)
-        shape = tuple(each.stop - each.start for each in region)
-        for at, why in cells.items():
-            if at == "chunk":
-                parts = [
-                    _plan.few(values[part]) for values, part in zip(plan.axes.values(), region, strict=True)
-                ]
-            else:
-                index = np.unravel_index(int(at), shape)
-                parts = [
-                    _plan.few((values[part.start + int(i)],))
-                    for values, part, i in zip(plan.axes.values(), region, index, strict=True)
-                ]
-            found[", ".join(f"{axis}={part}" for axis, part in zip(plan.axes, parts, strict=True))] = why
-    return found
-
-
-class Status(NamedTuple):
-    """How far a sweep is."""
-
-    plan: Plan
-    chunks: int
-    cells: int
-    """Cells that are done."""
-    rate: float
-    """Cells a second, by the times at which the last hundred chunks were written; NaN before there are two."""
-    since: float
-    """Seconds since the last chunk was written."""
-    failed: dict[str, str]
-
-    @property
-    def left(self) -> float:
-        """Seconds that the rest takes at this rate."""
-        return (self.plan.n_cells - self.cells) / self.rate if self.rate else math.nan
-
-
-def status(store: str | Path) -> Status:
-    """How far a sweep is, as its files say; any process may ask."""
-    folder = Path(store)
-    plan = _disk.plan_of(folder)
-    there = _disk.present(folder, plan)
-    written = sorted(
-        ((folder / _disk.chunk_file(plan, plan.last, place)).stat().st_mtime, plan.cells(place))
-        for place in there
-    )[-100:]
-    took = written[-1][0] - written[0][0] if written else 0.0
-    rate = sum(cells for _, cells in written[1:]) / took if took > 0 else math.nan
-    since = max(0.0, time.time() - written[-1][0]) if written else math.nan
-    return Status(plan, len(there), sum(map(plan.cells, there)), rate, since, failures(folder))
-
-
-def verified(store: str | Path, progress: bool = True) -> dict[str, str]:
-    """Files of a sweep that are missing or damaged, found by reading all chunks that are done."""
-    folder = Path(store)
-    plan = _disk.plan_of(folder)
-    with progress_bar("reading", len(_disk.present(folder, plan)), progress) as advanced:
-        return _disk.faults(folder, plan, None, advanced).files
-
-
-def zipped(store: str | Path, file: str | Path) -> None:
-    """All of a sweep in one zip file, which `opened` reads, too. Raises FileExistsError for a file that is no such thing."""
-    folder = Path(store)
-    _disk.plan_of(folder)
-    with (
-        files.replaced(file, _is_zipped) as new,
-        zipfile.ZipFile(new, "w", zipfile.ZIP_STORED) as archive,
-    ):
-        for path in sorted(folder.rglob("*")):
-            if path.is_file() and path.suffix != _disk.PARTIAL:
-                archive.write(path, path.relative_to(folder))
-
-
-def _is_zipped(place: Path) -> bool:
-    return zipfile.is_zipfile(place) and _disk.PLAN in zipfile.ZipFile(place).namelist()
-
-
-@contextmanager
-def on_dask(address: str) -> Iterator[Executor]:
-    """The executor of a Dask cluster. Raises ValueError where there is none, or Dask is not installed."""
-    try:
-        from distributed import Client
-    except ImportError:
-        raise ValueError("clusters need Dask: pip install 'superpose[cluster]'") from None
-    try:
-        client = Client(address, timeout=10)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"there is no Dask scheduler at {address} ({error})") from None
-    with client:
-        yield client.get_executor(retries=0, pure=False)

@@ -12,13 +12,13 @@ import time
 from pathlib import Path
 
 from superpose import sweep
-from superpose.sweep import _run
+from superpose.sweep import _source
 
 AXES = {"x": range(4), "y": [0.5, 1.5], "n": [2, 3]}
 
 
 def main(root: Path) -> None:
-    cheap = _run.module_of(Path(__file__).parent / "cheap.py")
+    cheap = _source.module_of(Path(__file__).parent / "cheap.py")
 
     def run(folder):
         sweep.run(

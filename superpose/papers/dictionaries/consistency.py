@@ -140,7 +140,8 @@ def figure(consistency: xr.Dataset) -> Figure:
     )
     agree.axline((0, 0), slope=1, color=plot.FAINT, lw=0.8, zorder=0)
     truth.set(ylabel="matched cosine to the truth (MCC)", ylim=(0.35, 1.02))
-    length.set(yscale="log", ylabel="mean length of the decoder's columns")
+    length.set(ylabel="mean length of the decoder's columns")
+    plot.log_axis(length.yaxis, [0.1, 0.3, 1, 3, 10])
     agree.set(
         xlabel="agreement of seeds (PW-MCC)",
         ylabel="matched cosine to the truth (MCC)",
@@ -148,7 +149,8 @@ def figure(consistency: xr.Dataset) -> Figure:
         ylim=(0.35, 1.02),
     )
     for ax in (truth, length):
-        ax.set(xlabel="penalty (dotted: the paper's)", xscale="log")
+        ax.set(xlabel="penalty (dotted: the paper's)")
+        plot.log_axis(ax.xaxis, consistency.penalty.values)
         ax.axvline(THEIRS, color=plot.FAINT, lw=1, ls=":", zorder=0)
     truth.legend(loc="lower right")
     agree.legend(loc="upper left")
