@@ -1,10 +1,8 @@
 """Running experiments: one of them into a folder, or those of whole papers, with a page about each paper."""
 
 import json
-import os
 import platform
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -17,6 +15,7 @@ import xarray as xr
 import superpose
 from superpose import costs, report, store
 from superpose.interrupts import leaving_at_once
+from superpose.jit import keep_compiled
 from superpose.papers import Experiment, experiments
 from superpose.progress import duration, progress_bar, say
 from superpose.provenance import library_hash
@@ -252,19 +251,6 @@ def _why(error: Exception) -> str:
     said = f"{type(error).__name__}: {error}".splitlines()[0]
     where = traceback.extract_tb(error.__traceback__)[-1]
     return f"{said} ({Path(where.filename).name}, line {where.lineno})"
-
-
-def keep_compiled() -> None:
-    """Keep what JAX compiles, so that a second run need not compile again."""
-    # A cache that cannot be read or written only costs time.
-    warnings.filterwarnings("ignore", message=".*persistent compilation cache.*")
-    try:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "superpose"
-    except RuntimeError:  # a user without a home
-        return
-    if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
-        jax.config.update("jax_compilation_cache_dir", str(cache))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # many small ones add up
 
 
 def forget_compiled() -> None:

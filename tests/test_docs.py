@@ -2,12 +2,14 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import superpose
+from superpose import sweep
 
 PACKAGE, TESTS = Path(superpose.__file__).parent, Path(__file__).parent
 DOC = PACKAGE.parent / "docs" / "adding.md"
@@ -96,3 +98,46 @@ def test_the_guide_to_dictionaries_has_every_world_and_score():
     found = score([[1.0]], type("Truth", (), {"directions": [[1.0]]}), key=0)
     told |= {f"{kind}_{each}" for kind in ("support", "latent") for each in ("precision", "recall", "f1")}
     assert set(found) - told == {"latents", "features", "samples", "threshold", "causal_error"} - told
+
+
+def test_sweeps_go_as_the_guide_says(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    guide = (DOC.parent / "sweeps.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```$", guide, re.DOTALL | re.MULTILINE)
+    codes = [code for language, code in blocks if language == "python"]
+    Path("first.py").write_text(codes[0])
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from superpose.cli import main; sys.exit(main(sys.argv[1:]))",
+    ]
+
+    def say(line):
+        words = shlex.split(line.partition("#")[0])
+        assert words[0] == "superpose"
+        done = subprocess.run([*command, *words[1:]], capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, (line, done.stderr)
+        return done.stdout
+
+    for language, block in blocks:
+        if language != "console":
+            continue
+        for line, told in re.findall(r"^\$ (.*)\n((?:[^$].*\n)*)", block, re.MULTILINE):
+            said = say(line.replace("0.001,64", "0.1,2").replace("1,2,3", "1"))
+            assert said.startswith(told.partition("...")[0].strip()), (line, said)
+    # The array of SLURM, as plain processes.
+    shutil.rmtree("sweeps")
+    arrays = next(code for language, code in blocks if language == "bash" and "sbatch" in code)
+    begin, _, status, resume = arrays.splitlines()
+    say(begin.replace("--out", "--seeds 2 --out"))
+    shard = re.search(r"superpose sweep resume .* --shard [^']*", arrays)[0]
+    for task in range(1, 4):
+        say(shard.replace("$SLURM_ARRAY_TASK_ID/40", f"{task}/3"))
+    assert "(100%)" in say(status)
+    say(resume)
+    names: dict = {}
+    exec("from superpose import sweep\n" + codes[1], names)
+    assert names["data"].done.all()
+    exec(codes[2], names)
+    own = sweep.gathered(names["cell"], {"width": [1.0, 2.0], "height": [3.0], "corners": [3, 4]})
+    assert own.loss.sel(width=2.0, corners=4, height=3.0).values.tolist() == [6, 7, 8]

@@ -42,7 +42,7 @@ examples:
   superpose verify results
   superpose world independent --samples 100000 --out independent.npz
   superpose score mine.safetensors --world independent --out scores.json
-  superpose sweep cells.py --over density=geomspace(1,0.01,20) --seeds 10 --out sweeps/first
+  superpose sweep cells.py --over "density=geomspace(1,0.01,20)" --seeds 10 --out sweeps/first
 
 exit status: 0 no claim fails (of a paper's claims, some differ from what is so; another
 claim then says that instead); 1 it ran, but a claim fails, or an experiment did; 2 bad input

@@ -5,6 +5,7 @@ import pickle
 import time
 from collections.abc import Callable
 from functools import lru_cache
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import cloudpickle
 import numpy as np
 import xarray as xr
 
+from superpose.jit import keep_compiled
 from superpose.sweep import _cells, _disk
 from superpose.sweep._plan import Place, Plan, Variable
 
@@ -23,7 +25,9 @@ def packed(cell: Callable) -> bytes:
 
 @lru_cache(maxsize=8)
 def _unpacked(cell: bytes) -> Callable:
-    # One object for each, so that what JAX compiled for it is found again.
+    # One object for each, so that what JAX compiled for it is found again; and workers find what others compiled.
+    if parent_process() is not None:
+        keep_compiled()
     return pickle.loads(cell)
 
 
