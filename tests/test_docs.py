@@ -10,6 +10,7 @@ from pathlib import Path
 
 import superpose
 from superpose import sweep
+from superpose.cli import main
 
 PACKAGE, TESTS = Path(superpose.__file__).parent, Path(__file__).parent
 DOC = PACKAGE.parent / "docs" / "adding.md"
@@ -106,18 +107,13 @@ def test_sweeps_go_as_the_guide_says(tmp_path, monkeypatch, capsys):
     blocks = re.findall(r"^```(\w+)\n(.*?)^```$", guide, re.DOTALL | re.MULTILINE)
     codes = [code for language, code in blocks if language == "python"]
     Path("first.py").write_text(codes[0])
-    command = [
-        sys.executable,
-        "-c",
-        "import sys; from superpose.cli import main; sys.exit(main(sys.argv[1:]))",
-    ]
 
     def say(line):
         words = shlex.split(line.partition("#")[0])
         assert words[0] == "superpose"
-        done = subprocess.run([*command, *words[1:]], capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, (line, done.stderr)
-        return done.stdout
+        capsys.readouterr()
+        assert main(words[1:]) == 0
+        return capsys.readouterr().out
 
     for language, block in blocks:
         if language != "console":
