@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from superpose.features import Independent
 from superpose.losses import Population, Sampled
 from superpose.models import ReluOutput
 from superpose.store import DamagedError
-from superpose.sweep import _disk, _plan, _run, _task
+from superpose.sweep import _disk, _plan, _run, _source, _task
 
 FILE = Path(__file__).parent / "sweeps" / "cheap.py"
 cheap = _source.module_of(FILE)
@@ -296,7 +297,27 @@ def test_other_code_is_refused_unless_told(tmp_path):
         sweep.resume(tmp_path / "s")
 
 
-def test_a_store_of_a_newer_format_is_refused_and_an_older_one_opens(tmp_path):
+def test_the_first_format_opens_and_goes_on(tmp_path):
+    old = tmp_path / "s"
+    shutil.copytree(Path(__file__).parent / "sweep-1", old)
+    data = sweep.opened(old).load()
+    assert float(data.loss.sel(x=3, y=1.5, n=3, member=1)) == 3 + 0.5 + 1
+    assert bool(data.done.all())
+    assert sweep.verified(old, progress=False) == {}
+    plan, before = _disk.plan_of(old), _bytes(old)
+    (old / _disk.chunk_file(plan, "loss", (0, 0, 0))).unlink()
+    sweep.resume(old, _first, other_code=True, executor=sweep.Here(), progress=False)
+    assert _bytes(old) == before
+
+
+def _first(x, y, *, n, seeds=2):
+    return {
+        "W": ("feature", np.sin(x[:, None] * np.arange(1, n + 1))),
+        "loss": ("member", x[:, None] + y[:, None] / n + np.arange(seeds)),
+    }
+
+
+def test_a_store_of_a_newer_format_is_refused(tmp_path):
     _here(tmp_path / "s")
     text = (tmp_path / "s" / _disk.PLAN).read_text()
     newer = json.loads(text)

@@ -94,8 +94,8 @@ def select(store: str | Path, **at: Any) -> Network:
     as leading axes of the weights. Raises ValueError for a value that an axis does not have, and where there are no models.
     """
     plan, data = _plan_anywhere(Path(store)), opened(store)
-    if not {"W", "b"} <= set(data.data_vars):
-        raise ValueError(f"{store} has no models, only {', '.join(map(str, data.data_vars))}")
+    if not {"W", "b"} <= {*plan.variables}:
+        raise ValueError(f"{store} has no models, only {', '.join(plan.variables)}")
     for name, value in at.items():
         if name not in plan.axes:
             raise ValueError(f"{store} has no axis {name}; it has {', '.join(plan.axes)}")
