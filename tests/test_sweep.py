@@ -106,6 +106,17 @@ def _solving():
     return sweep.solved(lambda key, *, hidden=1: ReluOutput.init(3, hidden, key=key), loss)
 
 
+def test_models_fitted_in_other_chunks_are_the_same(tmp_path):
+    def loss(density):
+        return Sampled(Independent(density, n_features=3), batch=16)
+
+    cell = sweep.fitted(lambda key: ReluOutput.init(3, 2, key=key), loss, steps=5, keep="all")
+    axes = {"density": [0.5, 0.3, 0.1]}
+    data = [_here(tmp_path / str(n), cell, axes, chunk=n, seeds=2).data.load() for n in (1, 2, 3)]
+    assert data[0].identical(data[1])
+    assert data[0].identical(data[2])
+
+
 def test_models_are_taken_out_ready_to_use(tmp_path):
     def model(key, *, hidden=1, activation="relu"):
         return ReluOutput.init(3, hidden, key=key, activation=activation)

@@ -137,7 +137,7 @@ def solved(init: Callable, loss: Callable, *, keep: str = "best", **settings: An
     >>> inspect.signature(cell)
     <Signature (density, *, n=2, seeds=10, key)>
     """
-    return _Trained(init, loss, {}, partial(_minima, keep=_kept(keep), settings=settings))
+    return _Trained(init, loss, {}, partial(_minima, keep=_kept(keep), settings=settings), train.filled)
 
 
 def fitted(
@@ -145,11 +145,16 @@ def fitted(
 ) -> Callable:
     """A cell function like that of `solved`, for a loss on samples: `steps` of Adam, whose rate falls from `rate` to 0.
 
-    `steps` and `rate` are arguments of it, too. `loss` is the mean over the last window of steps, as in
+    `steps` and `rate` are arguments of it, too. Seed `i` starts from the same weights, and draws the same numbers, in all
+    cells. `loss` is the mean over the last window of steps, as in
     `grid.fitted`; `settings` are those of `train.fit`.
     """
     return _Trained(
-        init, loss, {"steps": steps, "rate": rate}, partial(_fits, keep=_kept(keep), settings=settings)
+        init,
+        loss,
+        {"steps": steps, "rate": rate},
+        partial(_fits, keep=_kept(keep), settings=settings),
+        lambda model: 1,
     )
 
 
@@ -162,8 +167,10 @@ def _kept(keep: str) -> str:
 class _Trained:
     """A cell function made of a model and its loss. A class, so that it can be sent to workers."""
 
-    def __init__(self, init: Callable, loss: Callable, more: Mapping[str, Any], trained: Callable):
-        self.parts, self.trained, self.more = (init, loss), trained, tuple(more)
+    def __init__(
+        self, init: Callable, loss: Callable, more: Mapping[str, Any], trained: Callable, least: Callable
+    ):
+        self.parts, self.trained, self.more, self.least = (init, loss), trained, tuple(more), least
         of_loss, of_init = (dict(inspect.signature(each).parameters) for each in (loss, init))
         keyword = inspect.Parameter.KEYWORD_ONLY
         fixed = {name: each for name, each in (of_loss | of_init).items() if each.kind is keyword}
@@ -185,7 +192,7 @@ class _Trained:
         numbers = [np.asarray(given[name]) for name in self.numbers]
         n = len(numbers[0]) if numbers else 1
         # As many that bits do not depend on how many there are.
-        many = max(n, -(-train.filled(jax.eval_shape(init, key)) // seeds))
+        many = max(n, -(-self.least(jax.eval_shape(init, key)) // seeds))
         places = np.minimum(np.arange(many), n - 1)
         models = train.ensemble(init, members=np.tile(np.arange(seeds), many), key=key)
         losses = grid.each(loss, *(np.repeat(each[places], seeds) for each in numbers)) if numbers else loss()
@@ -218,6 +225,8 @@ def _minima(models, losses, own, axes, key, *, keep, settings) -> xr.Dataset:
 
 def _fits(models, losses, own, axes, key, *, steps, rate, keep, settings) -> xr.Dataset:
     settings = {"optimizer": train.cosine_adam(rate, steps)} | settings
-    trained = train.fit(models, losses, own_loss=own, steps=steps, key=key, progress=_watched(), **settings)
+    # A model's draws are those of its own seed, wherever its cell is.
+    keys = train.member_keys(key, np.tile(axes["member"], len(axes[CELL])))
+    trained = train.fit(models, losses, own_loss=own, steps=steps, key=keys, progress=_watched(), **settings)
     data = grid.dataset(trained.models, trained.history[:, -1], axes=axes)
     return grid.best(data) if keep == "best" else data
