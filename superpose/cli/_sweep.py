@@ -125,9 +125,7 @@ def _begin(name: str, settings: Sequence[str]) -> int:
                 seeds=asked.seeds or quick.get("seeds"),
                 seed=asked.seed,
                 executor=executor,
-                workers=asked.workers or None,
                 chunk=asked.chunk or None,
-                timeout=asked.timeout or None,
             )
     return _ended(folder, done)
 
@@ -221,8 +219,6 @@ def _resume(settings: Sequence[str]) -> int:
                 other_code=asked.other_code,
                 trusting=asked.trusting,
                 executor=executor,
-                workers=asked.workers or None,
-                timeout=asked.timeout or None,
             )
     return _ended(folder, done)
 
@@ -271,16 +267,12 @@ def _folder(settings: Sequence[str], verb: str) -> Path:
 
 
 def _executor(asked: _Where):
-    """The executor of a cluster, as a context; none where this machine does the work."""
-    from contextlib import nullcontext
+    """Where the work is done, as a context that gives an executor."""
+    from superpose.sweep import Pool, on_dask
 
-    if not asked.on:
-        return nullcontext()
-    if asked.timeout or asked.workers:
+    if asked.on and (asked.timeout or asked.workers):
         raise InputError("--workers and --timeout are this machine's; leave them out with --on")
-    from superpose.sweep import on_dask
-
-    return on_dask(asked.on)
+    return on_dask(asked.on) if asked.on else Pool(asked.workers or None, asked.timeout or None)
 
 
 def _ended(folder: Path, done) -> int:

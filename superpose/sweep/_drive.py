@@ -6,17 +6,16 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import (
-    FIRST_COMPLETED,
     BrokenExecutor,
     CancelledError,
     Executor,
     Future,
     TimeoutError,
-    wait,
 )
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from superpose.progress import say
@@ -56,59 +55,60 @@ def drive(
     places: Iterable[Place],
     executor: Executor,
     *,
-    timeout: float | None = None,
     advanced: Callable[[float], None] = lambda done: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Compute chunks until none is left, or `stop` says so; then those that are at work are waited for.
 
-    Raises StoppedError where the executor or the disk cannot go on.
+    Raises StoppedError where the executor cannot go on, and OSError where the disk cannot.
     """
     todo, tries, outcome = deque(places), Counter[Place](), Outcome()
     at_work: dict[Future, Place] = {}
+    ended: SimpleQueue[Future] = SimpleQueue()
     most = 3 * executor.workers if hasattr(executor, "workers") else IN_FLIGHT
     while at_work or (todo and not stop()):
         while todo and len(at_work) < most and not stop():
             place = todo.popleft()
             try:
-                at_work[executor.submit(work, str(folder), plan.hash, cell, place)] = place
+                future = executor.submit(work, str(folder), plan.hash, cell, place)
             except (BrokenExecutor, RuntimeError) as error:
-                raise StoppedError(f"the executor takes no more tasks ({_line(error)})") from error
-            if hasattr(executor, "inline"):
-                break
+                raise StoppedError(f"the executor takes no more tasks ({line(error)})") from error
+            at_work[future] = place
+            future.add_done_callback(ended.put)
         if stop():
             outcome.stopped = True
-            for future in [each for each in at_work if each.cancel()]:
-                del at_work[future]
-        for future in wait(at_work, timeout=0.2, return_when=FIRST_COMPLETED).done:
-            place = at_work.pop(future)
-            said = _ended(future)
-            if isinstance(said, Done):
-                outcome.chunks += 1
-                outcome.seconds += said.seconds
-                outcome.cells += plan.cells(place)
-                advanced(outcome.cells)
-                continue
+            for future in at_work:
+                future.cancel()  # those that have not begun
+        try:
+            future = ended.get(timeout=0.2)
+        except Empty:
+            continue
+        place, said = at_work.pop(future), _said(future)
+        if isinstance(said, Done):
+            outcome.chunks += 1
+            outcome.seconds += said.seconds
+            outcome.cells += plan.cells(place)
+            advanced(outcome.cells)
+        elif isinstance(said, BrokenExecutor | CancelledError):
+            if not stop():
+                raise StoppedError(f"the executor broke ({line(said)})") from said
+        elif isinstance(said, OSError) and said.errno in _NO_PLACE:
+            raise said
+        elif tries[place] < RETRIES and not isinstance(said, TimeoutError):
             tries[place] += 1
-            if isinstance(said, BrokenExecutor | CancelledError) and not stop():
-                raise StoppedError(f"the executor broke ({_line(said)})") from said
-            if isinstance(said, OSError) and said.errno in _NO_PLACE:
-                raise said
-            died = not isinstance(said, TimeoutError)
-            if died and tries[place] <= RETRIES:
-                todo.append(place)
-                continue
+            todo.append(place)
+        else:
+            limit = getattr(executor, "timeout", None)
             outcome.lost[place] = (
-                f"it died {tries[place]} times, the last time of {_line(said)}"
-                if died
-                else f"it took longer than {timeout:g} s"
+                f"it took longer than {limit:g} s"
+                if isinstance(said, TimeoutError) and limit
+                else f"it died {tries[place] + 1} times, the last time of {line(said)}"
             )
             _disk.note(folder, place, {"chunk": outcome.lost[place]})
-            advanced(outcome.cells)
     return outcome
 
 
-def _ended(future: Future) -> Any:
+def _said(future: Future) -> Any:
     """What a task gave, or its error, of whatever executor it is."""
     try:
         return future.result()
@@ -118,7 +118,7 @@ def _ended(future: Future) -> Any:
         return error
 
 
-def _line(error: BaseException) -> str:
+def line(error: BaseException) -> str:
     said = str(error).strip()
     return f"{type(error).__name__}: {said.splitlines()[0]}" if said else type(error).__name__
 

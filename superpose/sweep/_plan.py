@@ -114,7 +114,7 @@ class Plan:
         told = json.dumps(asdict(self), indent=1)
         return json.dumps({"hash": hash_of(told), "plan": json.loads(told)}, indent=1)
 
-    @property
+    @cached_property
     def hash(self) -> str:
         return json.loads(self.text)["hash"]
 

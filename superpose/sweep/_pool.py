@@ -13,12 +13,14 @@ from typing import Any
 
 import pebble
 
+from superpose.inputs import whole
+
 
 class Pool(Executor):
     """Processes that start anew (spawn). One that ends, or needs more than `timeout` seconds for a task, fails that task only.
 
     With `workers` None: one for each core that this process may use, each of which has that core for itself; or one for
-    each GPU that is visible, each of which sees its own only.
+    each GPU that is visible, each of which sees its own only. Raises ValueError for fewer than one, or no time.
     """
 
     def __init__(self, workers: int | None = None, timeout: float | None = None):
@@ -28,6 +30,10 @@ class Pool(Executor):
             if hasattr(os, "sched_getaffinity")
             else list(range(os.cpu_count() or 1))
         )
+        if workers is not None and whole(workers, "workers") < 1:
+            raise ValueError(f"workers must be at least 1, got {workers}")
+        if timeout is not None and not timeout > 0:
+            raise ValueError(f"timeout must be above 0 seconds, got {timeout}")
         self.workers = workers or len(gpus) or len(cores)
         self.timeout = timeout
         context = multiprocessing.get_context("spawn")

@@ -57,9 +57,7 @@ def run(
     seeds: int | None = None,
     seed: int = 0,
     executor: Executor | None = None,
-    workers: int | None = None,
     chunk: int | None = None,
-    timeout: float | None = None,
     progress: bool = True,
 ) -> Sweep:
     """Compute `cell` at every point of a grid, into the folder `store`.
@@ -73,9 +71,8 @@ def run(
     The variables are arrays of all axes, filled with NaN where shapes differ between the values of an axis: so any
     program that reads Zarr has one array for each, and reads no more of it than it needs.
 
-    `executor` is any `concurrent.futures.Executor`, such as `Client(...).get_executor()` of Dask; without one, a `Pool` of
-    `workers` processes. `chunk` is the number of cells in one task; by a first try, about as many as take five
-    seconds. A chunk that takes more than `timeout` seconds is given up.
+    `executor` is any `concurrent.futures.Executor`, such as `Client(...).get_executor()` of Dask; without one, a `Pool`. `chunk` is
+    the number of cells in one task; by a first try, about as many as take five seconds.
 
     A folder that holds the same sweep already is gone on with, as `resume` does.
 
@@ -87,14 +84,14 @@ def run(
     check_ours(folder, old=_disk.is_sweep(folder) or (folder.is_dir() and _disk.is_half_begun(folder)))
     packed = _task.packed(cell)
     with ExitStack() as open_until:
-        executor = executor or open_until.enter_context(Pool(workers, timeout))
+        executor = executor or open_until.enter_context(Pool())
         if _disk.is_sweep(folder):
             plan = _disk.plan_of(folder)
             _refuse(folder, plan, asked)
             _mended(folder, plan, list(plan.places()), False, progress)
         else:
             plan = _begun(folder, packed, asked, chunk, executor)
-        return _went_on(folder, plan, packed, plan.places(), executor, timeout, progress)
+        return _went_on(folder, plan, packed, plan.places(), executor, progress)
 
 
 def gathered(
@@ -153,8 +150,6 @@ def resume(
     other_code: bool = False,
     trusting: bool = False,
     executor: Executor | None = None,
-    workers: int | None = None,
-    timeout: float | None = None,
     progress: bool = True,
 ) -> Sweep:
     """Go on with a sweep: what is missing, or damaged, is made, and nothing else is touched.
@@ -185,8 +180,8 @@ def resume(
         for place in _disk.failures(folder):
             (folder / _disk.chunk_file(plan, plan.last, place)).unlink(missing_ok=True)
     with ExitStack() as open_until:
-        executor = executor or open_until.enter_context(Pool(workers, timeout))
-        return _went_on(folder, plan, _task.packed(cell), places, executor, timeout, progress)
+        executor = executor or open_until.enter_context(Pool())
+        return _went_on(folder, plan, _task.packed(cell), places, executor, progress)
 
 
 def _mended(folder, plan, places, trusting, progress) -> None:
@@ -204,15 +199,13 @@ def told(folder: Path, files: Mapping[str, str], most: int = 3) -> str:
     return ", ".join(some) + (f", and {len(files) - most} more" if len(files) > most else "")
 
 
-def _went_on(folder, plan, packed, places, executor, timeout, progress) -> Sweep:
+def _went_on(folder, plan, packed, places, executor, progress) -> Sweep:
     places = list(places)
     there = _disk.present(folder, plan)
     todo = [place for place in places if place not in there]
     cells = sum(map(plan.cells, todo))
     with progress_bar("cells", cells, progress) as advanced, _drive.stopping() as stop:
-        outcome = _drive.drive(
-            folder, plan, packed, todo, executor, timeout=timeout, advanced=advanced, stop=stop
-        )
+        outcome = _drive.drive(folder, plan, packed, todo, executor, advanced=advanced, stop=stop)
     if len(_disk.present(folder, plan)) == plan.n_chunks:
         _disk.sweep_up(folder)
     return Sweep(opened(folder), failures(folder), outcome.stopped)
