@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -323,24 +324,34 @@ def children(pid):
     return [pid for each in found for pid in (each, *children(each))]
 
 
-@pytest.mark.parametrize("what", ["nothing", "worker", "node", "scheduler"])
-def test_dask_gives_the_same_bytes_whatever_dies(slow, what):
+def test_dask_gives_the_same_bytes_whatever_dies(slow):
     pytest.importorskip("distributed")
     with cluster(slow) as (address, scheduler, nodes):
-        command = [*COMMAND, "cells.py", "--out", "s", "--chunk", "4", "--on", address]
-        process = subprocess.Popen(
-            command, cwd=slow, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        until(2, slow / "s", process)
-        if what == "worker":  # its nanny starts another
-            for pid in children(nodes[0].pid):
-                with suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)
-        elif what == "node":
-            os.killpg(nodes[0].pid, signal.SIGKILL)
-        elif what == "scheduler":
-            scheduler.kill()
+
+        def at_work(n):
+            command = [*COMMAND, "cells.py", "--out", "s", "--chunk", "4", "--on", address]
+            process = subprocess.Popen(
+                command, cwd=slow, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+            until(n, slow / "s", process)
+            return process
+
+        # A worker, whose nanny starts another, and then a whole node.
+        process = at_work(2)
+        for pid in children(nodes[0].pid):
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        until(5, slow / "s", process)
+        os.killpg(nodes[1].pid, signal.SIGKILL)
         out, err = process.communicate(timeout=120)
-        assert "Traceback" not in err
-        assert process.returncode == (2 if what == "scheduler" else 0), (out, err)
+        assert (process.returncode, err) == (0, ""), out
+        assert content(slow / "s") == content(slow / "whole")
+        shutil.rmtree(slow / "s")
+        # The scheduler.
+        process = at_work(2)
+        scheduler.kill()
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 2, (out, err)
+        assert err.startswith("superpose: the executor")
+        assert err.count("\n") == 1
     resumed(slow)
