@@ -1,6 +1,6 @@
 """What every experiment of every paper must do: run small, measure, draw, claim; and every claim can fail.
 
-The data are those of a run that is too short to learn much. That a claim is right is what the small versions tell
+The data are those of a run that is too short to learn much, or of the small versions in `--report`. That a claim is right is what the small versions tell
 (tests/test_report.py); here it must not hold whatever the data are.
 """
 
@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import superpose
+from superpose import store
 from superpose.papers import experiments, papers
 
 SHORT = {
@@ -49,8 +50,20 @@ def shortened(config):
     return asked
 
 
+@pytest.fixture(scope="module")
+def measured(request):
+    """What an experiment's claims are about: of the small versions that `--report` names, or of a run that is made here."""
+    report = request.config.getoption("--report")
+
+    def read(name):
+        each = experiments()[name]
+        return each.measured(store.load(Path(report) / "results" / name))
+
+    return cache(read) if report else short
+
+
 @cache
-def measured(name):
+def short(name):
     each = experiments()[name]
     module = each.module()
     quick = module.Config(**each.quick)
@@ -97,7 +110,7 @@ def _failing(claims):
 
 @pytest.mark.parametrize("name", experiments())
 @pytest.mark.filterwarnings("ignore")
-def test_each_claim_fails_for_some_wrong_numbers(name):
+def test_each_claim_fails_for_some_wrong_numbers(name, measured):
     module, data = experiments()[name].module(), measured(name)
     claims = module.claims(data)
     never = {claim.id for claim in claims} - _failing(claims) - BY_HAND.get(name, set())
@@ -111,7 +124,7 @@ def test_each_claim_fails_for_some_wrong_numbers(name):
 
 
 @pytest.mark.parametrize("name", experiments())
-def test_claims_are_sentences(name):
+def test_claims_are_sentences(name, measured):
     for claim in experiments()[name].module().claims(measured(name)):
         assert claim.statement[0] == claim.statement[0].upper(), claim.statement
         assert not claim.statement.endswith("."), claim.statement
