@@ -1,5 +1,7 @@
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +87,20 @@ def test_a_pool_gives_the_same_bytes_as_one_process(tmp_path):
     with sweep.Pool(2) as pool:
         _here(tmp_path / "pool", executor=pool)
     assert _bytes(tmp_path / "here") == _bytes(tmp_path / "pool")
+
+
+def test_a_script_needs_no_guard(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from superpose import sweep\n"
+        "print('once')\n"
+        "def cell(x):\n    return {'loss': 2.0 * x}\n"
+        "print(sweep.run(cell, {'x': [1, 2, 3]}, 's', chunk=1).data.loss.values.tolist())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=100
+    )
+    assert (done.stdout, done.stderr) == ("once\n[2.0, 4.0, 6.0]\n", "")
 
 
 def test_models_solved_in_a_pool_are_the_same_as_in_one_process(tmp_path):
@@ -362,6 +378,14 @@ def test_a_store_of_a_newer_format_is_refused(tmp_path):
         (lambda at: _here(at, lambda x: x, {"x": [1]}), TypeError, "cell must return arrays by name"),
         (lambda at: _here(at, lambda x: {"loss": 1.0}, {"x": [1]}), ValueError, "loss has the shape"),
         (lambda at: _here(at, lambda x: {}, {"x": [1]}), ValueError, "cell returned nothing"),
+        (lambda at: _here(at, axes={"done": [1]}), ValueError, "an axis cannot be called done"),
+        (
+            lambda at: _here(at, lambda loss: {"loss": loss}, {"loss": [1]}),
+            ValueError,
+            "cell returns loss, which is an axis, too",
+        ),
+        (lambda at: sweep.Pool(0), ValueError, "workers must be at least 1"),
+        (lambda at: sweep.Pool(1, -1), ValueError, "timeout must be above 0 seconds"),
         (lambda at: sweep.resume(at), FileNotFoundError, "holds no sweep"),
         (lambda at: sweep.solved(len, len, keep="some"), ValueError, "keep must be best or all"),
     ],

@@ -297,7 +297,7 @@ def _list(folder: Path, failed: dict[str, str], most: int = 20) -> None:
 @contextmanager
 def _telling():
     """What is wrong with the user's files, or with a cluster, in one line; Ctrl-C for the second time leaves at once."""
-    from superpose import interrupts
+    from superpose.progress import say
     from superpose.sweep import StoppedError
 
     try:
@@ -306,4 +306,5 @@ def _telling():
     except (StoppedError, TypeError) as error:
         raise InputError(str(error)) from error
     except KeyboardInterrupt:
-        interrupts.end()
+        say("superpose: interrupted; the chunks at work are lost, and nothing else")
+        raise SystemExit(130) from None

@@ -93,6 +93,7 @@ def _spaced(name: str, arguments: str) -> Any:
 
 
 MOST = 1_000_000
+RESERVED = ("cell", "done", "key", "seeds")
 
 
 def _one(text: str) -> int | float | str:
@@ -114,6 +115,8 @@ def as_axes(axes: Mapping[str, Any]) -> dict[str, Values]:
     if not axes:
         raise ValueError("a sweep needs at least one axis, such as density=[0.1, 0.01]")
     for name in axes:
+        if name in RESERVED:
+            raise ValueError(f"an axis cannot be called {name}, which has a meaning of its own")
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise ValueError(f"an axis has a name like a Python argument, got {name!r}")
     return {name: values(name, given) for name, given in axes.items()}

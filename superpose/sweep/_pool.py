@@ -1,14 +1,16 @@
 """The executor of one machine: a process for each core, or for each GPU, of which any may die or be stopped."""
 
 import logging
-import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager, suppress
 from glob import glob
+from multiprocessing import spawn
+from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
 
 import pebble
@@ -36,7 +38,7 @@ class Pool(Executor):
             raise ValueError(f"timeout must be above 0 seconds, got {timeout}")
         self.workers = workers or len(gpus) or len(cores)
         self.timeout = timeout
-        context = multiprocessing.get_context("spawn")
+        context = _Context()
         places = context.Array("l", self.workers)  # the process that has each place
         self._pool = pebble.ProcessPool(
             self.workers,
@@ -55,6 +57,29 @@ class Pool(Executor):
         self._pool.stop() if cancel_futures else self._pool.close()
         if wait or cancel_futures:
             self._pool.join()
+
+
+class _Process(SpawnProcess):
+    """A process that does not begin by running the user's script again, as what it is to do is sent to it by value."""
+
+    @staticmethod
+    def _Popen(process):  # noqa: N802, multiprocessing's name
+        with _STARTING:
+            usual = spawn.get_preparation_data
+            spawn.get_preparation_data = lambda name: {
+                key: value for key, value in usual(name).items() if not key.startswith("init_main")
+            }
+            try:
+                return SpawnProcess._Popen(process)
+            finally:
+                spawn.get_preparation_data = usual
+
+
+class _Context(SpawnContext):
+    Process = _Process
+
+
+_STARTING = threading.Lock()
 
 
 class Here(Executor):

@@ -231,6 +231,10 @@ def _begun(folder, packed, asked, chunk, executor) -> Plan:
         tries.append(executor.submit(_task.probe, packed, arrays, others, setting))
     probed = [_tried(each) for each in tries]
     variables = _together([each.variables for each in probed])
+    if both := {*variables} & {*axes}:
+        raise ValueError(
+            f"cell returns {', '.join(sorted(both))}, which is an axis, too; call one of them otherwise"
+        )
     many = tuple(name in batched for name in axes)
     shape = tuple(map(len, axes.values()))
     if chunk is None:
