@@ -114,7 +114,7 @@ def _variable(name, each) -> tuple[tuple[str, ...], np.ndarray]:
 def as_floats(data: xr.Dataset) -> xr.Dataset:
     """Numbers that can be NaN, which is what is not there yet."""
     kinds = {"b": "f4", "i": "f8", "u": "f8"}
-    return data.map(lambda values: values.astype(kinds.get(values.dtype.kind, values.dtype)))
+    return data.map(lambda values: values.astype(kinds.get(values.dtype.kind, values.dtype)), keep_attrs=True)
 
 
 def solved(init: Callable, loss: Callable, *, keep: str = "best", **settings: Any) -> Callable:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ from superpose.sweep._plan import Place, Plan
 PLAN, DATA, FAILED, ROOT = "sweep.json", "data.zarr", "failed", "zarr.json"
 ATTRIBUTE = "superpose_sweep"
 PARTIAL = ".partial"
+_OPENING = Lock()  # Zarr's settings are those of all threads
 
 
 def metadata(plan: Plan) -> dict[str, bytes]:
@@ -151,8 +153,8 @@ def failures(folder: Path) -> dict[Place, dict[str, str]]:
 def array(folder: Path, name: str, read_only: bool = True) -> zarr.Array:
     """One array of a sweep; chunks of nothing but NaN are written, too: they say that they are done."""
     store = LocalStore(folder / DATA, read_only=read_only)
-    opened = zarr.open_array(store, path=name, mode="r" if read_only else "r+")
-    return opened.with_config({"write_empty_chunks": True})
+    with _OPENING, zarr.config.set({"array.write_empty_chunks": True}):
+        return zarr.open_array(store, path=name, mode="r" if read_only else "r+")
 
 
 def present(folder: Path, plan: Plan, name: str | None = None) -> set[Place]:
