@@ -1,12 +1,26 @@
-"""What results are made by: a hash of the library's code."""
+"""What results are made by: versions, and a hash of the library's code."""
 
 import hashlib
+import platform
 from pathlib import Path
 
+import jax
+
+import superpose
+
 _NOT_COMPUTING = (
-    "cli", "explorer", "files", "interactive", "interrupts", "runs", "report", "store", "sweep", "progress", "provenance",
+    "cli", "explorer", "files", "interactive", "interrupts", "runs", "report", "store", "progress", "provenance",
 )  # fmt: skip
 _DRAWING = ("plot", "words", "fonts", "claims")
+
+
+def versions() -> dict[str, str]:
+    """The versions of superpose, of JAX, and of Python."""
+    return {
+        "superpose": superpose.__version__,
+        "jax": jax.__version__,
+        "python": platform.python_version(),
+    }
 
 
 def library_hash(*more: Path, drawing: bool = False) -> str:

@@ -1,7 +1,6 @@
 """Running experiments: one of them into a folder, or those of whole papers, with a page about each paper."""
 
 import json
-import platform
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -12,13 +11,12 @@ from typing import Any
 import jax
 import xarray as xr
 
-import superpose
 from superpose import costs, report, store
 from superpose.interrupts import leaving_at_once
 from superpose.jit import keep_compiled
 from superpose.papers import Experiment, experiments
 from superpose.progress import duration, progress_bar, say
-from superpose.provenance import library_hash
+from superpose.provenance import library_hash, versions
 
 
 def run(experiment: Experiment, config, folder: Path, *, announced: bool = False) -> report.Result:
@@ -138,11 +136,7 @@ def made(experiment: Experiment, config) -> dict[str, Any]:
     """What a result is made from, as plain values: config, versions, and a hash of the code."""
     return {
         "config": asdict(config),
-        "versions": {
-            "superpose": superpose.__version__,
-            "jax": jax.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": versions(),
         "code": library_hash(experiment.path, *sorted(experiment.path.parent.glob("_[!_]*.py"))),
     }
 

@@ -50,8 +50,7 @@ def values(name: str, given: Any) -> Values:
         return parsed(f"{name}={given}")[1]
     if np.ndim(given) == 0 and not isinstance(given, Sequence | range):
         given = [given]
-    plain = [each.item() if isinstance(each, np.generic) else each for each in given]
-    plain = [each.item() if hasattr(each, "item") and np.ndim(each) == 0 else each for each in plain]
+    plain = [each.item() if hasattr(each, "item") and np.ndim(each) == 0 else each for each in given]
     if not plain:
         raise ValueError(f"{name} needs at least one value")
     if any(isinstance(each, bool) or not isinstance(each, int | float | str) for each in plain):

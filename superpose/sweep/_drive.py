@@ -13,15 +13,13 @@ from concurrent.futures import (
     TimeoutError,
 )
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
 
 from superpose.progress import say
 from superpose.sweep import _disk
 from superpose.sweep._plan import Place, Plan
-from superpose.sweep._task import Done, work
+from superpose.sweep._task import line, work
 
 RETRIES = 3
 """How often a chunk is tried again whose worker died."""
@@ -34,20 +32,6 @@ class StoppedError(RuntimeError):
     """A sweep that cannot go on by itself; what is done stays done."""
 
 
-@dataclass
-class Outcome:
-    """What a driver did."""
-
-    chunks: int = 0
-    cells: int = 0
-    seconds: float = 0.0
-    """The time that tasks took, all together."""
-    lost: dict[Place, str] = field(default_factory=dict)
-    """Chunks that could not be computed, and why."""
-    stopped: bool = False
-    """Whether it was asked to stop before the end."""
-
-
 def drive(
     folder: Path,
     plan: Plan,
@@ -57,12 +41,12 @@ def drive(
     *,
     advanced: Callable[[float], None] = lambda done: None,
     stop: Callable[[], bool] = lambda: False,
-) -> Outcome:
+) -> bool:
     """Compute chunks until none is left, or `stop` says so; then those that are at work are waited for.
 
-    Raises StoppedError where the executor cannot go on, and OSError where the disk cannot.
+    Returns whether it was stopped before the end. Raises StoppedError where the executor cannot go on, and OSError where the disk cannot.
     """
-    todo, tries, outcome = deque(places), Counter[Place](), Outcome()
+    todo, tries, cells, stopped = deque(places), Counter[Place](), 0, False
     at_work: dict[Future, Place] = {}
     ended: SimpleQueue[Future] = SimpleQueue()
     most = 3 * executor.workers if hasattr(executor, "workers") else IN_FLIGHT
@@ -76,51 +60,45 @@ def drive(
             at_work[future] = place
             future.add_done_callback(ended.put)
         if stop():
-            outcome.stopped = True
+            stopped = True
             for future in at_work:
                 future.cancel()  # those that have not begun
         try:
             future = ended.get(timeout=0.2)
         except Empty:
             continue
-        place, said = at_work.pop(future), _said(future)
-        if isinstance(said, Done):
-            outcome.chunks += 1
-            outcome.seconds += said.seconds
-            outcome.cells += plan.cells(place)
-            advanced(outcome.cells)
-        elif isinstance(said, BrokenExecutor | CancelledError):
+        place, raised = at_work.pop(future), _error(future)
+        if raised is None:
+            cells += plan.cells(place)
+            advanced(cells)
+        elif isinstance(raised, BrokenExecutor | CancelledError):
             if not stop():
-                raise StoppedError(f"the executor broke ({line(said)})") from said
-        elif isinstance(said, OSError) and said.errno in _NO_PLACE:
-            raise said
-        elif tries[place] < RETRIES and not isinstance(said, TimeoutError):
+                raise StoppedError(f"the executor broke ({line(raised)})") from raised
+        elif isinstance(raised, OSError) and raised.errno in _NO_PLACE:
+            raise raised
+        elif tries[place] < RETRIES and not isinstance(raised, TimeoutError):
             tries[place] += 1
             todo.append(place)
         else:
             limit = getattr(executor, "timeout", None)
-            outcome.lost[place] = (
+            why = (
                 f"it took longer than {limit:g} s"
-                if isinstance(said, TimeoutError) and limit
-                else f"it died {tries[place] + 1} times, the last time of {line(said)}"
+                if isinstance(raised, TimeoutError) and limit
+                else f"it died {tries[place] + 1} times, the last time of {line(raised)}"
             )
-            _disk.note(folder, place, {"chunk": outcome.lost[place]})
-    return outcome
+            _disk.note(folder, place, {"chunk": why})
+    return stopped
 
 
-def _said(future: Future) -> Any:
-    """What a task gave, or its error, of whatever executor it is."""
+def _error(future: Future) -> BaseException | None:
+    """What a task raised, of whatever executor it is."""
     try:
-        return future.result()
+        future.result()
+    except KeyboardInterrupt:
+        raise
     except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            raise
         return error
-
-
-def line(error: BaseException) -> str:
-    said = str(error).strip()
-    return f"{type(error).__name__}: {said.splitlines()[0]}" if said else type(error).__name__
+    return None
 
 
 @contextmanager

@@ -29,17 +29,17 @@ def opened(store: str | Path) -> xr.Dataset:
     Nothing is read before it is looked at, and none of its code is run. Raises FileNotFoundError where there is no sweep,
     and DamagedError where what describes it is damaged.
     """
-    path = Path(store)
+    return _opened(Path(store))[1]
+
+
+def _opened(path: Path) -> tuple[Plan, xr.Dataset]:
+    """The plan and the cells of a sweep, in a folder or in a zip file."""
     if path.is_file():
-        return _unzipped(path)
+        plan, names = _zipped_plan(path)
+        there = {place for place in plan.places() if _disk.chunk_file(plan, plan.last, place) in names}
+        return plan, _read(ZipStore(path, mode="r"), plan, there, path)
     plan = _disk.plan_of(path)
-    return _read(LocalStore(path, read_only=True), plan, _disk.present(path, plan), path)
-
-
-def _unzipped(file: Path) -> xr.Dataset:
-    plan, names = _zipped_plan(file)
-    there = {place for place in plan.places() if _disk.chunk_file(plan, plan.last, place) in names}
-    return _read(ZipStore(file, mode="r"), plan, there, file)
+    return plan, _read(LocalStore(path, read_only=True), plan, _disk.present(path, plan), path)
 
 
 def _zipped_plan(file: Path) -> tuple[Plan, set[str]]:
@@ -93,7 +93,7 @@ def select(store: str | Path, **at: Any) -> Network:
     Axes that decide about shapes must be named, unless they have one value. Those that are not named, and `member`, stay
     as leading axes of the weights. Raises ValueError for a value that an axis does not have, and where there are no models.
     """
-    plan, data = _plan_anywhere(Path(store)), opened(store)
+    plan, data = _opened(Path(store))
     if not {"W", "b"} <= {*plan.variables}:
         raise ValueError(f"{store} has no models, only {', '.join(plan.variables)}")
     for name, value in at.items():
@@ -136,10 +136,6 @@ def _place(name: str, values: tuple, value: Any) -> int:
 def _there(W: xr.DataArray, axis: Any) -> int:
     """How many of an axis are no padding."""
     return int(W.notnull().any([other for other in W.dims if other != axis]).values.sum())
-
-
-def _plan_anywhere(path: Path) -> Plan:
-    return _zipped_plan(path)[0] if path.is_file() else _disk.plan_of(path)
 
 
 class Status(NamedTuple):

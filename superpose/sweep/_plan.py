@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from superpose import grid
 from superpose.sweep._axes import Values
 from superpose.sweep._cells import Setting
 
@@ -95,7 +96,7 @@ class Plan:
         """The numbers of each cell of a chunk, in C order, and what is the same for all of them."""
         own = {name: self.axes[name][part] for name, part in zip(self.axes, self.region(place), strict=True)}
         names = [name for name in self.axes if name in self.batched]
-        numbers = np.meshgrid(*(np.asarray(own[name]) for name in names), indexing="ij")
+        numbers = grid.points(*(own[name] for name in names))
         same = {name: own[name][0] for name in self.axes if name not in names}
         return expanded(dict(zip(names, numbers, strict=True)), self.batched, self.fixed | same)
 
@@ -108,24 +109,23 @@ class Plan:
         """The variable that is written last: where it is there, its chunk is done."""
         return list(self.variables)[-1]
 
-    @cached_property
+    @property
     def text(self) -> str:
         """The plan as JSON, with its hash."""
-        told = json.dumps(asdict(self), indent=1)
-        return json.dumps({"hash": hash_of(told), "plan": json.loads(told)}, indent=1)
+        return json.dumps({"hash": self.hash, "plan": asdict(self)}, indent=1)
 
     @cached_property
     def hash(self) -> str:
-        return json.loads(self.text)["hash"]
+        return hash_of(json.dumps(asdict(self), indent=1))
 
 
 def expanded(
     numbers: Mapping[str, np.ndarray], batched: tuple[str, ...], others: Mapping[str, Any]
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Arguments before the star as arrays of one length, also those that are no axes, and the others."""
-    n = max((each.size for each in numbers.values()), default=1)
+    n = max(map(len, numbers.values()), default=1)
     arrays = {
-        name: numbers[name].ravel() if name in numbers else np.full(n, others[name])
+        name: numbers[name] if name in numbers else np.full(n, others[name])
         for name in batched
         if name in numbers or name in others
     }

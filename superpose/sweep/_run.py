@@ -6,7 +6,7 @@ import os
 import platform
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
-from contextlib import ExitStack
+from contextlib import nullcontext
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,11 +15,10 @@ import jax
 import numpy as np
 import xarray as xr
 
-import superpose
 from superpose import grid
 from superpose.progress import progress_bar, say
-from superpose.provenance import library_hash
-from superpose.store import check_ours
+from superpose.provenance import library_hash, versions
+from superpose.store import check_ours, faults_in_words
 from superpose.sweep import _cells, _disk, _drive, _plan, _task
 from superpose.sweep._axes import Values, as_axes
 from superpose.sweep._look import failures, opened
@@ -83,8 +82,7 @@ def run(
     asked = _asked(cell, axes, fixed or {}, seeds, seed)
     check_ours(folder, old=_disk.is_sweep(folder) or (folder.is_dir() and _disk.is_half_begun(folder)))
     packed = _task.packed(cell)
-    with ExitStack() as open_until:
-        executor = executor or open_until.enter_context(Pool())
+    with nullcontext(executor) if executor else Pool() as executor:
         if _disk.is_sweep(folder):
             plan = _disk.plan_of(folder)
             _refuse(folder, plan, asked)
@@ -110,7 +108,7 @@ def gathered(
     axes, batched = asked["axes"], asked["batched"]
     many = {name: values for name, values in axes.items() if name in batched}
     others = [name for name in axes if name not in batched]
-    numbers = dict(zip(many, np.meshgrid(*map(np.asarray, many.values()), indexing="ij"), strict=True))
+    numbers = dict(zip(many, grid.points(*many.values()), strict=True))
     setting = _cells.Setting(tuple(axes), asked["seeds"], seed)
 
     def group(values):
@@ -179,8 +177,7 @@ def resume(
     if failed:
         for place in _disk.failures(folder):
             (folder / _disk.chunk_file(plan, plan.last, place)).unlink(missing_ok=True)
-    with ExitStack() as open_until:
-        executor = executor or open_until.enter_context(Pool())
+    with nullcontext(executor) if executor else Pool() as executor:
         return _went_on(folder, plan, _task.packed(cell), places, executor, progress)
 
 
@@ -189,14 +186,8 @@ def _mended(folder, plan, places, trusting, progress) -> None:
     with progress_bar("reading what is there", done, progress) as advanced:
         wrong = _disk.faults(folder, plan, [] if trusting else places, advanced)
     if wrong.files:
-        say(f"superpose: {told(folder, wrong.files)}; made again")
+        say(f"superpose: {faults_in_words(folder, wrong.files)}; made again")
         _disk.mend(folder, plan, wrong)
-
-
-def told(folder: Path, files: Mapping[str, str], most: int = 3) -> str:
-    """Faults in one line."""
-    some = [f"{folder / name} is {what}" for name, what in list(files.items())[:most]]
-    return ", ".join(some) + (f", and {len(files) - most} more" if len(files) > most else "")
 
 
 def _went_on(folder, plan, packed, places, executor, progress) -> Sweep:
@@ -205,24 +196,21 @@ def _went_on(folder, plan, packed, places, executor, progress) -> Sweep:
     todo = [place for place in places if place not in there]
     cells = sum(map(plan.cells, todo))
     with progress_bar("cells", cells, progress) as advanced, _drive.stopping() as stop:
-        outcome = _drive.drive(folder, plan, packed, todo, executor, advanced=advanced, stop=stop)
+        stopped = _drive.drive(folder, plan, packed, todo, executor, advanced=advanced, stop=stop)
     if len(_disk.present(folder, plan)) == plan.n_chunks:
         _disk.sweep_up(folder)
-    return Sweep(opened(folder), failures(folder), outcome.stopped)
+    return Sweep(opened(folder), failures(folder), stopped)
 
 
 def _begun(folder, packed, asked, chunk, executor) -> Plan:
     """The plan of a new sweep, by what some cells give, on disk; or that of another process which was earlier."""
     axes, batched, fixed = asked["axes"], asked["batched"], asked["fixed"]
     groups = list(product(*(values for name, values in axes.items() if name not in batched)))
-    numbers = np.meshgrid(*(np.asarray(axes[name]) for name in axes if name in batched), indexing="ij")
-    n_cells = math.prod(each.size for each in numbers[:1])
+    numbers = {name: values for name, values in axes.items() if name in batched}
+    n_cells = math.prod(map(len, numbers.values()))
     tried = min(TRIED, chunk or TRIED, n_cells)
     some = np.unique(np.linspace(0, n_cells - 1, tried).astype(int))
-    values = {
-        name: each.ravel()[some]
-        for name, each in zip([n for n in axes if n in batched], numbers, strict=True)
-    }
+    values = {name: each[some] for name, each in zip(numbers, grid.points(*numbers.values()), strict=True)}
     names = [name for name in axes if name not in batched]
     tries = []
     for group in groups:
@@ -254,7 +242,7 @@ def _tried(future: Future) -> _task.Probed:
     except (TypeError, ValueError):
         raise
     except Exception as error:
-        raise _drive.StoppedError(f"no cell could be computed ({type(error).__name__}: {error})") from error
+        raise _drive.StoppedError(f"no cell could be computed ({_task.line(error)})") from error
 
 
 def _shared(each: list[dict[str, Any]], names: list[str], groups: list[tuple]) -> dict[str, Any]:
@@ -317,11 +305,8 @@ def _asked(cell, axes, fixed, seeds, seed) -> dict[str, Any]:
 
 def _made() -> dict[str, str]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {
-        "superpose": superpose.__version__,
+    return versions() | {
         "code": library_hash(),
-        "jax": jax.__version__,
-        "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}, {cores} cores, {jax.default_backend()}",
     }
 

@@ -39,24 +39,11 @@ def _plan_at(folder: str, hash: str) -> Plan:
     return plan
 
 
-class Done(NamedTuple):
-    """What a worker says of a chunk."""
-
-    place: Place
-    seconds: float
-    failed: int
-    """How many cells failed."""
-
-
-def work(folder: str, hash: str, cell: bytes, place: Place) -> Done:
-    """Compute the cells of a chunk and write them; at once where they are there already."""
-    began = time.monotonic()
+def work(folder: str, hash: str, cell: bytes, place: Place) -> None:
+    """Compute the cells of a chunk and write them, unless they are there already."""
     plan, at = _plan_at(folder, hash), Path(folder)
-    if (at / _disk.chunk_file(plan, plan.last, place)).is_file():
-        return Done(place, 0.0, 0)
-    arrays, failed = computed(plan, _unpacked(cell), place)
-    _disk.write(at, plan, place, arrays, failed)
-    return Done(place, time.monotonic() - began, len(failed))
+    if not (at / _disk.chunk_file(plan, plan.last, place)).is_file():
+        _disk.write(at, plan, place, *computed(plan, _unpacked(cell), place))
 
 
 def computed(plan: Plan, cell: Callable, place: Place) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -77,7 +64,7 @@ def computed(plan: Plan, cell: Callable, place: Place) -> tuple[dict[str, np.nda
             check(part, plan.variables)
         except Exception as error:
             if stop - start == 1:
-                failed[str(start)] = _line(error)
+                failed[str(start)] = line(error)
                 return
             middle = (start + stop) // 2
             filled(start, middle)
@@ -146,5 +133,7 @@ def _at(numbers: dict[str, np.ndarray], places: np.ndarray) -> dict[str, np.ndar
     return {name: values[places] for name, values in numbers.items()}
 
 
-def _line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]
+def line(error: BaseException) -> str:
+    """An error in one line."""
+    said = str(error).strip()
+    return f"{type(error).__name__}: {said.splitlines()[0]}" if said else type(error).__name__
