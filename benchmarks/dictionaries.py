@@ -4,7 +4,7 @@ Both sides train on the same matrix of activations, each with its own way of dra
 by turns. What compiling costs is said apart. Needs the extra `saelens`; `--large` does not:
 
     python benchmarks/dictionaries.py
-    python benchmarks/dictionaries.py --large --steps 100
+    python benchmarks/dictionaries.py --large
 """
 
 import argparse
@@ -26,7 +26,7 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
 from superpose import dictionaries, draws  # noqa: E402
-from superpose.dictionaries import Activations, BatchTopK, Relu, TopK, fit_each, recovered  # noqa: E402
+from superpose.dictionaries import Activations, BatchTopK, Relu, TopK, fit_each, scores  # noqa: E402
 from superpose.features import Empirical, Independent  # noqa: E402
 from superpose.train import member_keys  # noqa: E402
 
@@ -47,9 +47,12 @@ def world(n_hidden, n_features, density=0.03):
 
 def ours(kind, activations, n_latents, steps, batch, members=1):
     """Seconds that training takes, and the dictionaries."""
-    # A little more sparsity for each of many, and a key of its own.
+    # Other sparsities for each of many, and a key of its own.
     methods = [
-        OURS[kind](KNOBS[kind] * (1 + place / MANY), steps=steps, batch=batch) for place in range(members)
+        OURS[kind](
+            KNOBS[kind] * (1 + (place % 2 if kind == "TopK" else place / MANY)), steps=steps, batch=batch
+        )
+        for place in range(members)
     ]
     began = time.perf_counter()
     saes = fit_each(methods, activations, n_latents, key=member_keys(0, members), progress=False)
@@ -105,9 +108,15 @@ def theirs(kind, h, n_latents, steps, batch, rate=3e-3):
 
 
 def speeds(shapes):
-    print(f"milliseconds a step; {MANY} by SAELens are {MANY} times one; medians of {TURNS} turns")
-    print("| hidden, latents, batch | method | SAEs | superpose | SAELens | ratio | compiling, s |")
-    print("|---|---|---|---|---|---|---|")
+    from sampled import limits
+
+    flops = limits()[0]
+    print(
+        f"Milliseconds a step; {MANY} by SAELens are {MANY} times one; medians of {TURNS} turns. At best: the ratio if only the "
+        f"five matrix products of a step were done, at the {flops / 1e9:.0f} Gflop/s of one large product.\n"
+    )
+    print("| hidden, latents, batch | method | SAEs | superpose | SAELens | ratio | at best | compiling, s |")
+    print("|---|---|---|---|---|---|---|---|")
     for shape in shapes:
         (n_hidden, n_latents, batch), (steps, some) = shape, SHAPES[shape]
         h = np.asarray(world(n_hidden, 2 * n_hidden).sample(1, 20_000))
@@ -124,11 +133,12 @@ def speeds(shapes):
             compiling = first - 1e-3 * steps * statistics.median(one)
             for members, mine in ((1, one), (MANY, many)):
                 left, right = statistics.median(mine), members * statistics.median(peer)
+                best = right / (1e4 * members * n_hidden * n_latents * batch / flops)
                 ratio = statistics.median(
                     members * there / here for here, there in zip(mine, peer, strict=True)
                 )
                 print(
-                    f"| {shape} | {kind} | {members} | {left:.3f} | {right:.3f} | **{ratio:.1f}** | "
+                    f"| {shape} | {kind} | {members} | {left:.3f} | {right:.3f} | **{ratio:.1f}** | {best:.1f} | "
                     + (f"{compiling:.1f} |" if members == 1 else "|"),
                     flush=True,
                 )
@@ -147,7 +157,7 @@ def recovery():
     if hasattr(dictionaries, "MOD"):
         runs["MOD + OMP"] = lambda steps: _mod_to(law, steps // 50)
     print(
-        f"\nn = {n_latents} random features in {n_hidden} dimensions, p = 0.03: seconds to a mean largest cosine"
+        f"\n{n_latents} random features in {n_hidden} dimensions, density 0.03: seconds to a mean largest cosine.\n"
     )
     print("| method | 0.99 | 0.999 | best, after s | compiling, s |\n|---|---|---|---|---|")
     for name, run in runs.items():
@@ -160,7 +170,7 @@ def recovery():
             if "superpose" in name:
                 run(steps)  # compiles: each number of steps has a schedule of its own
             seconds, directions = run(steps)
-            score = float(recovered(law.directions, directions).mean())
+            score = float(scores.recovery(law.directions, directions).mean())
             best = max(best, (score, seconds))
             for level in (0.99, 0.999):
                 if score >= level:
@@ -205,17 +215,22 @@ def large(steps, n_features=16_384, n_hidden=768, n_latents=4_096, batch=1024):
     h = np.asarray(sample(law, jax.random.key(1)))
     for name, data in (("on rows that are there", Empirical(h)), ("on fresh samples", law)):
         for kind, knob in (("BatchTopK", 25), ("L1", 0.1)):
-            method = OURS[kind](knob, steps=steps, batch=batch)
+            method = OURS[kind](knob, steps=10, batch=batch)
             method.fit(data, n_latents, key=0)
             began = time.perf_counter()
-            sae = jax.block_until_ready(method.fit(data, n_latents, key=0))
-            each = (time.perf_counter() - began) / steps
-            print(
-                f"{kind} {name}: {each:.2f} s a step, 1,000 in {1000 * each / 60:.0f} min, {_memory():.1f} GB"
-            )
+            jax.block_until_ready(method.fit(data, n_latents, key=0))
+            each = (time.perf_counter() - began) / 10
+            print(f"{kind} {name}: {each:.2f} s a step, {_memory():.1f} GB", flush=True)
     began = time.perf_counter()
-    score = float(recovered(law.directions, sae.directions).mean())
-    print(f"recovered: {score:.3f} in {time.perf_counter() - began:.1f} s, {_memory():.1f} GB")
+    sae = jax.block_until_ready(Relu(0.1, steps=steps, batch=batch).fit(law, n_latents, key=0))
+    spent = (time.perf_counter() - began) / 60
+    print(
+        f"L1, {steps} steps on fresh samples, with compiling: {spent:.1f} min, {_memory():.1f} GB", flush=True
+    )
+    began = time.perf_counter()
+    found = dictionaries.score(sae, law, key=0)
+    said = ", ".join(f"{name} {found[name]:.3f}" for name in ("mcc", "recovery", "l0", "explained_variance"))
+    print(f"scoring, 10,000 samples: {time.perf_counter() - began:.0f} s, {_memory():.1f} GB; {said}")
 
 
 def _memory():
@@ -227,7 +242,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--large", action="store_true", help="the large world, without SAELens")
-    parser.add_argument("--steps", type=int, default=100, help="of the large world's training")
+    parser.add_argument("--steps", type=int, default=1000, help="of the large world's training")
     parser.add_argument(
         "--shapes", type=int, default=len(SHAPES), help="how many shapes, from the smallest on"
     )
@@ -238,7 +253,9 @@ def main() -> None:
     import sae_lens
     import torch
 
-    print(f"jax {jax.__version__}, torch {torch.__version__}, sae-lens {sae_lens.__version__}, {CORES} cores")
+    print(
+        f"## Autoencoders\n\njax {jax.__version__}, torch {torch.__version__}, SAELens {sae_lens.__version__}, {CORES} cores.\n"
+    )
     if given.only != "recovery":
         speeds(list(SHAPES)[: given.shapes])
     if given.only != "speeds":

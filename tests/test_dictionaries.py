@@ -21,6 +21,7 @@ from superpose.dictionaries import (
     TopK,
     fit_each,
     scores,
+    worlds,
 )
 from superpose.dictionaries._autoencoders import _drawn_by, _kth_largest, _least_of, _revived
 from superpose.features import Empirical, Independent
@@ -330,14 +331,14 @@ def test_autoencoders_find_the_features_of_a_model_in_superposition():
     [
         (lambda: Autoencoder.init(3, 0, METHODS[0], key=KEY), "at least one hidden dimension and one latent"),
         (lambda: Autoencoder.init(3, 3, "topk", key=KEY), "method must be that of an autoencoder"),
-        (lambda: Relu(penalty=-1.0), "penalty must be 0 or more, got -1"),
-        (lambda: TopK(k=0), "k must be 1 or more, got 0"),
+        (lambda: Relu(penalty=-1.0), "penalty must be 0 or more, and finite, got -1"),
+        (lambda: TopK(k=0), "k must be 1 or more, and finite, got 0"),
         (lambda: TopK(k=1, steps=0), "steps and batch must be at least 1"),
         (lambda: TopK(k=1, rate=0.0), "rate must be above 0"),
         (lambda: TopK(k=1, decoder="ice"), "decoder must be one of learned, frozen, near"),
         (lambda: TopK(k=1, tied=True, encoder="frozen"), "frozen as a whole"),
         (lambda: Reconstruction(_world(), batch=0), "batch must be at least 1"),
-        (lambda: Reconstruction(np.eye(3)), "activations must be drawn with sample"),
+        (lambda: Reconstruction(np.eye(3)), "activations must have sample"),
         (
             lambda: Activations(np.eye(3), Independent(0.1, n_features=4)),
             "the model has 3 features and the law 4",
@@ -356,6 +357,22 @@ def test_autoencoders_find_the_features_of_a_model_in_superposition():
         ),
         (lambda: fit_each([TopK(k=1)], _world(), 8, key=0, along=np.eye(3)), r"directions must be \(4, 8\)"),
         (lambda: fit_each([PCA()], _world(), 3, key=0, along=np.eye(3)), "along is where autoencoders start"),
+        (lambda: fit_each(["Relu"], _world(), 3, key=0), "a method must have fit"),
+        (lambda: fit_each([Relu], _world(), 3, key=0), "a method must have fit"),
+        (lambda: fit_each({"L1": Relu(0.1)}, _world(), 3, key=0), "methods must be a list of methods"),
+        (
+            lambda: fit_each([TopK(k=1)], worlds.named("zipf"), 3, key=0),
+            "activations must have sample.* got World",
+        ),
+        (lambda: TopK(k=1).fit("zipf", 3, key=0), "activations must have sample.* got str"),
+        (lambda: Relu([0.1, 0.2]).fit(_world(), 3, key=0), "penalty must be one number, got shape"),
+        (lambda: TopK(k=9).fit(_world(), 8, key=0), "k must be at most the 8 latents, got 9"),
+        (lambda: Relu(np.inf), "penalty must be 0 or more, and finite, got inf"),
+        (lambda: Gated(np.nan), "penalty must be 0 or more, and finite, got nan"),
+        (lambda: TopK(k=2.5), "k must be a whole number, got 2.5"),
+        (lambda: JumpReLU(0.1, width=0), "width must be above 0"),
+        (lambda: Matryoshka(k=2, prefixes=0), "prefixes must be at least 1"),
+        (lambda: Matryoshka(k=2, inner=np.nan), "inner must be 0 or more"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(call, said):

@@ -417,7 +417,7 @@ REFUSED = [
     ("polytopes.nearest", lambda: polytopes.nearest(W), ValueError, "cosines must have as many rows as columns"),
     ("dictionaries.Autoencoder", lambda: dictionaries.Autoencoder.init(2.0, 3, dictionaries.Relu(0.1), key=0), TypeError, "n_hidden must be a whole number"),
     ("dictionaries.Autoencoder", lambda: SAE([1, 2, 3]), ValueError, "h must have the 2 hidden dimensions"),
-    ("dictionaries.Reconstruction", lambda: dictionaries.Reconstruction(W), TypeError, "activations must be drawn with sample"),
+    ("dictionaries.Reconstruction", lambda: dictionaries.Reconstruction(W), TypeError, "activations must have sample"),
     ("dictionaries.Activations", lambda: dictionaries.Activations(MODEL, W), TypeError, "features must be a law"),
     ("dictionaries.fit_each", lambda: dictionaries.fit_each([dictionaries.TopK(1)], [WORLD] * 2, 2, key=0), ValueError, "activations must be one for all, or one for each"),
     ("train.member_keys", lambda: train.member_keys(0, 1.5), TypeError, "members must be a whole number"),

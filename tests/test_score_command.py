@@ -4,6 +4,7 @@ import json
 import os
 import stat
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import ml_dtypes
@@ -13,8 +14,9 @@ from safetensors.numpy import save_file
 
 from superpose import memory
 from superpose.cli import main
-from superpose.dictionaries import _files, worlds
-from superpose.dictionaries._loaded import Loaded, understood
+from superpose.dictionaries import Autoencoder, Relu, _files, worlds
+from superpose.dictionaries._loaded import Loaded
+from superpose.dictionaries._understood import understood
 
 W = np.asarray(worlds.named("independent").activations.directions)
 M, N = W.shape
@@ -59,7 +61,14 @@ def _scores(capsys, *args):
         ({"decoder.weight": W}, "128 directions, the columns of decoder.weight; no encoder"),
         ({"components_": W.T}, "128 directions, the rows of components_; no encoder"),
         ({"anything": W}, "128 directions, the columns of anything; no encoder"),
-        ({"W_dec": W.T, "step": np.array(7)}, "128 directions, the rows of W_dec; no encoder"),
+        (
+            {"W_dec": W.T, "step": np.array(7)},
+            "128 directions, the rows of W_dec; no encoder; not used: step",
+        ),
+        (
+            {"model.sae.W_dec": W.T, "model.sae.b_dec": W[:, 0]},
+            "128 directions, the rows of W_dec; no encoder",
+        ),
     ],
 )
 @pytest.mark.parametrize("suffix", ["npz", "safetensors"])
@@ -75,10 +84,26 @@ def test_directions_are_found_by_name_and_shape(arrays, said, suffix, tmp_path):
 
 def test_square_matrices_are_read_as_named_or_as_told():
     D = RNG.normal(size=(4, 4))
-    for arrays, rows, expected in (
-        ({"D": D}, None, D), ({"W_dec": D}, None, D.T), ({"D": D}, True, D.T), ({"W_dec": D}, False, D),
-    ):  # fmt: skip
-        np.testing.assert_allclose(understood(arrays, {}, 4, rows).directions, expected, rtol=1e-6)
+    for arrays, layout, expected, said in (
+        ({"D": D}, "guess", D, "the columns of D (it is square: else --layout rows)"),
+        ({"W_dec": D}, "guess", D.T, "the rows of W_dec (it is square: else --layout columns)"),
+        ({"D": D}, "rows", D.T, "the rows of D;"),
+        ({"W_dec": D}, "columns", D, "the columns of W_dec;"),
+    ):
+        found = understood(arrays, {}, 4, layout=layout)
+        np.testing.assert_allclose(found.directions, expected, rtol=1e-6)
+        assert said in found.said
+
+
+@pytest.mark.parametrize("n_latents", [4, 7])
+def test_an_autoencoder_of_ours_has_its_codes_in_a_file(n_latents):
+    sae = Autoencoder.init(4, n_latents, Relu(0.1), key=0)
+    sae = eqx.tree_at(lambda sae: (sae.W_enc, sae.b_enc, sae.b_dec), sae,
+                      [RNG.normal(size=np.shape(each)) for each in (sae.W_enc, sae.b_enc, sae.b_dec)])  # fmt: skip
+    arrays = {name: np.asarray(getattr(sae, name)) for name in ("W_dec", "W_enc", "b_dec", "b_enc")}
+    h = RNG.normal(size=(20, 4)).astype(np.float32)
+    found = understood(arrays, {}, 4, layout="columns" if n_latents == 4 else "guess").autoencoder
+    np.testing.assert_allclose(jax.vmap(found.encode)(h), jax.vmap(sae.encode)(h), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64, ml_dtypes.bfloat16])
@@ -149,18 +174,52 @@ def test_an_encoder_that_is_not_understood_leaves_the_directions(config, why, tm
     assert f"its encoder is not understood: {why}" in found.said
 
 
-def test_encoders_of_pytorch_and_of_files_without_settings():
+def _torch(sae, bias="bias"):
+    return {"encoder.weight": sae["W_enc"].T, "encoder.bias": sae["b_enc"], "decoder.weight": sae["W_dec"].T, bias: sae["b_dec"]}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("made", "kind", "taken", "more"),
+    [
+        (lambda sae: _torch(sae), "standard", True, {}),  # dictionary_learning
+        (lambda sae: _torch(sae, "decoder.bias"), "standard", False, {}),  # two layers of PyTorch
+        (lambda sae: {f"module.{name}": each for name, each in _torch(sae, "decoder.bias").items()}, "standard", False, {}),
+        (lambda sae: _torch(sae, "pre_bias"), "standard", True, {}),
+        (lambda sae: _torch(sae) | {"k": np.array(2)}, "topk", True, {"k": 2}),
+        (lambda sae: _torch(sae) | {"k": np.array([2])}, "topk", True, {"k": 2}),
+        (lambda sae: _torch(sae) | {"k": np.array(2), "threshold": np.array(-1.0)}, "topk", True, {"k": 2}),
+        (lambda sae: _torch(sae) | {"k": np.array(2), "threshold": np.array(0.5)}, "topk", True, {"k": 2}),
+        (lambda sae: sae | {"threshold": np.full(6, 0.5, np.float32)}, "jumprelu", False, {}),  # Gemma Scope
+        (lambda sae: sae | {"threshold": np.full(1, 0.5, np.float32)}, "jumprelu", False, {}),
+    ],
+)  # fmt: skip
+def test_encoders_of_pytorch_and_of_files_without_settings(made, kind, taken, more):
     sae, h = _sae(6, 4), RNG.normal(size=(30, 4)).astype(np.float32)
-    torch = {"encoder.weight": sae["W_enc"].T, "encoder.bias": sae["b_enc"], "decoder.weight": sae["W_dec"].T, "bias": sae["b_dec"]}  # fmt: skip
-    jump = sae | {"threshold": np.full(6, 0.5, np.float32)}
-    for arrays, kind, taken, more in (
-        (torch, "standard", True, {}),
-        (torch | {"k": np.array(2)}, "topk", True, {"k": 2}),
-        (torch | {"k": np.array(2), "threshold": np.array(-1.0)}, "topk", True, {"k": 2}),  # not set yet
-        (jump, "jumprelu", False, {}),
-    ):
-        found = understood(arrays, {}, 4).autoencoder
-        expected = _by_formula(jump, h, kind, taken, **more)
+    codes = lambda taken: _by_formula(sae | {"threshold": 0.5}, h, kind, taken, **more)  # noqa: E731
+    # What has nothing to do with codes makes no difference to them.
+    for config in ({}, {"format": "pt"}, {"apply_b_dec_to_input": None, "seed": "3"}):
+        found = understood(made(sae), config, 4)
+        np.testing.assert_allclose(jax.vmap(found.autoencoder.encode)(h), codes(taken), rtol=1e-4, atol=1e-5)
+        assert ("threshold" in made(sae)) == ("threshold" in found.said) or kind == "jumprelu"
+    for center in ("bias", "none"):
+        found = understood(made(sae), {}, 4, center=center).autoencoder
+        np.testing.assert_allclose(jax.vmap(found.encode)(h), codes(center == "bias"), rtol=1e-4, atol=1e-5)
+
+
+def test_settings_may_be_texts():
+    sae, h = _sae(6, 4), RNG.normal(size=(30, 4)).astype(np.float32)
+    for written, taken in ((False, False), ("False", False), ("0", False), ("true", True), (True, True)):
+        found = understood(sae, {"architecture": "standard", "apply_b_dec_to_input": written}, 4).autoencoder
+        expected = _by_formula(sae, h, "standard", taken)
+        np.testing.assert_allclose(jax.vmap(found.encode)(h), expected, rtol=1e-4, atol=1e-5)
+    for written in ({"k": 2}, "{'k': 2}", '{"k": 2, "postact": null}'):
+        config = {
+            "activation_fn": "topk",
+            "activation_fn_kwargs": written,
+            "rescale_acts_by_decoder_norm": "False",
+        }
+        found = understood(sae, config, 4).autoencoder
+        expected = _by_formula(sae, h, "topk", True, k=2)
         np.testing.assert_allclose(jax.vmap(found.encode)(h), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -247,7 +306,7 @@ def test_the_table_and_the_file_say_the_same(tmp_path, capsys, monkeypatch):
     np.save("D.npy", W)
     assert main(["score", "D.npy", "--world", "independent", "--out", "scores.json"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "D.npy: 128 directions, the columns of D; no encoder"
+    assert lines[0] == "D.npy: 128 directions, the columns of the array; no encoder"
     assert lines[-1] == "scores: scores.json"
     told = dict(line.split() for line in lines[1:-1])
     written = json.loads((tmp_path / "scores.json").read_text(encoding="utf-8"))
@@ -389,6 +448,16 @@ def files(tmp_path, monkeypatch):
     np.save("text.npy", np.array([["a", "b"]]))
     np.save("complex.npy", 1j * W)
     np.save("objects.npy", np.array([{}, []], dtype=object), allow_pickle=True)
+    np.save("huge.npy", 1e300 * W.astype(float))
+    np.save("bfloat16.npy", W.astype(ml_dtypes.bfloat16))
+    np.save("fields.npy", np.zeros(W.shape, [("a", float), ("b", float)]))
+    np.save("times.npy", np.zeros(W.shape, "timedelta64[s]"))
+    np.save("turned.npy", np.ones((130, 64)))
+    np.savez("empty.npz", W_dec=np.zeros((0, 64)))
+    np.savez("bias.npz", W_dec=W.T, W_enc=W, b_enc=np.ones(127))
+    np.savez("k.npz", W_dec=W.T, W_enc=W, k=4.7)
+    np.savez("switch.npz", W_dec=W.T, W_enc=W, apply_b_dec_to_input="maybe")
+    np.savez("kwargs.npz", W_dec=W.T, W_enc=W, activation_fn_kwargs="topk")
     np.savez("nothing.npz")
     np.savez("other.npz", weight=W, more=W)
     np.savez("unfit.npz", W_dec=W.T, W_enc=W[:, :5])
@@ -417,36 +486,53 @@ REFUSED = [
     (["score", "D.npy", "--world", "independent", "--out", "mine.txt"], "--out takes a .json file"),
     (["score", "D.npy", "--world", "independent", "--out", "mine.json"], "mine.json is there already, and superpose did not"),
     (["score", "D.npy", "--world", "independent", "--inference", "mp"], "there is no inference 'mp'; there are omp=K"),
-    (["score", "D.npy", "--world", "independent", "--inference", "omp"], "--inference omp needs a number"),
-    (["score", "D.npy", "--world", "independent", "--inference", "omp=x"], "--inference omp needs a number, got 'x'"),
+    (["score", "D.npy", "--world", "independent", "--inference", "omp"], "--inference omp needs a whole number of 1 or more, such as omp=4, got ''"),
+    (["score", "D.npy", "--world", "independent", "--inference", "omp=x"], "such as omp=4, got 'x'"),
+    (["score", "D.npy", "--world", "independent", "--inference", "omp=4.0"], "needs a whole number of 1 or more"),
+    (["score", "D.npy", "--world", "independent", "--inference", "omp=0"], "needs a whole number of 1 or more"),
+    (["score", "D.npy", "--world", "independent", "--inference", "fista=nan"], "needs a number of 0 or more, such as fista=0.1"),
+    (["score", "D.npy", "--world", "independent", "--inference", "fista=inf"], "needs a number of 0 or more"),
+    (["score", "D.npy", "--world", "independent", "--inference", "relu=-1"], "needs a number of 0 or more, such as relu=0.2"),
+    (["score", "D.npy", "--world", "independent", "--layout", "rows"], "D.npy has the array of shape (64, 128), whose columns have the 64 dimensions of activations: ask for layout columns"),
+    (["score", "D.npy", "--world", "independent", "--layout", "both"], "'both'"),
+    (["score", "empty.npz", "--world", "independent"], "empty.npz has W_dec of shape (0, 64), which has no latents"),
+    (["score", "huge.npy", "--world", "independent"], "huge.npy has numbers too large for single precision in the array"),
+    (["score", "bfloat16.npy", "--world", "independent"], "bfloat16.npy has the array of type |V2, which must be real numbers"),
+    (["score", "fields.npy", "--world", "independent"], "fields.npy has the array of type"),
+    (["score", "times.npy", "--world", "independent"], "times.npy has the array of type timedelta64"),
+    (["score", "bias.npz", "--world", "independent"], "bias.npz has b_enc of shape (127,), which must be 128 numbers, or one"),
+    (["score", "k.npz", "--world", "independent"], "k.npz has k 4.7, which must be a whole number"),
+    (["score", "switch.npz", "--world", "independent"], "switch.npz says apply_b_dec_to_input is 'maybe', which must be true or false"),
+    (["score", "kwargs.npz", "--world", "independent"], "kwargs.npz says activation_fn_kwargs is 'topk', which must be an object"),
+    (["score", "D.npy", "--truth", "turned.npy"], "D.npy has the array of shape (64, 128), and activations have 130 dimensions (by the directions of turned.npy, (130, 64), which are (hidden, feature))"),
     (["score", "D.npy", "--world", "independent", "--inference", "nnls=1"], "--inference nnls takes no number"),
     (["score", "absent.npz", "--world", "independent"], "cannot read absent.npz: No such file or directory"),
-    (["score", "small.npy", "--world", "independent"], "small.npy has small of shape (3, 3), and activations have 64 dimensions"),
-    (["score", "nan.npy", "--world", "independent"], "nan.npy: nan must be finite, got NaN or infinity"),
+    (["score", "small.npy", "--world", "independent"], "small.npy has the array of shape (3, 3), and activations have 64 dimensions"),
+    (["score", "nan.npy", "--world", "independent"], "nan.npy has NaN or infinity in the array, which must be finite"),
     (["score", "vector.npy", "--world", "independent"], "vector.npy has no directions"),
-    (["score", "text.npy", "--world", "independent"], "text.npy: text must be real numbers"),
-    (["score", "complex.npy", "--world", "independent"], "complex.npy: complex must be real numbers"),
+    (["score", "text.npy", "--world", "independent"], "text.npy has the array of type <U1, which must be real numbers"),
+    (["score", "complex.npy", "--world", "independent"], "complex.npy has the array of type complex64, which must be real numbers"),
     (["score", "objects.npy", "--world", "independent"], "cannot read objects.npy: it holds Python objects, which may run code"),
     (["score", "nothing.npz", "--world", "independent"], "nothing.npz has no directions"),
     (["score", "other.npz", "--world", "independent"], "has no directions: none of directions, decoder.weight"),
-    (["score", "unfit.npz", "--world", "independent"], "W_enc must have the shape (128, 64)"),
+    (["score", "unfit.npz", "--world", "independent"], "unfit.npz has 5 latents in W_enc and 128 in W_dec"),
     (["score", "broken.npz", "--world", "independent"], "cannot read broken.npz: "),
     (["score", "broken.npy", "--world", "independent"], "cannot read broken.npy: "),
     (["score", "broken.safetensors", "--world", "independent"], "cannot read broken.safetensors: "),
     (["score", "model.pt", "--world", "independent"], "save its tensors by safetensors.torch.save_file"),
-    (["score", "mine.json", "--world", "independent"], "mine.json must be .npz, .npy or .safetensors, or a folder of SAELens"),
+    (["score", "mine.json", "--world", "independent"], "mine.json must end in .npz, .npy or .safetensors, or be a folder of SAELens"),
     (["score", "folder", "--world", "independent"], "folder is no folder of SAELens"),
     (["score", "bad", "--world", "independent"], "cannot read bad/cfg.json"),
     (["score", "k", "--world", "independent"], "k: topk needs k"),
     (["score", "k0", "--world", "independent"], "k0: k must be from 1 to the 128 latents, got 0"),
-    (["score", "D.npy", "--truth", "truth.npz"], "truth.npz: directions (64, 128) must be (hidden, feature)"),
+    (["score", "D.npy", "--truth", "truth.npz"], "truth.npz has directions of shape (64, 128), which must be (hidden, feature)"),
     (["score", "D.npy", "--truth", "half.npz"], "half.npz has x without h"),
     (["score", "D.npy", "--truth", "other.npz"], "other.npz has no directions (hidden, feature), only weight, more"),
-    (["score", "D.npy", "--truth", "nan.npy"], "nan.npy: directions must be finite"),
+    (["score", "D.npy", "--truth", "nan.npy"], "nan.npy has NaN or infinity in directions, which must be finite"),
     (["world", "nosuch"], "there is no world 'nosuch'; there are"),
     (["world", "independent", "extra"], "extra"),
     (["world", "independent", "--samples", "0", "--out", "a.npz"], "samples must be at least 1"),
-    (["world", "independent", "--out", "a.csv"], "a.csv must be .npz or .safetensors"),
+    (["world", "independent", "--out", "a.csv"], "a.csv must end in .npz or .safetensors"),
     (["world", "independent", "--samples", "9", "--out", "mine.npz"], "mine.npz is there already, and superpose did not write it"),
     (["world", "independent", "--samples", "9", "--out", "D.npz/a.npz"], "choose another --out"),
     (["world", "independent", "--samples", str(10**13)], "give fewer --samples"),
@@ -464,6 +550,21 @@ def test_what_is_wrong_is_said_in_one_line(args, said, files, capsys):
     assert printed.err.count("\n") == 1
     assert sorted(os.listdir()) == before
     assert (files / "mine.json").read_text() == "mine"
+
+
+def test_arrays_that_are_not_used_may_be_anything(tmp_path):
+    words = {"names": np.array(["a", "b"]), "loss": np.array([np.nan])}
+    np.savez(tmp_path / "D.npz", directions=W, **words)
+    assert _files.dictionary(tmp_path / "D.npz", M).said.endswith("no encoder; not used: names, loss")
+    np.savez(tmp_path / "T.npz", directions=W, **words)
+    np.testing.assert_array_equal(_files.truth(tmp_path / "T.npz").directions, W)
+
+
+def test_what_has_no_number_is_null(tmp_path, capsys):
+    np.savez(tmp_path / "T.npz", directions=np.eye(3), x=np.zeros((1, 3)), h=np.zeros((1, 3)))
+    np.save(tmp_path / "D.npy", np.eye(3))
+    found = _scores(capsys, tmp_path / "D.npy", "--truth", tmp_path / "T.npz", "--inference", "nnls")
+    assert found["explained_variance"] is None
 
 
 def test_files_that_are_too_large_are_not_read(files, capsys, monkeypatch):

@@ -1,6 +1,7 @@
 """Scores of dictionaries: worked by hand, adversarial dictionaries, invariances, the oracle first and random last."""
 
 import itertools
+from types import SimpleNamespace
 
 import equinox as eqx
 import jax
@@ -10,7 +11,7 @@ import pytest
 from jaxtyping import Array
 
 from superpose import losses
-from superpose.dictionaries import Activations, _causal, score, scores
+from superpose.dictionaries import OMP, Activations, _causal, oracle, score, scores, worlds
 from superpose.features import Anticorrelated, Correlated, Empirical, Independent
 from superpose.models import Linear, Mixture, ReluHidden, ReluOutput, Untied
 from superpose.values import Uniform
@@ -520,6 +521,13 @@ def test_data_are_scored_on_all_their_rows_without_an_error():
     assert found["causal_error"] == 0
 
 
+SPARSE = Activations(I8, Independent(0.1, n_features=8))
+
+
+def test_a_variance_that_is_not_there_is_not_explained():
+    assert np.isnan(scores.explained_variance(np.ones((3, 2)), np.zeros((3, 2))))
+
+
 def test_groups_are_scored_as_subspaces():
     Q = np.eye(6)
     Q[:2, :2] = [[0.8, -0.6], [0.6, 0.8]]  # a pair that is found as a plane, not one by one
@@ -541,11 +549,20 @@ def test_groups_are_scored_as_subspaces():
         (lambda: scores.causal(Linear(I8, np.zeros(8)), I8, I8, I8, np.full(8, 8)), "latent must be the number"),
         (lambda: scores.causal(Linear(I8, np.zeros(8)), I8, I8[:2], I8, np.arange(8)), "z must have the codes"),
         (lambda: scores.causal(Linear(I8, np.zeros(8)), I8, I8, I8[:2], np.arange(8)), "directions must have the shape"),
-        (lambda: score(I8, Activations(I8, Independent(0.1, n_features=8)), key=0, samples=0), "samples must be"),
+        (lambda: score(I8, SPARSE, key=0, samples=0), "samples must be"),
+        (lambda: score(I8, SPARSE, key=0, threshold=-1), "threshold must be 0 or more"),
+        (lambda: score(I8, SPARSE, key="a"), "key must be"),
+        (lambda: score(I8, SPARSE, key=0, edges=[(0, 8)]), "edges must be of features from 0 to 7, got 8"),
+        (lambda: score(I8, SPARSE, key=0, edges=[(0,)]), "edges must be pairs of a parent and a child"),
+        (lambda: score(I8, SPARSE, key=0, groups=[[-1, 0]]), "groups must be of features from 0 to 7, got -1"),
+        (lambda: score(I8, SPARSE, key=0, groups=[[]]), "groups must be lists of features"),
+        (lambda: score(I8, worlds.named("independent"), key=0), "activations must have directions, .* got World"),
+        (lambda: score(I8, Empirical(I8), key=0), "activations must have directions, .* got Empirical"),
+        (lambda: score(oracle(SPARSE, OMP(2)), SimpleNamespace(directions=I8), key=0), "activations must have pairs"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_together_is_refused(call, said):
-    with pytest.raises(ValueError, match=said) as error:
+    with pytest.raises((TypeError, ValueError), match=said) as error:
         call()
     assert "\n" not in str(error.value)
 

@@ -26,6 +26,7 @@ from superpose.dictionaries import (
     ReluStep,
     best_threshold,
     closest,
+    codes,
     coherent_directions,
     oracle,
     orthogonal_directions,
@@ -385,23 +386,51 @@ def test_the_oracles_bias_is_what_is_computed_from_nothing():
     ).all()
 
 
+def test_matching_pursuit_takes_no_more_latents_than_there_are_dimensions():
+    D, h = _directions(9), _h(20)
+    few, many = (OMP(k, nonnegative=False) for k in (len(D), 10**6))
+    np.testing.assert_array_equal(_codes(few, D, h), _codes(many, D, h))
+
+
+def test_components_of_activations_that_do_not_vary_are_refused():
+    pytest.importorskip("sklearn")
+    with pytest.raises(ValueError, match="ICA needs activations that vary"):
+        ICA(samples=50).fit(Empirical(jnp.ones((9, 3))), 2, key=0)
+
+
 def test_settings_that_make_no_sense_are_refused():
     def refused(kind, match, make):
         with pytest.raises(kind, match=match):
             make()
 
-    refused(ValueError, "k must be at least 1, and at most largest, got k=0", lambda: OMP(0))
-    refused(ValueError, "got k=3, largest=2", lambda: OMP(3, largest=2))
+    refused(ValueError, "k must be at least 1, got 0", lambda: OMP(0))
+    refused(ValueError, "k must be at least 1, and at most largest, 2, got 3", lambda: OMP(3, largest=2))
     refused(ValueError, "give largest", lambda: jax.vmap(OMP)(jnp.arange(3)))
     refused(TypeError, "k must be a whole number", lambda: OMP(1.5))
     refused(ValueError, "penalty must be 0 or more, got -1", lambda: FISTA(-1.0))
     refused(ValueError, "steps must be at least 1", lambda: FISTA(0.1, 0))
+    refused(ValueError, "penalty must be 0 or more, got nan", lambda: FISTA(np.nan))
+    refused(ValueError, "steps must be at least 1", lambda: NNLS(steps=0))
+    refused(ValueError, "tolerance must be 0 or more", lambda: NNLS(tolerance=-1))
+    refused(
+        ValueError, "threshold must be one number", lambda: ReluStep(jnp.ones(3))(jnp.eye(2), jnp.ones(2))
+    )
     refused(ValueError, "bias must be one number", lambda: Dictionary(jnp.eye(2), jnp.ones(3), OMP(1)))
     refused(TypeError, "inference must be such as OMP", lambda: Dictionary(jnp.eye(2), 0.0, OMP))
     refused(ValueError, "h must have the 2 hidden", lambda: Dictionary(jnp.eye(2), 0.0, OMP(1))(jnp.ones(3)))
     refused(ValueError, "n_latents must be at least 1", lambda: MOD().fit(WORLD, 0, key=KEY))
     refused(ValueError, "iterations must be at least 1", lambda: MOD(iterations=0).fit(WORLD, 2, key=KEY))
-    refused(ValueError, "samples must be at least 1", lambda: PCA(samples=0).fit(WORLD, 2, key=KEY))
+    refused(ValueError, "samples must be at least 1", lambda: PCA(samples=0))
+    refused(TypeError, "inference must be such as OMP", lambda: MOD("omp"))
+    refused(ValueError, "passes must be at least 1", lambda: DictionaryLearning(passes=0))
+    refused(ValueError, "penalty must be 0 or more, and finite", lambda: NMF(penalty=-1))
+    refused(ValueError, "penalty must be 0 or more, and finite", lambda: DictionaryLearning(np.inf))
+    refused(TypeError, "activations must have directions", lambda: oracle(Empirical(jnp.eye(2)), OMP(1)))
+    refused(ValueError, "samples must be at least 1", lambda: closest(WORLD, [OMP(1)], key=0, samples=0))
+    refused(TypeError, "dictionary must have encode", lambda: codes(jnp.eye(2), jnp.eye(2)))
+    refused(
+        ValueError, "h must have the shape", lambda: codes(Dictionary(jnp.eye(2), 0.0, OMP(1)), jnp.ones(2))
+    )
     refused(TypeError, "activations must have sample", lambda: PCA().fit(jnp.eye(3), 2, key=KEY))
     refused(
         ValueError, "no more than 3 directions are orthogonal", lambda: orthogonal_directions(4, 3, key=0)

@@ -7,7 +7,7 @@ from superpose.cli._arguments import InputError, check_known_seed, parsed, refus
 
 
 def score(settings: Sequence[str]) -> int:
-    from typing import Annotated
+    from typing import Annotated, Literal
 
     import tyro
 
@@ -22,13 +22,15 @@ def score(settings: Sequence[str]) -> int:
         samples: int = 10_000
         """On how many samples codes are scored."""
         seed: int = 0
-        """The seed of the samples, which are never those that `superpose world` writes."""
+        """The seed of the samples, which are never those that `superpose world` writes; those of --truth are as they are."""
         inference: str = ""
         """How codes are made, instead of by the dictionary's own encoder: omp=K, fista=PENALTY, nnls or relu=THRESHOLD."""
         threshold: float = 0.0
-        """Above which size a code is on, and a feature active."""
-        rows: bool = False
-        """The dictionary's directions are rows; where it is square this cannot be guessed."""
+        """Above which size a code is on, and a feature active: in support_, latent_ and absorption; dead and l0 count all."""
+        layout: Literal["guess", "columns", "rows"] = "guess"
+        """Whether the columns or the rows of its matrix are directions: where it is square this is guessed by its name."""
+        center: Literal["guess", "bias", "none"] = "guess"
+        """What its encoder takes off the input, the decoder's bias or nothing."""
         out: str = ""
         """A .json file for the scores."""
         json: bool = False
@@ -54,7 +56,8 @@ def score(settings: Sequence[str]) -> int:
             seed=asked.seed,
             inference=asked.inference,
             threshold=asked.threshold,
-            rows=asked.rows or None,
+            layout=asked.layout,
+            center=asked.center,
             out=asked.out,
         )
     if asked.json:

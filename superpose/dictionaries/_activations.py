@@ -25,6 +25,16 @@ def _network(model: Any) -> Any:
     return model
 
 
+def check_has(activations: Any, name: str) -> None:
+    """Raise TypeError unless activations have `sample`, for what is fitted to them, or `directions` or `pairs`, the truth."""
+    if isinstance(activations, type) or not hasattr(activations, name):
+        such = ["Activations(model, law)", "worlds.named('zipf').activations"]
+        raise TypeError(
+            f"activations must have {name}{'' if name == 'directions' else '(key, n)'}, such as "
+            f"{', '.join(such + ['features.Empirical(h)'] * (name == 'sample'))}, got {type(activations).__name__}"
+        )
+
+
 class Activations(eqx.Module):
     """A model's hidden layer as a law of its own: `h = model.encode(x) + noise * normal`, for x of `features`.
 

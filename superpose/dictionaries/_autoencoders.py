@@ -17,6 +17,7 @@ from jax.lax import stop_gradient
 from jaxtyping import Array, Float
 
 from superpose import draws
+from superpose.dictionaries._activations import check_has
 from superpose.draws import AnyKey, one_key, stream
 from superpose.inputs import ArrayLike, array, check_each, number, whole
 
@@ -88,8 +89,8 @@ class _Method(eqx.Module):
                 "steps and batch must be at least 1, and revive at least 0, "
                 f"got steps={self.steps}, batch={self.batch}, revive={self.revive}"
             )
-        if not number(self.rate, "rate") > 0:
-            raise ValueError(f"rate must be above 0, got {self.rate}")
+        if not 0 < number(self.rate, "rate") < np.inf:
+            raise ValueError(f"rate must be above 0, and finite, got {self.rate}")
         if self.decoder not in PARTS or self.encoder not in PARTS[:2]:
             raise ValueError(
                 f"decoder must be one of {', '.join(PARTS)} and encoder of {', '.join(PARTS[:2])}, "
@@ -101,8 +102,20 @@ class _Method(eqx.Module):
             )
         least = 1 if self.knob == "k" else 0
         check_each(
-            getattr(self, self.knob), lambda value: value >= least, f"{self.knob} must be {least} or more"
+            getattr(self, self.knob),
+            lambda value: (value >= least) & np.isfinite(value),
+            f"{self.knob} must be {least} or more, and finite",
         )
+
+    def check(self, n_latents: int) -> None:
+        """Raise ValueError unless such an autoencoder can have this many latents, and its knob is one number."""
+        knob = getattr(self, self.knob)
+        if jnp.ndim(knob):
+            raise ValueError(
+                f"{self.knob} must be one number, got shape {knob.shape}; give fit_each a method for each"
+            )
+        if self.knob == "k":
+            check_each(knob, lambda k: k <= n_latents, f"k must be at most the {n_latents} latents")
 
     def own(self, n_latents: int) -> dict[str, Array]:
         """Parameters beyond weights and biases, as they are at first."""
@@ -164,6 +177,9 @@ class TopK(_Method):
 
     knob = "k"
 
+    def __check_init__(self):
+        check_each(self.k, lambda k: k == np.round(k), "k must be a whole number")
+
     def codes(self, u, own, training=False):
         return jnp.where(u >= _kth_largest(u, self.k)[None], jax.nn.relu(u), 0.0)
 
@@ -209,6 +225,13 @@ class Matryoshka(BatchTopK):
         converter=lambda value: jnp.asarray(array(value, "inner"), jnp.float32), kw_only=True, default=1.0
     )
 
+    def __check_init__(self):
+        if whole(self.prefixes, "prefixes") < 1:
+            raise ValueError(f"prefixes must be at least 1, got {self.prefixes}")
+        check_each(
+            self.inner, lambda inner: (inner >= 0) & np.isfinite(inner), "inner must be 0 or more, and finite"
+        )
+
     def error(self, sae, h, z):
         D, n = sae.written_by, z.shape[0]
         ends = sorted({max(1, n // 2**power) for power in range(self.prefixes)})
@@ -231,6 +254,10 @@ class JumpReLU(_Method):
     width: float = eqx.field(static=True, kw_only=True, default=0.1)
 
     knob = "penalty"
+
+    def __check_init__(self):
+        if not 0 < number(self.width, "width") < np.inf:
+            raise ValueError(f"width must be above 0, and finite, got {self.width}")
 
     def own(self, n_latents):
         return {"log_threshold": jnp.full(n_latents, np.log(0.1), jnp.float32)}
@@ -364,6 +391,7 @@ class Autoencoder(eqx.Module):
             )
         if not isinstance(method, _Method):
             raise TypeError(f"method must be that of an autoencoder, such as TopK(k=4), got {method!r:.60}")
+        method.check(n_latents)
         D = unit(draws.normal(stream(key, "W_dec"), (n_hidden, n_latents)))
         own = method.own(n_latents) | ({"start": D} if method.decoder == "near" else {})
         none = jnp.zeros(n_latents, D.dtype), jnp.zeros(n_hidden, D.dtype)
@@ -449,11 +477,7 @@ class Reconstruction(eqx.Module):
     batch: int = eqx.field(static=True, default=512)
 
     def __check_init__(self):
-        if isinstance(self.activations, type) or not hasattr(self.activations, "sample"):
-            raise TypeError(
-                "activations must be drawn with sample(key, n), such as Activations(model, features) or "
-                f"Empirical(h), got {type(self.activations).__name__}"
-            )
+        check_has(self.activations, "sample")
         if whole(self.batch, "batch") < 1:
             raise ValueError(f"batch must be at least 1 sample, got {self.batch}")
 

@@ -14,10 +14,11 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from superpose import draws
+from superpose.dictionaries._activations import check_has
 from superpose.dictionaries._autoencoders import unit
-from superpose.dictionaries._inference import FISTA, NNLS, OMP, Dictionary, LeastSquares
+from superpose.dictionaries._inference import FISTA, NNLS, OMP, Dictionary, LeastSquares, check_inference
 from superpose.draws import AnyKey, stream
-from superpose.inputs import array, whole
+from superpose.inputs import array, check_each, whole
 from superpose.jit import program
 
 
@@ -46,6 +47,10 @@ class MOD(eqx.Module):
     samples: int = eqx.field(static=True, default=20_000)
     iterations: int = eqx.field(static=True, default=30)
 
+    def __check_init__(self):
+        check_inference(self.inference)
+        _check_counts(samples=self.samples, iterations=self.iterations)
+
     def fit(self, activations: Any, n_latents: int, *, key: AnyKey) -> Dictionary:
         return _in_turn(_optimal_directions, self, activations, n_latents, key)
 
@@ -71,8 +76,6 @@ class KSVD(MOD):
 
 
 def _in_turn(update, method, activations, n_latents, key) -> Dictionary:
-    if whole(method.iterations, "iterations") < 1:
-        raise ValueError(f"iterations must be at least 1, got {method.iterations}")
     H = _sample(activations, method.samples, key)
     first = draws.choice(stream(key, "directions"), (_count(n_latents),), len(H))
     D = _alternated(update, method.inference, method.iterations, H, unit(H[first].T), stream(key, "restarts"))
@@ -128,12 +131,7 @@ def _restarted(
 
 
 def _sample(activations, samples, key) -> Float[Array, "sample hidden"]:
-    if isinstance(activations, type) or not hasattr(activations, "sample"):
-        raise TypeError(
-            f"activations must have sample(key, n), such as features.Empirical(h), got {type(activations).__name__}"
-        )
-    if whole(samples, "samples") < 1:
-        raise ValueError(f"samples must be at least 1, got {samples}")
+    check_has(activations, "sample")
     return jnp.asarray(
         array(activations.sample(stream(key, "samples"), samples), "activations", "sample", "hidden")
     )
@@ -142,6 +140,18 @@ def _sample(activations, samples, key) -> Float[Array, "sample hidden"]:
 def _doubles(activations, samples, key) -> Float[np.ndarray, "sample hidden"]:
     """For scikit-learn, which does not reach its tolerances in float32."""
     return np.asarray(_sample(activations, samples, key), np.float64)
+
+
+def _check_counts(**counts) -> None:
+    for name, value in counts.items():
+        if whole(value, name) < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+
+
+def _check_penalty(penalty) -> None:
+    check_each(
+        penalty, lambda value: (value >= 0) & np.isfinite(value), "penalty must be 0 or more, and finite"
+    )
 
 
 def _count(n_latents) -> int:
@@ -165,6 +175,9 @@ class PCA(eqx.Module):
 
     samples: int = eqx.field(static=True, default=20_000)
 
+    def __check_init__(self):
+        _check_counts(samples=self.samples)
+
     def fit(self, activations: Any, n_latents: int, *, key: AnyKey) -> Dictionary:
         H = _sample(activations, self.samples, key)
         mean = H.mean(axis=0)
@@ -185,9 +198,14 @@ class ICA(eqx.Module):
     samples: int = eqx.field(static=True, default=20_000)
     iterations: int = eqx.field(static=True, default=200)
 
+    def __check_init__(self):
+        _check_counts(samples=self.samples, iterations=self.iterations)
+
     def fit(self, activations: Any, n_latents: int, *, key: AnyKey) -> Dictionary:
-        H = _doubles(activations, self.samples, key)
-        made = _scikit_learn("ICA").FastICA(
+        library, H = _scikit_learn("ICA"), _doubles(activations, self.samples, key)
+        if not np.ptp(H, axis=0).any():
+            raise ValueError("ICA needs activations that vary; all samples are the same")
+        made = library.FastICA(
             min(_count(n_latents), *H.shape), max_iter=self.iterations, random_state=_seed(key)
         )
         made.fit(H)
@@ -209,6 +227,10 @@ class NMF(eqx.Module):
     )
     samples: int = eqx.field(static=True, default=20_000)
     iterations: int = eqx.field(static=True, default=200)
+
+    def __check_init__(self):
+        _check_counts(samples=self.samples, iterations=self.iterations)
+        _check_penalty(self.penalty)
 
     def fit(self, activations: Any, n_latents: int, *, key: AnyKey) -> Dictionary:
         H = _doubles(activations, self.samples, key)
@@ -238,6 +260,10 @@ class DictionaryLearning(eqx.Module):
     )
     samples: int = eqx.field(static=True, default=20_000)
     passes: int = eqx.field(static=True, default=10)
+
+    def __check_init__(self):
+        _check_counts(samples=self.samples, passes=self.passes)
+        _check_penalty(self.penalty)
 
     def fit(self, activations: Any, n_latents: int, *, key: AnyKey) -> Dictionary:
         H = _doubles(activations, self.samples, key)

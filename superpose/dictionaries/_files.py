@@ -3,7 +3,8 @@
 import json
 import struct
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ import ml_dtypes
 import numpy as np
 
 from superpose import files, memory
-from superpose.dictionaries._loaded import Understood, understood
+from superpose.dictionaries._understood import Understood, numbers, understood
 
 _PICKLED = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".joblib")
 _TYPES = {
@@ -30,22 +31,27 @@ class Content(NamedTuple):
     """What is said about the arrays: SAELens' cfg.json, or the metadata of a file."""
 
 
-def dictionary(path: str | Path, n_hidden: int, rows: bool | None = None) -> Understood:
+def dictionary(
+    path: str | Path, n_hidden: int, *, layout: str = "guess", center: str = "guess"
+) -> Understood:
     """The dictionary in a file, or in a folder of SAELens, for activations of `n_hidden` dimensions.
 
-    How its arrays are named and laid out is guessed, and `said`. `rows` says whether a matrix has directions as rows,
-    which cannot be guessed where it is square. Raises ValueError, in one line, for what cannot be read, has no
-    directions of `n_hidden` numbers, or is not finite.
+    How its arrays are named and laid out is guessed, and `said`; see `understood`. Raises ValueError, in one line, for
+    what cannot be read or is not understood.
     """
     arrays, config = content(path)
-    for name, values in arrays.items():
-        if not np.isfinite(values).all():
-            raise ValueError(f"{path}: {name} must be finite, got NaN or infinity")
+    with _named(path):
+        return understood(arrays, config, n_hidden, layout=layout, center=center)
+
+
+@contextmanager
+def _named(path: str | Path) -> Iterator[None]:
+    """Errors begin with the file."""
     try:
-        return understood(arrays, config, n_hidden, rows)
+        yield
     except (TypeError, ValueError) as error:
         said = str(error)
-        raise ValueError(f"{path} {said}" if said.startswith("has ") else f"{path}: {said}") from None
+        raise ValueError(f"{path}{'' if said.startswith(('has ', 'says ')) else ':'} {said}") from None
 
 
 class Recorded(NamedTuple):
@@ -72,24 +78,23 @@ def truth(path: str | Path) -> Recorded:
         arrays = {"directions": next(iter(arrays.values()))}
     if "directions" not in arrays:
         raise ValueError(f"{path} has no directions (hidden, feature), only {', '.join(arrays) or 'nothing'}")
-    known = [arrays.get(name) for name in ("directions", "x", "h")]
-    for name, values in zip(("directions", "x", "h"), known, strict=True):
-        if values is not None and (values.ndim != 2 or 0 in values.shape):
+    with _named(path):
+        W, x, h = (numbers(arrays, name) if name in arrays else None for name in ("directions", "x", "h"))
+        for name, values in (("directions", W), ("x", x), ("h", h)):
+            if values is not None and (values.ndim != 2 or 0 in values.shape):
+                raise ValueError(
+                    f"has {name} of shape {values.shape}, which must be a matrix with rows and columns"
+                )
+        assert W is not None
+        if (x is None) != (h is None):
             raise ValueError(
-                f"{path}: {name} must be a matrix with rows and columns, got shape {values.shape}"
+                f"has {'x without h' if h is None else 'h without x'}; scores of codes need both"
             )
-        if values is not None and not np.isfinite(values).all():
-            raise ValueError(f"{path}: {name} must be finite, got NaN or infinity")
-    W, x, h = (None if each is None else np.asarray(each, np.float32) for each in known)
-    assert W is not None
-    if (x is None) != (h is None):
-        raise ValueError(
-            f"{path} has {'x without h' if h is None else 'h without x'}; scores of codes need both"
-        )
-    if x is not None and h is not None and (len(x) != len(h) or (h.shape[1], x.shape[1]) != W.shape):
-        raise ValueError(
-            f"{path}: directions {W.shape} must be (hidden, feature), x {x.shape} (sample, feature), h {h.shape} (sample, hidden)"
-        )
+        if x is not None and h is not None and (len(x) != len(h) or (h.shape[1], x.shape[1]) != W.shape):
+            raise ValueError(
+                f"has directions of shape {W.shape}, which must be (hidden, feature), x of {x.shape}, (sample, feature), "
+                f"and h of {h.shape}, (sample, hidden)"
+            )
     return Recorded(W, x, h)
 
 
@@ -107,7 +112,7 @@ def content(path: str | Path) -> Content:
         )
     read: dict[str, Callable[[Path], Content]] = {".npz": _npz, ".npy": _npy, ".safetensors": _safetensors}
     if path.suffix not in read:
-        raise ValueError(f"{path} must be .npz, .npy or .safetensors, or a folder of SAELens")
+        raise ValueError(f"{path} must end in .npz, .npy or .safetensors, or be a folder of SAELens")
     try:
         memory.check(3 * path.stat().st_size, f"reading {path}", "give a smaller file")
         found = read[path.suffix](path)
@@ -120,11 +125,6 @@ def content(path: str | Path) -> Content:
         if "allow_pickle" in why:
             why = "it holds Python objects, which may run code; save arrays of numbers"
         raise ValueError(f"cannot read {path}: {why or type(error).__name__}") from None
-    for name, values in found.arrays.items():
-        if not (np.issubdtype(values.dtype, np.number) or values.dtype.kind in "bV") or np.iscomplexobj(
-            values
-        ):
-            raise ValueError(f"{path}: {name} must be real numbers, got {values.dtype}")
     return found
 
 
@@ -144,7 +144,7 @@ def _of_folder(folder: Path) -> Content:
 
 
 def _npy(path: Path) -> Content:
-    return Content({path.stem: np.load(path, allow_pickle=False)}, {})
+    return Content({"the array": np.load(path, allow_pickle=False)}, {})
 
 
 def _npz(path: Path) -> Content:
@@ -181,7 +181,7 @@ def write(path: str | Path, arrays: Mapping[str, np.ndarray], told: Mapping[str,
     """
     suffix = Path(path).suffix
     if suffix not in (".npz", ".safetensors"):
-        raise ValueError(f"{path} must be .npz or .safetensors")
+        raise ValueError(f"{path} must end in .npz or .safetensors")
     with files.replaced(path, lambda place: "superpose" in content(place).config) as new:
         if suffix == ".npz":
             with new.open("wb") as file:

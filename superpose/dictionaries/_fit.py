@@ -1,6 +1,6 @@
 """Many dictionaries in one call: autoencoders of one kind and size train side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from superpose import train
+from superpose.dictionaries._activations import check_has
 from superpose.dictionaries._autoencoders import Autoencoder, Reconstruction, _Method
 from superpose.draws import AnyKey, key_of, stream
 from superpose.inputs import whole
@@ -18,7 +19,7 @@ __all__ = ["fit_each"]
 
 
 def fit_each(
-    methods: Sequence[Any],
+    methods: Iterable[Any],
     activations: Any,
     n_latents: Any,
     *,
@@ -44,10 +45,22 @@ def fit_each(
     >>> [sae.directions.shape for sae in fit_each(methods, activations, 8, key=0)]
     [(4, 8), (4, 8)]
     """
+    if isinstance(methods, Mapping | str) or not hasattr(methods, "__iter__"):
+        raise TypeError(f"methods must be a list of methods such as [TopK(k=4)], got {methods!r:.60}")
     methods = list(methods)
+    for method in methods:
+        if isinstance(method, type) or not hasattr(method, "fit"):
+            raise TypeError(
+                f"a method must have fit(activations, n_latents, key=key), such as TopK(k=4), got {method!r:.60}"
+            )
     n = len(methods)
     laws = _one_each(activations, n, "activations")
     sizes = [whole(size, "n_latents") for size in _one_each(n_latents, n, "n_latents")]
+    for law in laws:
+        check_has(law, "sample")
+    for method, size in zip(methods, sizes, strict=True):
+        if isinstance(method, _Method):
+            method.check(size)
     given = key_of(key)
     keys = [given] * n if given.ndim == 0 else list(given)
     if len(keys) != n:

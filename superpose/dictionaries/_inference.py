@@ -18,7 +18,7 @@ from superpose.inputs import ArrayLike, array, check_each, finite, whole
 class OMP(eqx.Module):
     """Orthogonal matching pursuit: at most `k` latents, taken one after another.
 
-    Each step takes the latent whose direction has the largest product with what is not explained yet, then fits all
+    Each step, of which there are no more than hidden dimensions, takes the latent whose direction has the largest product with what is not explained yet, then fits all
     codes taken so far by least squares; `nonnegative` ones by non-negative least squares, so that a latent may be
     dropped again. What remains is therefore orthogonal to every direction with a code. It finds any `k` active
     features where `k < (1 + 1/c) / 2`, with `c` the largest cosine of two directions, and most often far more. It
@@ -43,9 +43,10 @@ class OMP(eqx.Module):
     def __init__(self, k, nonnegative: bool = True, largest: int | None = None):
         if not isinstance(k, jax.core.Tracer):
             k = whole(k, "k")
-            largest = k if largest is None else whole(largest, "largest")
-            if not 1 <= k <= largest:
-                raise ValueError(f"k must be at least 1, and at most largest, got {k=}, {largest=}")
+            if k < 1 or (largest is not None and k > whole(largest, "largest")):
+                most = "" if largest is None else f", and at most largest, {largest}"
+                raise ValueError(f"k must be at least 1{most}, got {k}")
+            largest = k if largest is None else largest
         elif largest is None:
             raise ValueError("give largest, the largest that k can be, where k is traced by JAX")
         self.k, self.nonnegative, self.largest = (
@@ -75,12 +76,10 @@ class OMP(eqx.Module):
             G = D[:, chosen].T @ D[:, chosen]
             return chosen, taken, solve(G, product[chosen], taken, rounding)
 
-        none = (
-            jnp.zeros(self.largest, jnp.int32),
-            jnp.zeros(self.largest, bool),
-            jnp.zeros(self.largest, h.dtype),
-        )
-        chosen, _, z = jax.lax.fori_loop(0, self.largest, step, none)
+        # No codes of more latents are unique, and none explain more.
+        most = min(self.largest, *D.shape)
+        none = jnp.zeros(most, jnp.int32), jnp.zeros(most, bool), jnp.zeros(most, h.dtype)
+        chosen, _, z = jax.lax.fori_loop(0, most, step, none)
         codes = jnp.zeros_like(product).at[chosen].add(z)
         return jnp.where(jnp.isfinite(product).all(), codes, jnp.nan)
 
@@ -144,10 +143,8 @@ class FISTA(eqx.Module):
     tolerance: float = eqx.field(static=True, default=1e-5)
 
     def __check_init__(self):
-        check_each(self.penalty, lambda penalty: ~(penalty < 0), "penalty must be 0 or more")
-        check_each(self.tolerance, lambda tolerance: tolerance >= 0, "tolerance must be 0 or more")
-        if whole(self.steps, "steps") < 1:
-            raise ValueError(f"steps must be at least 1, got {self.steps}")
+        check_each(self.penalty, lambda penalty: penalty >= 0, "penalty must be 0 or more")
+        _check_ends(self)
 
     @property
     def signed(self) -> bool:
@@ -180,6 +177,12 @@ class FISTA(eqx.Module):
         return jax.lax.while_loop(go, step, (start, start, one, far, 0))[0] + 0 * near
 
 
+def _check_ends(inference) -> None:
+    check_each(inference.tolerance, lambda tolerance: tolerance >= 0, "tolerance must be 0 or more")
+    if whole(inference.steps, "steps") < 1:
+        raise ValueError(f"steps must be at least 1, got {inference.steps}")
+
+
 class NNLS(eqx.Module):
     """Non-negative least squares: the codes `z >= 0` that minimize `|h - D z|^2`, by `FISTA` with a penalty of 0.
 
@@ -197,6 +200,9 @@ class NNLS(eqx.Module):
     steps: int = eqx.field(static=True, default=5000)
     tolerance: float = eqx.field(static=True, default=1e-5)
     signed = False
+
+    def __check_init__(self):
+        _check_ends(self)
 
     def __call__(
         self, directions: Float[Array, "hidden latent"], h: Float[Array, " hidden"]
@@ -240,7 +246,12 @@ class ReluStep(eqx.Module):
     def __call__(
         self, directions: Float[Array, "hidden latent"], h: Float[Array, " hidden"]
     ) -> Float[Array, " latent"]:
-        return _of_present(directions, jax.nn.relu(directions.T @ h - jnp.asarray(self.threshold, h.dtype)))
+        threshold = jnp.asarray(self.threshold, h.dtype)
+        if threshold.shape not in ((), directions.shape[1:]):
+            raise ValueError(
+                f"threshold must be one number, or one for each of {directions.shape[1]} latents, got shape {threshold.shape}"
+            )
+        return _of_present(directions, jax.nn.relu(directions.T @ h - threshold))
 
 
 def _of_present(
@@ -271,6 +282,11 @@ def best_threshold(directions: ArrayLike, x: ArrayLike, h: ArrayLike) -> float:
     return float(score[best : best + 2].mean())
 
 
+def check_inference(inference: Any) -> None:
+    if isinstance(inference, type) or not callable(inference):
+        raise TypeError(f"inference must be such as OMP(k=4), got {inference!r:.40}")
+
+
 class Dictionary(eqx.Module):
     """Directions with any inference: `z = inference(directions, h - bias)`, then `h' = directions z + bias`.
 
@@ -294,8 +310,7 @@ class Dictionary(eqx.Module):
         n_hidden = len(self.directions)
         if bias.shape not in ((), (n_hidden,)):
             raise ValueError(f"bias must be one number, or one for each of {n_hidden} hidden dimensions")
-        if isinstance(inference, type) or not callable(inference):
-            raise TypeError(f"inference must be such as OMP(k=4), got {inference!r:.40}")
+        check_inference(inference)
         self.bias, self.inference = jnp.broadcast_to(bias, (n_hidden,)), inference
 
     @property

@@ -6,13 +6,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from superpose.dictionaries._activations import Activations
+from superpose.dictionaries._activations import check_has
 from superpose.dictionaries._directions import random_directions
 from superpose.dictionaries._inference import Dictionary
 from superpose.draws import AnyKey, stream
+from superpose.inputs import whole
 
 
-def oracle(activations: Activations, inference: Any) -> Dictionary:
+def oracle(activations: Any, inference: Any) -> Dictionary:
     """The true dictionary: a latent for each feature, in their order, along its direction.
 
     The bias is what the model computes where no feature is active. A feature that the model ignores is a column of
@@ -24,11 +25,12 @@ def oracle(activations: Activations, inference: Any) -> Dictionary:
     >>> oracle(activations, OMP(k=2)).encode(jnp.array([2.0, 0.0])).tolist()
     [2.0, 0.0]
     """
+    check_has(activations, "directions")
     W = activations.directions
     return Dictionary(W, activations.model.encode(jnp.zeros(W.shape[1], W.dtype)), inference)
 
 
-def closest(activations: Activations, inferences: Sequence[Any], *, key: AnyKey, samples: int = 2000) -> Any:
+def closest(activations: Any, inferences: Sequence[Any], *, key: AnyKey, samples: int = 2000) -> Any:
     """Of several inferences, the one with which the oracle's codes have the least mean squared error.
 
     The true code of feature `i` is `|W_i| x_i`. Raises ValueError where there are none.
@@ -41,6 +43,9 @@ def closest(activations: Activations, inferences: Sequence[Any], *, key: AnyKey,
     """
     if not inferences:
         raise ValueError("give at least one inference, such as OMP(k=4)")
+    if whole(samples, "samples") < 1:
+        raise ValueError(f"samples must be at least 1, got {samples}")
+    check_has(activations, "directions")
     x, h = activations.pairs(stream(key, "closest"), samples)
     truth = jnp.linalg.norm(activations.directions, axis=0)[None] * x
 

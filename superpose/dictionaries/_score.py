@@ -9,10 +9,11 @@ import numpy as np
 
 from superpose import measures
 from superpose.dictionaries import scores
+from superpose.dictionaries._activations import check_has
 from superpose.dictionaries._codes import codes
-from superpose.draws import AnyKey, stream
+from superpose.draws import AnyKey, one_key, stream
 from superpose.features import Empirical
-from superpose.inputs import whole
+from superpose.inputs import number, whole
 
 _WORK = 2**36
 """How many multiplications the removal of features and latents may take: seconds."""
@@ -25,7 +26,7 @@ def score(
     key: AnyKey,
     samples: int = 10_000,
     threshold: float = 0.0,
-    edges: Sequence[tuple[int, int]] = (),
+    edges: Sequence[Sequence[int]] = (),
     groups: Sequence[Sequence[int]] = (),
     causal_samples: int | None = None,
 ) -> dict[str, float | int | None]:
@@ -53,7 +54,8 @@ def score(
     length of its direction. Features of length 0 count in all means of directions. A code that is NaN makes what
     depends on it NaN. Deterministic in the key.
 
-    Raises ValueError where directions and activations do not fit together.
+    Raises TypeError for activations without directions, or without pairs where there are codes, and ValueError where
+    directions and activations do not fit together, or edges and groups are of no features.
 
     >>> from types import SimpleNamespace
     >>> found = score(np.eye(8)[:, :2], SimpleNamespace(directions=np.eye(8)), key=0)
@@ -62,12 +64,19 @@ def score(
     """
     if whole(samples, "samples") < 1:
         raise ValueError(f"samples must be at least 1, got {samples}")
+    if not number(threshold, "threshold") >= 0:
+        raise ValueError(f"threshold must be 0 or more, got {threshold}")
     if causal_samples is not None and whole(causal_samples, "causal_samples") < 1:
         raise ValueError(f"causal_samples must be at least 1, got {causal_samples}")
+    check_has(activations, "directions")
     D, W = getattr(dictionary, "directions", dictionary), jnp.asarray(activations.directions)
+    key = one_key(key)
+    _check_features(edges, W.shape[1], "edges", "pairs of a parent and a child")
+    _check_features(groups, W.shape[1], "groups", "lists of features")
     signed = bool(getattr(dictionary, "signed", False))
     x = h = z = None
     if hasattr(dictionary, "encode"):
+        check_has(activations, "pairs")
         x, h = activations.pairs(stream(key, "scores"), samples)
         z = codes(dictionary, h)
     live = None if z is None else scores.live(z)
@@ -97,6 +106,19 @@ def score(
         name: value if value is None or name in whole_numbers else float(value)
         for name, value in found.items()
     }
+
+
+def _check_features(given, n, name, what) -> None:
+    for each in given:
+        if (
+            not isinstance(each, Sequence | np.ndarray)
+            or not len(each)
+            or (name == "edges" and len(each) != 2)
+        ):
+            raise ValueError(f"{name} must be {what}, got {each!r:.40}")
+        for feature in each:
+            if not 0 <= whole(feature, f"a feature of {name}") < n:
+                raise ValueError(f"{name} must be of features from 0 to {n - 1}, got {feature}")
 
 
 _OF_CODES = (

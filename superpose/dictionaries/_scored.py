@@ -24,7 +24,8 @@ def scored(
     seed: int = 0,
     inference: str = "",
     threshold: float = 0.0,
-    rows: bool | None = None,
+    layout: str = "guess",
+    center: str = "guess",
     out: str = "",
 ) -> tuple[str, dict[str, Any]]:
     """How a dictionary's file was understood, and its scores, which are written to `out` where it is given.
@@ -50,7 +51,14 @@ def scored(
     else:
         activations, told = _files.truth(truth), {"truth": truth}
         hidden = len(activations.directions)
-    found = _files.dictionary(path, hidden, rows)
+    try:
+        found = _files.dictionary(path, hidden, layout=layout, center=center)
+    except ValueError as error:
+        if not truth:
+            raise
+        raise ValueError(
+            f"{error} (by the directions of {truth}, {activations.directions.shape}, which are (hidden, feature))"
+        ) from None
     codes, said = (chosen(found), f"; codes by {inference}") if chosen else (found.autoencoder, "")
     if not world and activations.h is None:
         codes, said = None, "; no codes, as the truth has no samples"
@@ -80,35 +88,38 @@ def _inference(asked: str) -> Callable[[_files.Understood], Any] | None:
         return None
     from superpose import dictionaries
 
-    name, given, knob = asked.partition("=")
+    name, given, text = asked.partition("=")
     made = {
-        "omp": ("OMP", int),
-        "fista": ("FISTA", float),
-        "nnls": ("NNLS", None),
-        "relu": ("ReluStep", float),
+        "omp": (dictionaries.OMP, int, "a whole number of 1 or more", "4"),
+        "fista": (dictionaries.FISTA, float, "a number of 0 or more", "0.1"),
+        "nnls": (dictionaries.NNLS, None, "", ""),
+        "relu": (dictionaries.ReluStep, float, "a number of 0 or more", "0.2"),
     }
     if name not in made:
         raise ValueError(
             f"there is no inference {name!r}; there are omp=K, fista=PENALTY, nnls and relu=THRESHOLD"
         )
-    kind, number = made[name]
-    if bool(given) != bool(number):
-        raise ValueError(
-            f"--inference {name} {'takes no number' if given else f'needs a number, such as {name}=4'}"
-        )
-    try:
-        knobs = [number(knob)] if number else []
-    except ValueError:
-        raise ValueError(f"--inference {name} needs a number, got {knob!r}") from None
-    inference = getattr(dictionaries, kind)(*knobs)
+    kind, number, needed, such = made[name]
+    if number is None:
+        if given:
+            raise ValueError(f"--inference {name} takes no number")
+        inference = kind()
+    else:
+        try:
+            knob = number(text)
+        except ValueError:
+            knob = -1
+        if not (number is int) <= knob < math.inf:
+            raise ValueError(f"--inference {name} needs {needed}, such as {name}={such}, got {text!r}")
+        inference = kind(knob)
 
     return lambda found: dictionaries.Dictionary(found.directions, found.bias, inference)
 
 
 def as_json(found: dict[str, Any]) -> str:
-    """Scores as JSON, which has no NaN: they are null there."""
+    """Scores as JSON, which has no NaN and no infinity: they are null there."""
     plain = {
-        name: None if isinstance(value, float) and math.isnan(value) else value
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in found.items()
     }
     return json.dumps(plain, indent=2) + "\n"

@@ -331,7 +331,8 @@ def explained_variance(h: ArrayLike, reconstruction: ArrayLike) -> Float[Array, 
     0.875
     """
     h, found = _activations(h, reconstruction)
-    return 1 - ((h - found) ** 2).sum() / ((h - h.mean(axis=0, keepdims=True)) ** 2).sum()
+    varies = ((h - h.mean(axis=0, keepdims=True)) ** 2).sum()
+    return jnp.where(varies == 0, jnp.nan, 1 - ((h - found) ** 2).sum() / varies)
 
 
 def shrinkage(h: ArrayLike, reconstruction: ArrayLike) -> Float[Array, ""]:
