@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from superpose.features import Independent
 from superpose.losses import Population, Sampled
 from superpose.models import ReluOutput
 from superpose.store import DamagedError
-from superpose.sweep import _disk, _plan, _run, _source, _task
+from superpose.sweep import _axes, _disk, _plan, _run, _source, _task
 
 FILE = Path(__file__).parent / "sweeps" / "cheap.py"
 cheap = _source.module_of(FILE)
@@ -59,7 +60,7 @@ def test_axes_are_said_in_words(text, values):
         ("a=geomspace(0,1,3)", "geomspace begins and ends above 0"),
         ("a=geomspace(1,2)", "geomspace takes where it begins"),
         ("a=linspace(0,1,10000000)", "an axis has 1 to 1000000 values"),
-        ("a=range(10**9)", "range takes numbers"),
+        ("a=range(10**9)", "a value is a number or a word, got '10..9'"),
         ("a=1/0", "division by zero|Fraction"),
     ],
 )
@@ -190,7 +191,7 @@ def test_it_can_be_opened_while_it_grows(tmp_path):
 def _plan_only(folder):
     """A sweep that was begun, and nothing of it done."""
     asked = _run._asked(cheap.cell, cheap.AXES, {}, None, 0)
-    return _run._begun(folder, _task.packed(cheap.cell), asked, 6, sweep.Here())
+    return _run._begun(folder, _task.packed(cheap.cell), asked, 6, sweep.Here(), False)
 
 
 def test_only_what_is_missing_is_made(tmp_path, monkeypatch):
@@ -207,10 +208,14 @@ def test_only_what_is_missing_is_made(tmp_path, monkeypatch):
 
 def test_a_cell_that_raises_or_is_nan_is_recorded_and_the_rest_goes_on(tmp_path):
     axes = {"x": range(12), "y": [1.0, 2.0]}
+    line = FILE.read_text().partition("    raise ValueError")[0].count("\n") + 1
     done = _here(tmp_path / "s", cheap.failing, axes)
     assert done.failed == {
         f"x={x}, y={y}": why
-        for x, why in ((3, "loss is NaN"), (7, "ValueError: seven is not to be had"))
+        for x, why in (
+            (3, "loss is NaN"),
+            (7, f"ValueError: seven is not to be had (line {line}, in failing)"),
+        )
         for y in (1, 2)
     }
     assert done.data.done.all()
@@ -333,8 +338,13 @@ def test_the_first_format_opens_and_goes_on(tmp_path):
     assert sweep.verified(old, progress=False) == {}
     plan, before = _disk.plan_of(old), _bytes(old)
     (old / _disk.chunk_file(plan, "loss", (0, 0, 0))).unlink()
-    sweep.resume(old, _first, other_code=True, executor=sweep.Here(), progress=False)
-    assert _bytes(old) == before
+    made = sweep.resume(old, _first, other_code=True, executor=sweep.Here(), progress=False)
+    after = _bytes(old)
+    (noted,) = {*after} - {*before}
+    assert noted.startswith(_disk.OTHERS)
+    assert {name: after[name] for name in before} == before
+    assert made.data.attrs["other_code"] == sweep.status(old).other_code
+    assert "the cell _first is other code" in sweep.status(old).other_code
 
 
 def _first(x, y, *, n, seeds=2):
@@ -342,6 +352,88 @@ def _first(x, y, *, n, seeds=2):
         "W": ("feature", np.sin(x[:, None] * np.arange(1, n + 1))),
         "loss": ("member", x[:, None] + y[:, None] / n + np.arange(seeds)),
     }
+
+
+def _returning(made):
+    return lambda x: {
+        name: (each[0], np.ones((len(x), 1))) if isinstance(each, tuple) else x for name, each in made.items()
+    }
+
+
+def _positional(x, /):
+    return {"loss": x}
+
+
+def _clash(x):
+    return {"loss": ("q", np.ones((len(x), 3))), "q": x}
+
+
+def _raising(x):
+    raise RuntimeError("no\nmore")
+
+
+def test_an_infinite_loss_is_a_failed_cell(tmp_path):
+    done = _here(tmp_path / "s", lambda x: {"loss": np.where(x < 0, np.inf, x)}, {"x": [-1.0, 1.0]})
+    assert done.failed == {"x=-1": "loss is infinite"}
+
+
+def test_a_cell_of_a_session_is_what_it_reads_there():
+    k, table = 3, np.arange(4)
+
+    def cell(x):
+        return {"loss": k * x + table[0] + (lambda: factor)()}
+
+    def hashed():
+        return _source.source_of(cell).hash
+
+    global factor
+    factor = 1
+    seen = [hashed()]
+    assert hashed() == seen[0]
+    k = 4
+    seen.append(hashed())
+    table = np.arange(1, 5)
+    seen.append(hashed())
+    factor = 2
+    seen.append(hashed())
+    assert len(set(seen)) == 4
+
+
+factor = 1
+
+
+def test_a_cell_may_import_what_is_beside_it(tmp_path):
+    (tmp_path / "beside_me.py").write_text("import beside_that\nscale = beside_that.scale\n")
+    (tmp_path / "beside_that.py").write_text("scale = 2.0\n")
+    (tmp_path / "mine.py").write_text(
+        "from beside_me import scale\ndef cell(x):\n    import beside_me\n    return {'loss': x * beside_me.scale * scale}\n"
+    )
+    cell = _source.loaded(tmp_path / "mine.py")
+    with sweep.Pool(1) as pool:
+        found = sweep.run(cell, {"x": [1.0, 2.0]}, tmp_path / "s", executor=pool, progress=False)
+    assert found.data.loss.values.tolist() == [4.0, 8.0]
+    before = _source.source_of(cell).hash
+    (tmp_path / "beside_that.py").write_text("scale = 3.0\n")
+    assert _source.source_of(cell).hash != before
+
+
+def test_chunks_are_long_beside_what_a_call_costs():
+    probed = _task.Probed({}, {}, once=6.0, each=0.01)
+    assert 0.01 * _run._enough(probed, 10**6) >= 4 * 6
+    assert _run._enough(probed, 30) >= 30
+    cheap_cells = _task.Probed({}, {}, once=0.0, each=0.01)
+    assert _run._enough(cheap_cells, 10**6) == pytest.approx(500)
+    assert _run._enough(cheap_cells, 3200) == pytest.approx(100)
+
+
+def test_what_a_call_costs_is_told_from_what_a_cell_does(monkeypatch):
+    monkeypatch.setattr(_task, "LONG", 0.1)
+    once = _task.packed(lambda x: time.sleep(0.3) or {"loss": x})
+    each = _task.packed(lambda x: time.sleep(0.03 * len(x)) or {"loss": x})
+    setting = _run._cells.Setting(("x",), None, 0)
+    numbers = {"x": np.arange(10.0)}
+    assert _task.probe(once, numbers, {}, setting).once == pytest.approx(0.3, rel=0.2)
+    assert _task.probe(each, numbers, {}, setting).each == pytest.approx(0.03, rel=0.2)
 
 
 def test_a_store_of_a_newer_format_is_refused(tmp_path):
@@ -362,11 +454,11 @@ def test_a_store_of_a_newer_format_is_refused(tmp_path):
             ValueError,
             "cell has no argument z; it has x, y, n",
         ),
-        (lambda at: _here(at, axes={"x": [1]}), ValueError, "cell needs y: give it as an axis, or as fixed"),
+        (lambda at: _here(at, axes={"x": [1]}), ValueError, "cell needs y: give it as an axis"),
         (
             lambda at: _here(at, axes={**cheap.AXES, "x": ["a"]}),
             ValueError,
-            "x has numbers for many cells at once",
+            "x has numbers, for many cells at once, got 'a'",
         ),
         (
             lambda at: _here(at, cheap.failing, {"x": [1], "y": [1]}, seeds=3),
@@ -384,7 +476,42 @@ def test_a_store_of_a_newer_format_is_refused(tmp_path):
             ValueError,
             "cell returns loss, which is an axis, too",
         ),
+        (lambda at: _axes.as_axes([1, 2]), TypeError, "axes must be values by name"),
+        (lambda at: _here(at, axes={"x": [[1, 2], [3]]}), ValueError, "values of x must be numbers or words"),
+        (lambda at: _here(at, axes={"x": [10**23, 1]}), ValueError, "whole numbers of x must be within"),
+        (lambda at: _here(at, axes={"x y": [1]}), ValueError, "an axis has a name like a Python argument"),
+        (lambda at: _here(at, chunk=0), ValueError, "chunk must be at least 1 cell"),
+        (lambda at: _here(at, _positional, {"x": [1]}), TypeError, "x is before a /"),
+        (
+            lambda at: _here(at, _returning({"done": 1}), {"x": [1]}),
+            ValueError,
+            "a variable cannot be called done",
+        ),
+        (lambda at: _here(at, _returning({1: 1}), {"x": [1]}), ValueError, "a variable has a name like"),
+        (lambda at: _here(at, _returning({"a/b": 1}), {"x": [1]}), ValueError, "a variable has a name like"),
+        (
+            lambda at: _here(at, _returning({"loss": ("a.b", 1)}), {"x": [1]}),
+            ValueError,
+            "an axis of loss has",
+        ),
+        (
+            lambda at: _here(at, _clash, {"x": [1]}),
+            ValueError,
+            "cell returned q as a variable and as an axis",
+        ),
+        (
+            lambda at: _here(at, _raising, {"x": [1, 2]}),
+            ValueError,
+            r"all 2 cells .*: RuntimeError: no \(line",
+        ),
+        (lambda at: _here(at, cheap.exiting, {"x": [1]}), ValueError, "cell raised .*: SystemExit: 3"),
+        (
+            lambda at: _here(at, cheap.cell, {"x": range(10**6), "y": range(10**6), "n": [2]}),
+            MemoryError,
+            "1e.12 cells",
+        ),
         (lambda at: sweep.Pool(0), ValueError, "workers must be at least 1"),
+        (lambda at: sweep.Pool(1, np.nan), ValueError, "timeout must be above 0 seconds"),
         (lambda at: sweep.Pool(1, -1), ValueError, "timeout must be above 0 seconds"),
         (lambda at: sweep.resume(at), FileNotFoundError, "holds no sweep"),
         (lambda at: sweep.solved(len, len, keep="some"), ValueError, "keep must be best or all"),

@@ -172,6 +172,20 @@ def test_a_cell_that_hangs_is_given_up(tmp_path):
     assert int(done.data.done.sum()) == 5
 
 
+def test_a_cell_that_hangs_when_it_is_tried_first_is_no_end(tmp_path):
+    with sweep.Pool(1, timeout=2) as pool:
+        done = sweep.run(
+            cheap.hanging,
+            {"x": [2, 1, 0], "y": [1.0]},
+            tmp_path / "s",
+            chunk=1,
+            executor=pool,
+            progress=False,
+        )
+    assert done.failed == {"x=2, y=1": "it took longer than 2 s"}
+    assert done.data.done.values.ravel().tolist() == [False, True, True]
+
+
 def test_a_cell_that_takes_all_memory_fails_alone(tmp_path):
     axes = {"x": range(6), "y": [1.0]}
     with sweep.Pool(2) as pool:

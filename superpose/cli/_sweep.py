@@ -1,6 +1,7 @@
 """`superpose sweep`: cells of your own at every point of a grid."""
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,6 @@ from superpose.cli._arguments import (
     InputError,
     check_known_seed,
     did_you_mean,
-    experiment_named,
     parsed,
     refusing,
 )
@@ -53,7 +53,7 @@ exit status: 0 all is done; 1 cells failed, which are listed; 2 bad input, or th
 
 def sweep(settings: Sequence[str]) -> int:
     match list(settings):
-        case [] | ["-h" | "--help"]:
+        case [] | ["-h" | "--help"] | ["status" | "verify" | "zip", "-h" | "--help"]:
             print(HELP, end="")
             return 0
         case [word, *others] if word in _VERBS:
@@ -108,11 +108,20 @@ def _begin(name: str, settings: Sequence[str]) -> int:
     with _telling():
         module, called = _module(name)
         cell = getattr(module, asked.cell, None)
-        if cell is None:
-            raise InputError(f"{name} has no {asked.cell}; say what its function is called: --cell NAME")
-        quick = dict(getattr(module, "QUICK", {})) if asked.quick else {}
-        axes = dict(getattr(module, "AXES", {})) | {k: v for k, v in quick.items() if k != "seeds"}
-        axes |= dict(axis(each) for each in asked.over)
+        if not callable(cell):
+            what = "no" if cell is None else "no function"
+            raise InputError(f"{name} has {what} {asked.cell}; say what its function is called: --cell NAME")
+        quick = _mapping(module, "QUICK", name) if asked.quick else {}
+        if asked.quick and not {*quick} & {"seeds", *inspect.signature(cell).parameters}:
+            raise InputError(
+                f"{name} has no small version: QUICK = {{AXIS: VALUES}}; give few values by --over"
+            )
+        axes = _mapping(module, "AXES", name) | {k: v for k, v in quick.items() if k != "seeds"}
+        over = [axis(each) for each in asked.over]
+        names = [each for each, _ in over]
+        if twice := {each for each in names if names.count(each) > 1}:
+            raise InputError(f"--over {twice.pop()} is given twice; give it once, with all its values")
+        axes |= dict(over)
         if not axes:
             raise InputError(f"{name} has no AXES; give them: --over density=geomspace(1,0.01,20)")
         named = [called] + ["quick"] * asked.quick
@@ -130,6 +139,13 @@ def _begin(name: str, settings: Sequence[str]) -> int:
     return _ended(folder, done)
 
 
+def _mapping(module: Any, name: str, file: str) -> dict[str, Any]:
+    found = getattr(module, name, {})
+    if not isinstance(found, Mapping):
+        raise InputError(f"{name} of {file} must be values by name, such as {{'density': [0.1, 0.01]}}")
+    return dict(found)
+
+
 def _module(name: str) -> tuple[Any, str]:
     """A file's functions, or an experiment's, and what it is called."""
     from superpose.sweep import module_of
@@ -138,10 +154,15 @@ def _module(name: str) -> tuple[Any, str]:
         if not Path(name).is_file():
             raise InputError(f"there is no file {name}")
         return module_of(name), Path(name).stem
-    module = experiment_named(name).module()
+    module = experiments()[name].module() if name in experiments() else None
     if not hasattr(module, "cell"):
         grids = [each for each, of in experiments().items() if "\ndef cell(" in of.path.read_text("utf-8")]
-        raise InputError(f"{name} is no grid of cells; {did_you_mean(name, grids)}")
+        why = (
+            f"{name} is no grid of cells"
+            if module
+            else f"there is no file {name}.py, and no such grid of cells"
+        )
+        raise InputError(f"{why}; {did_you_mean(name, grids)}")
     return module, name
 
 
@@ -168,9 +189,11 @@ def _status(settings: Sequence[str]) -> int:
     print(
         f"  made by {plan.source.name} of {plan.source.file or 'a session'}, superpose {made['superpose']}, jax {made['jax']}"
     )
-    if now.cells < plan.n_cells and (not now.chunks or now.since > 60):
-        ago = f"the last chunk is {duration(now.since)} old" if now.chunks else "nothing is done yet"
-        print(f"{ago}: if nothing works on it, superpose sweep resume {folder}")
+    for each in now.other_code:
+        print(f"  some of it with other code: {each}")
+    if now.cells < plan.n_cells and now.since > 60:
+        ago = "the last chunk is" if now.chunks else "no chunk is done yet, and the sweep is"
+        print(f"{ago} {duration(now.since)} old: if nothing works on it, superpose sweep resume {folder}")
     _list(folder, now.failed)
     return 0
 
@@ -226,18 +249,23 @@ def _resume(settings: Sequence[str]) -> int:
 def _verify(settings: Sequence[str]) -> int:
     folder = _folder(settings, "verify")
 
-    from superpose.sweep import verified
+    from superpose.sweep import status, verified
 
     with _telling():
         wrong = verified(folder)
     for name, what in wrong.items():
         print(f"{folder / name}: {what}")
+    if wrong:
+        print(f"{len(wrong)} files are missing or damaged: superpose sweep resume {folder}")
+        return 1
+    now = status(folder)
+    all_done = now.chunks == now.plan.n_chunks
     print(
-        f"{len(wrong)} files are missing or damaged: superpose sweep resume {folder}"
-        if wrong
-        else "all is whole"
+        "all is whole"
+        if all_done
+        else f"{now.chunks} of {now.plan.n_chunks} chunks are done, and these are whole"
     )
-    return 1 if wrong else 0
+    return 0
 
 
 def _zip(settings: Sequence[str]) -> int:

@@ -1,7 +1,7 @@
 """Axes as words: `density=geomspace(1,0.001,64)`, `hidden=2,3,5`. They are parsed, never run as code."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -14,6 +14,7 @@ SPACES: dict[str, Callable] = {"geomspace": np.geomspace, "linspace": np.linspac
 """How many values are said at once."""
 
 _CALL = re.compile(r"\s*(\w+)\s*\((.*)\)\s*")
+_WORD = re.compile(r"\w[\w.+-]*")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -48,8 +49,12 @@ def values(name: str, given: Any) -> Values:
     """
     if isinstance(given, str):
         return parsed(f"{name}={given}")[1]
-    if np.ndim(given) == 0 and not isinstance(given, Sequence | range):
+    if isinstance(given, int | float) or (hasattr(given, "item") and np.ndim(given) == 0):
         given = [given]
+    try:
+        given = list(given)
+    except TypeError:
+        raise TypeError(f"values of {name} must be a list of numbers or words, got {given!r:.40}") from None
     plain = [each.item() if hasattr(each, "item") and np.ndim(each) == 0 else each for each in given]
     if not plain:
         raise ValueError(f"{name} needs at least one value")
@@ -60,6 +65,10 @@ def values(name: str, given: Any) -> Values:
     if not isinstance(plain[0], str):
         if not all(isinstance(each, int) for each in plain):
             plain = [float(each) for each in plain]
+        elif max(map(abs, plain)) > MOST_INT:
+            raise ValueError(
+                f"whole numbers of {name} must be within {MOST_INT:.0e}; write larger ones as 1e20"
+            )
         if not np.isfinite(plain).all():
             raise ValueError(f"values of {name} must be finite")
     if len(set(plain)) < len(plain):
@@ -91,7 +100,7 @@ def _spaced(name: str, arguments: str) -> Any:
     return [float(f"{each:.12g}") for each in SPACES[name](start, stop, int(count))]
 
 
-MOST = 1_000_000
+MOST, MOST_INT = 1_000_000, 10**15
 RESERVED = ("cell", "done", "key", "seeds")
 
 
@@ -106,16 +115,28 @@ def _one(text: str) -> int | float | str:
     try:
         return float(Fraction(text)) if "/" in text else float(text)
     except ValueError:
-        return text
+        pass
+    if not _WORD.fullmatch(text):
+        raise ValueError(
+            f"a value is a number or a word, got {text!r}; say {', '.join(SPACES)}(...), or 2,3,5"
+        )
+    return text
 
 
-def as_axes(axes: Mapping[str, Any]) -> dict[str, Values]:
+def as_axes(axes: Any) -> dict[str, Values]:
     """Axes by name, each with its values, which may be said in words. Raises ValueError where there is none."""
+    if not isinstance(axes, Mapping):
+        raise TypeError(f"axes must be values by name, such as {{'density': [0.1, 0.01]}}, got {axes!r:.40}")
     if not axes:
         raise ValueError("a sweep needs at least one axis, such as density=[0.1, 0.01]")
     for name in axes:
-        if name in RESERVED:
-            raise ValueError(f"an axis cannot be called {name}, which has a meaning of its own")
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise ValueError(f"an axis has a name like a Python argument, got {name!r}")
+        check_name(name, "an axis")
     return {name: values(name, given) for name, given in axes.items()}
+
+
+def check_name(name: Any, what: str) -> None:
+    """Raise ValueError unless this may be the name of an axis or a variable: a word, without a meaning of its own."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(f"{what} has a name like a Python argument, got {name!r:.40}")
+    if name in RESERVED:
+        raise ValueError(f"{what} cannot be called {name}, which has a meaning of its own")

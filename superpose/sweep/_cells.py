@@ -12,6 +12,7 @@ import xarray as xr
 
 from superpose import grid, train
 from superpose.draws import key_of
+from superpose.sweep._axes import check_name
 
 CELL = "cell"
 """The leading axis of what a cell function returns."""
@@ -41,6 +42,8 @@ def signature(cell: Callable) -> Signature:
     for each in parameters:
         if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD):
             raise TypeError(f"cell must name its arguments, one for each axis, got *{each.name}")
+        if each.kind is each.POSITIONAL_ONLY:
+            raise TypeError(f"cell gets its arguments by name; {each.name} is before a /, which hides it")
         if each.name in GIVEN:
             given.append(each.name)
         elif each.kind is each.KEYWORD_ONLY:
@@ -80,7 +83,15 @@ def _as_dataset(made, n) -> xr.Dataset:
     if hasattr(made, "models") and hasattr(made, "loss"):
         made = grid.dataset(made.models, made.loss, axes={CELL: range(n)})
     if isinstance(made, Mapping) and not isinstance(made, xr.Dataset):
-        made = xr.Dataset({name: _variable(name, each) for name, each in made.items()})
+        for name in made:
+            check_name(name, "a variable")
+        variables = {name: _variable(name, each) for name, each in made.items()}
+        both = {*variables} & {dim for dims, _ in variables.values() for dim in dims}
+        if both:
+            raise ValueError(
+                f"cell returned {', '.join(sorted(both))} as a variable and as an axis of one; call one of them otherwise"
+            )
+        made = xr.Dataset(variables)
     if not isinstance(made, xr.Dataset):
         raise TypeError(
             "cell must return arrays by name, such as {'loss': loss}, a dataset along `cell`, or what `minimize` "
@@ -100,8 +111,10 @@ def _as_dataset(made, n) -> xr.Dataset:
 
 
 def _variable(name, each) -> tuple[tuple[str, ...], np.ndarray]:
-    dims, values = each if isinstance(each, tuple) else ((), each)
+    dims, values = each if isinstance(each, tuple) and len(each) == 2 else ((), each)
     dims = (dims,) if isinstance(dims, str) else tuple(dims)
+    for dim in dims:
+        check_name(dim, f"an axis of {name}")
     values = np.asarray(values)
     if values.ndim != 1 + len(dims):
         raise ValueError(

@@ -8,8 +8,11 @@ twice: in `sweep.json` and among the group's attributes.
 
 import json
 import os
+import time
+import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
@@ -21,9 +24,10 @@ from zarr.storage import LocalStore, MemoryStore
 
 from superpose.store import DamagedError, read_json
 from superpose.sweep import _plan
-from superpose.sweep._plan import Place, Plan
+from superpose.sweep._plan import Place, Plan, Source
 
 PLAN, DATA, FAILED, ROOT = "sweep.json", "data.zarr", "failed", "zarr.json"
+OTHERS = "other-code"
 ATTRIBUTE = "superpose_sweep"
 PARTIAL = ".partial"
 _OPENING = Lock()  # Zarr's settings are those of all threads
@@ -106,8 +110,19 @@ def plan_of(folder: Path) -> Plan:
         copies.insert(0, (folder / PLAN).read_text(encoding="utf-8"))
     texts = [each for each in copies if isinstance(each, str)]
     if not texts:
+        if folder.is_file():
+            zipped = (
+                "; sweep.opened reads it, and unzipped it is a folder" if zipfile.is_zipfile(folder) else ""
+            )
+            raise FileNotFoundError(f"{folder} is a file, not the folder of a sweep{zipped}")
+        inside = folder.name == DATA
         raise FileNotFoundError(
-            f"{folder} holds no sweep; `superpose sweep FILE.py --out {folder}` makes one"
+            f"{folder} holds no sweep; "
+            + (
+                "its folder is the one above"
+                if inside
+                else f"`superpose sweep FILE.py --out {folder}` makes one"
+            )
         )
     said = ""
     for text in texts:
@@ -136,6 +151,20 @@ def note(folder: Path, place: Place, failed: dict[str, str]) -> None:
         put(file, json.dumps(failed, indent=1).encode())
     else:
         file.unlink(missing_ok=True)
+
+
+def note_code(folder: Path, different: list[str], source: Source) -> None:
+    """Other code than the plan's makes chunks from now on: how it differs, and its text."""
+    told = {"different": different, "since": time.strftime("%Y-%m-%d %H:%M:%S"), "source": asdict(source)}
+    name = _plan.hash_of(json.dumps([different, source.hash]))[:16]
+    if not (folder / OTHERS / f"{name}.json").is_file():
+        put(folder / OTHERS / f"{name}.json", json.dumps(told, indent=1).encode())
+
+
+def other_code(folder: Path) -> list[str]:
+    """In what the code that made some chunks differs from the plan's."""
+    told = [read_json(file) for file in sorted((folder / OTHERS).glob("*.json"))]
+    return [each for one in told if isinstance(one, dict) for each in one.get("different", [])]
 
 
 def failures(folder: Path) -> dict[Place, dict[str, str]]:

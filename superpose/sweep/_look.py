@@ -62,6 +62,8 @@ def _read(store: Store, plan: Plan, there: Iterable[Place], path: Path) -> xr.Da
     for place in there:
         done[plan.region(place)] = True
     data.attrs.pop(_disk.ATTRIBUTE, None)
+    if path.is_dir() and (other := _disk.other_code(path)):
+        data.attrs["other_code"] = other
     return data.assign(done=(tuple(plan.axes), done))
 
 
@@ -148,8 +150,10 @@ class Status(NamedTuple):
     rate: float
     """Cells a second, by the times at which the last hundred chunks were written; NaN before there are two."""
     since: float
-    """Seconds since the last chunk was written."""
+    """Seconds since the last chunk was written, or since the sweep was begun where there is none."""
     failed: dict[str, str]
+    other_code: list[str]
+    """How the code that made some of the chunks differs, where `resume` was told to go on with it."""
 
     @property
     def left(self) -> float:
@@ -168,8 +172,10 @@ def status(store: str | Path) -> Status:
     )[-100:]
     took = written[-1][0] - written[0][0] if written else 0.0
     rate = sum(cells for _, cells in written[1:]) / took if took > 0 else math.nan
-    since = max(0.0, time.time() - written[-1][0]) if written else math.nan
-    return Status(plan, len(there), sum(map(plan.cells, there)), rate, since, failures(folder))
+    begun = [path.stat().st_mtime for path in (folder / _disk.PLAN, folder) if path.exists()]
+    since = max(0.0, time.time() - (written[-1][0] if written else begun[0]))
+    cells = sum(map(plan.cells, there))
+    return Status(plan, len(there), cells, rate, since, failures(folder), _disk.other_code(folder))
 
 
 def verified(store: str | Path, progress: bool = True) -> dict[str, str]:

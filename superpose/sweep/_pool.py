@@ -34,8 +34,8 @@ class Pool(Executor):
         )
         if workers is not None and whole(workers, "workers") < 1:
             raise ValueError(f"workers must be at least 1, got {workers}")
-        if timeout is not None and not timeout > 0:
-            raise ValueError(f"timeout must be above 0 seconds, got {timeout}")
+        if timeout is not None and not 0 < timeout < float("inf"):
+            raise ValueError(f"timeout must be above 0 seconds, and finite, got {timeout}")
         self.workers = workers or len(gpus) or len(cores)
         self.timeout = timeout
         context = _Context()
@@ -91,7 +91,7 @@ class Here(Executor):
         future: Future = Future()
         try:
             future.set_result(fn(*args, **kwargs))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             future.set_exception(error)
         return future
 

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import nullcontext
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +16,8 @@ import jax
 import numpy as np
 import xarray as xr
 
-from superpose import grid
+from superpose import grid, memory
+from superpose.inputs import whole
 from superpose.progress import progress_bar, say
 from superpose.provenance import library_hash, versions
 from superpose.store import check_ours, faults_in_words
@@ -30,6 +32,8 @@ SECONDS = 5.0
 """How long a chunk should take: long beside what starting and writing it costs, short beside what a lost one does."""
 LEAST_CHUNKS, LEAST_SECONDS = 32, 0.5
 """A sweep has at least about as many chunks, so that many can work at once, unless they would be shorter than this."""
+DEARER = 4
+"""How many times what a call costs whatever its length the cells of a chunk take at least."""
 MOST_BYTES = 64e6
 """How large the chunk of a variable is at most."""
 TRIED = 64
@@ -80,6 +84,8 @@ def run(
     """
     folder = Path(store)
     asked = _asked(cell, axes, fixed or {}, seeds, seed)
+    if chunk is not None and whole(chunk, "chunk") < 1:
+        raise ValueError(f"chunk must be at least 1 cell, got {chunk}")
     check_ours(folder, old=_disk.is_sweep(folder) or (folder.is_dir() and _disk.is_half_begun(folder)))
     packed = _task.packed(cell)
     with nullcontext(executor) if executor else Pool() as executor:
@@ -88,7 +94,7 @@ def run(
             _refuse(folder, plan, asked)
             _mended(folder, plan, list(plan.places()), False, progress)
         else:
-            plan = _begun(folder, packed, asked, chunk, executor)
+            plan = _begun(folder, packed, asked, chunk, executor, progress)
         return _went_on(folder, plan, packed, plan.places(), executor, progress)
 
 
@@ -162,18 +168,20 @@ def resume(
     folder = Path(store)
     plan = _disk.plan_of(folder)
     cell = cell or cell_of(plan)
-    theirs = {"source": source_of(cell), "made": _made()}
-    different = _plan.differences(plan, theirs)
+    source = source_of(cell)
+    different = _plan.differences(plan, {"source": source, "made": _made()})
     if different and not other_code:
         raise ValueError(
-            f"{folder}: {'; '.join(different)}: its numbers may be others; go on all the same with other_code=True, "
-            "or begin another sweep"
+            f"{folder}: {'; '.join(different)}: its numbers may be others; go on all the same with other_code=True "
+            "(--other-code), which is noted, or begin another sweep"
         )
     part, parts = shard
     if not 1 <= part <= parts:
         raise ValueError(f"shard must be (k, n) with k from 1 to n, got {shard}")
     places = [place for at, place in enumerate(plan.places()) if at % parts == part - 1]
     _mended(folder, plan, places, trusting, progress)
+    if different:
+        _disk.note_code(folder, different, source)
     if failed:
         for place in _disk.failures(folder):
             (folder / _disk.chunk_file(plan, plan.last, place)).unlink(missing_ok=True)
@@ -202,22 +210,36 @@ def _went_on(folder, plan, packed, places, executor, progress) -> Sweep:
     return Sweep(opened(folder), failures(folder), stopped)
 
 
-def _begun(folder, packed, asked, chunk, executor) -> Plan:
+def _begun(folder, packed, asked, chunk, executor, progress) -> Plan:
     """The plan of a new sweep, by what some cells give, on disk; or that of another process which was earlier."""
     axes, batched, fixed = asked["axes"], asked["batched"], asked["fixed"]
-    groups = list(product(*(values for name, values in axes.items() if name not in batched)))
-    numbers = {name: values for name, values in axes.items() if name in batched}
-    n_cells = math.prod(map(len, numbers.values()))
-    tried = min(TRIED, chunk or TRIED, n_cells)
-    some = np.unique(np.linspace(0, n_cells - 1, tried).astype(int))
-    values = {name: each[some] for name, each in zip(numbers, grid.points(*numbers.values()), strict=True)}
     names = [name for name in axes if name not in batched]
-    tries = []
-    for group in groups:
+    groups = list(product(*(axes[name] for name in names)))
+    numbers = {name: values for name, values in axes.items() if name in batched}
+    sizes = tuple(map(len, numbers.values()))
+    n_cells = math.prod(sizes)
+    tried = min(TRIED, chunk or TRIED, n_cells)
+
+    def probing(group: tuple, some: np.ndarray) -> Future:
+        places = np.unravel_index(some, sizes) if sizes else ()
+        values = {
+            name: np.asarray(each)[place] for (name, each), place in zip(numbers.items(), places, strict=True)
+        }
         arrays, others = _plan.expanded(values, batched, fixed | dict(zip(names, group, strict=True)))
         setting = _cells.Setting(tuple(axes), asked["seeds"], asked["seed"])
-        tries.append(executor.submit(_task.probe, packed, arrays, others, setting))
-    probed = [_tried(each) for each in tries]
+        return executor.submit(_task.probe, packed, arrays, others, setting)
+
+    some = np.unique(np.linspace(0, n_cells - 1, tried).astype(int))
+    tries = [probing(group, some) for group in groups]
+    probed = []
+    with progress_bar("trying some cells", len(groups), progress) as advanced:
+        for group, each in zip(groups, tries, strict=True):
+            probed.append(
+                _tried(
+                    each, [partial(probing, group, np.array([at])) for at in (0, n_cells - 1, n_cells // 2)]
+                )
+            )
+            advanced(len(probed))
     variables = _together([each.variables for each in probed])
     if both := {*variables} & {*axes}:
         raise ValueError(
@@ -226,23 +248,34 @@ def _begun(folder, packed, asked, chunk, executor) -> Plan:
     many = tuple(name in batched for name in axes)
     shape = tuple(map(len, axes.values()))
     if chunk is None:
-        each = max(1e-9, max(each.seconds for each in probed))
         size = max(math.prod(v.shape) * np.dtype(v.dtype).itemsize for v in variables.values())
-        many_at_once = max(math.prod(shape) / LEAST_CHUNKS, LEAST_SECONDS / each)
-        most = min(SECONDS / each, many_at_once, MOST_BYTES / max(1, size))
-        chunk = max(1, int(most))
+        chunk = min(_enough(each, math.prod(shape)) for each in probed)
+        chunk = max(1, int(min(chunk, MOST_BYTES / max(1, size))))
     attrs = _shared([each.attrs for each in probed], names, groups)
     plan = Plan(chunk=_plan.chunked(shape, many, chunk), variables=variables, attrs=attrs, **asked)
     return _disk.begun(folder, plan)
 
 
-def _tried(future: Future) -> _task.Probed:
+def _enough(probed: _task.Probed, n_cells: int) -> float:
+    """How many cells a chunk has: long beside what a call costs anyhow, and no longer where many can work at once."""
+    each = max(1e-9, probed.each)
+    most = max(SECONDS - probed.once, DEARER * probed.once) / each
+    least = max(LEAST_SECONDS, DEARER * probed.once) / each
+    return min(most, max(n_cells / LEAST_CHUNKS, least))
+
+
+def _tried(future: Future, fewer: list[Callable[[], Future]]) -> _task.Probed:
+    """What a first try says; where it takes too long, or dies, one of single cells."""
     try:
         return future.result()
     except (TypeError, ValueError):
         raise
     except Exception as error:
-        raise _drive.StoppedError(f"no cell could be computed ({_task.line(error)})") from error
+        if fewer:
+            return _tried(fewer[0](), fewer[1:])
+        late = isinstance(error, TimeoutError)
+        why = "all took longer than the timeout" if late else f"the last one: {_task.line(error)}"
+        raise _drive.StoppedError(f"no cell could be computed; {why}") from error
 
 
 def _shared(each: list[dict[str, Any]], names: list[str], groups: list[tuple]) -> dict[str, Any]:
@@ -280,18 +313,22 @@ def _asked(cell, axes, fixed, seeds, seed) -> dict[str, Any]:
             raise ValueError(f"cell has no argument {name}; it has {', '.join(known) or 'none'}")
     for name in known:
         if name not in axes and name not in fixed and name not in takes.defaults:
-            raise ValueError(f"cell needs {name}: give it as an axis, or as fixed")
+            raise ValueError(f"cell needs {name}: give it as an axis (--over {name}=VALUES), or as fixed")
     both = {*axes} & {*fixed}
     if both:
         raise ValueError(f"{', '.join(sorted(both))} cannot be an axis and fixed, too")
     for name in takes.batched:
         if isinstance(axes.get(name, (0,))[0], str):
-            raise ValueError(f"{name} has numbers for many cells at once; put it after the star for words")
+            raise ValueError(
+                f"{name} has numbers, for many cells at once, got {axes[name][0]!r}; words need an argument after the star"
+            )
     if seeds is not None and "seeds" not in takes.given:
         raise ValueError("cell takes no seeds")
     seeds = seeds if seeds is not None else takes.defaults.get("seeds")
     if "seeds" in takes.given and (not isinstance(seeds, int) or seeds < 1):
         raise ValueError(f"seeds must be a whole number of at least 1, got {seeds}")
+    n_cells = math.prod(map(len, axes.values()))
+    memory.check(2.0 * n_cells, f"which of {n_cells:.3g} cells are done", "take fewer values")
     defaults = {name: takes.defaults[name] for name in known if name in takes.defaults}
     others = {name: value for name, value in {**defaults, **fixed}.items() if name not in axes}
     for name, value in others.items():
@@ -314,4 +351,10 @@ def _made() -> dict[str, str]:
 def _refuse(folder: Path, plan: Plan, asked: Mapping[str, Any]) -> None:
     different = _plan.differences(plan, asked)
     if different:
-        raise ValueError(f"{folder} holds another sweep: {'; '.join(different)}; choose another place")
+        code = {"source": asked["source"], "made": asked["made"]}
+        way = (
+            f", or go on with this one: superpose sweep resume {folder} --other-code"
+            if different == _plan.differences(plan, code)
+            else ""
+        )
+        raise ValueError(f"{folder} holds another sweep: {'; '.join(different)}; choose another place{way}")

@@ -1,12 +1,17 @@
 """Where a cell function is from: its text, which is kept with the data, and how it is found again. Stores hold no code to run."""
 
+import ast
+import hashlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
+
+import jax
+import numpy as np
 
 import superpose
 from superpose.sweep import _plan
@@ -14,23 +19,102 @@ from superpose.sweep._plan import Plan, Source
 
 
 def source_of(cell: Callable) -> Source:
-    """The file that a cell function is from, or where there is none the text of what it is made of."""
+    """The file that a cell function is from and those beside it which that imports; or its text, where there is none.
+
+    A function of a session is also what it reads there: its globals and what it closes over.
+    """
     parts = getattr(cell, "parts", (cell,))
     module = sys.modules.get(getattr(parts[0], "__module__", ""))
     file = getattr(module, "__file__", None)
     names = [name for name, each in vars(module).items() if each is cell] if module else []
     name = names[0] if names else getattr(cell, "__name__", "cell")
-    texts = []
-    for part in parts:
-        try:
-            texts.append(inspect.getsource(part))
-        except (OSError, TypeError):
-            code = getattr(part, "__code__", None)
-            texts.append(repr((code.co_code, code.co_consts, code.co_names)) if code else repr(part))
     if file and Path(file).is_file() and names:
-        texts = [Path(file).read_text(encoding="utf-8")]
+        path = Path(file).resolve()
+        texts = [each.read_text(encoding="utf-8") for each in _imported(path)]
+        return _source(name, str(path), texts)
+    seen: set[int] = set()
+    return _source(name, "", [line for part in parts for line in _read_by(part, seen)])
+
+
+def _source(name: str, file: str, texts: list[str]) -> Source:
     text = "\n".join(texts)
-    return Source(name, str(Path(file).resolve()) if file and names else "", text, _plan.hash_of(text))
+    return Source(name, file, text, _plan.hash_of(text))
+
+
+def _read_by(function: Any, seen: set[int]) -> Iterator[str]:
+    """The text of a function, and what it reads besides its arguments, and what these read in turn."""
+    if id(function) in seen:
+        return
+    seen.add(id(function))
+    code = getattr(function, "__code__", None)
+    try:
+        yield inspect.getsource(function)
+    except (OSError, TypeError):
+        yield repr((code.co_code, code.co_consts, code.co_names)) if code else repr(function)
+    if not isinstance(function, FunctionType):
+        return
+    own = dict(
+        zip(
+            function.__code__.co_freevars,
+            (each.cell_contents for each in function.__closure__ or ()),
+            strict=True,
+        )
+    )
+    around = {
+        name: function.__globals__[name]
+        for name in sorted(_names(function.__code__))
+        if name in function.__globals__
+    }
+    for name, value in (around | own).items():
+        if isinstance(value, FunctionType | type) and value.__module__ == function.__module__:
+            yield from _read_by(value, seen)
+        elif not isinstance(value, ModuleType | FunctionType | type):
+            yield f"{name} = {_told(value)}"
+
+
+def _names(code: CodeType) -> set[str]:
+    """Names that code, and functions in it, may read from around it."""
+    inner = [each for each in code.co_consts if isinstance(each, CodeType)]
+    return set(code.co_names).union(*map(_names, inner))
+
+
+def _told(value: Any) -> str:
+    """A value in words that are the same for the same value in another session."""
+    leaves, structure = jax.tree.flatten(value)
+    said = []
+    for leaf in leaves:
+        if isinstance(leaf, np.ndarray | np.generic | jax.Array) and np.asarray(leaf).dtype != object:
+            array = np.asarray(leaf)
+            said.append(f"{array.dtype}{array.shape} {hashlib.sha256(array.tobytes()).hexdigest()}")
+        else:
+            plain = isinstance(leaf, int | float | complex | str | bytes | bool | range)
+            said.append(repr(leaf) if plain else type(leaf).__qualname__)
+    kind = (
+        structure if all(isinstance(leaf, int | float | str) for leaf in leaves) else type(value).__qualname__
+    )
+    return f"{kind} {said}"
+
+
+def _imported(file: Path) -> list[Path]:
+    """A file of Python, and those in its folder that it imports, and that these import in turn."""
+    found = [file]
+    for path in found:  # grows
+        try:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+        except (OSError, SyntaxError, ValueError):
+            continue
+        for node in ast.walk(tree):
+            names = (
+                [each.name for each in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+            )
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module or "", *(f"{node.module or ''}.{name}".strip(".") for name in names)]
+            for name in filter(None, names):
+                place = file.parent.joinpath(*name.split("."))
+                for each in (place.with_name(place.name + ".py"), place / "__init__.py"):
+                    if each.is_file() and each not in found:
+                        found.append(each)
+    return found
 
 
 def cell_of(plan: Plan) -> Callable:
@@ -38,7 +122,9 @@ def cell_of(plan: Plan) -> Callable:
     source = plan.source
     if not source.file or not Path(source.file).is_file():
         where = f"{source.file} is gone" if source.file else "the sweep was begun from a session"
-        raise ValueError(f"{where}; give the cell {source.name!r} that it was begun with")
+        raise ValueError(
+            f"{where}; give the cell {source.name!r} that it was begun with, or its file (--file FILE.py)"
+        )
     return loaded(source.file, source.name)
 
 
@@ -51,7 +137,7 @@ def loaded(file: str | Path, name: str = "cell") -> Any:
 
 
 def module_of(file: str | Path) -> ModuleType:
-    """A file of Python as a module, whose functions workers get by value, wherever they are."""
+    """A file of Python as a module; it may import those beside it. Workers get its functions by value, wherever they are."""
     import cloudpickle
 
     path = Path(file).resolve()
@@ -61,9 +147,10 @@ def module_of(file: str | Path) -> ModuleType:
             ".".join(["superpose", *path.relative_to(package).with_suffix("").parts])
         )
     try:
-        name = f"superpose_sweep_{path.stem}_{_plan.hash_of(path.read_text(encoding='utf-8'))[:8]}"
+        texts = [each.read_text(encoding="utf-8") for each in _imported(path)]
     except (OSError, ValueError) as error:
         raise ValueError(f"{file} cannot be read: {error}") from None
+    name = f"superpose_sweep_{path.stem}_{_plan.hash_of(str(path) + chr(10).join(texts))[:8]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
@@ -71,10 +158,17 @@ def module_of(file: str | Path) -> ModuleType:
         raise ValueError(f"{file} is no file of Python")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))  # as for a script
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise ValueError(f"{file} cannot be run: {type(error).__name__}: {error}") from error
-    cloudpickle.register_pickle_by_value(module)
+        said = str(error).partition("\n")[0]
+        raise ValueError(f"{file} cannot be run: {type(error).__name__}: {said}") from error
+    beside = set(_imported(path))
+    for each in [*sys.modules.values()]:
+        where = getattr(each, "__file__", None)
+        if each is module or (where and Path(where).resolve() in beside):
+            cloudpickle.register_pickle_by_value(each)
     return module

@@ -3,6 +3,7 @@
 import math
 import pickle
 import time
+import traceback
 from collections.abc import Callable
 from functools import lru_cache
 from multiprocessing import parent_process
@@ -62,9 +63,9 @@ def computed(plan: Plan, cell: Callable, place: Place) -> tuple[dict[str, np.nda
             data = _cells.as_floats(data)
             part = data.isel({_cells.CELL: slice(0, stop - start)}) if numbers else data
             check(part, plan.variables)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if stop - start == 1:
-                failed[str(start)] = line(error)
+                failed[str(start)] = line(error, cell)
                 return
             middle = (start + stop) // 2
             filled(start, middle)
@@ -75,8 +76,9 @@ def computed(plan: Plan, cell: Callable, place: Place) -> tuple[dict[str, np.nda
             found[name][(slice(start, stop), *(slice(0, k) for k in values.shape[1:]))] = values
 
     filled(0, n)
-    lost = np.isnan(found[plan.last]).reshape(n, -1).any(axis=1)
-    failed |= {str(at): f"{plan.last} is NaN" for at in np.flatnonzero(lost) if str(at) not in failed}
+    last = found[plan.last].reshape(n, -1)
+    for at in np.flatnonzero(~np.isfinite(last).all(axis=1)):
+        failed.setdefault(str(at), f"{plan.last} is {'NaN' if np.isnan(last[at]).any() else 'infinite'}")
     region = plan.region(place)
     shape = tuple(each.stop - each.start for each in region)
     return {name: each.reshape(*shape, *each.shape[1:]) for name, each in found.items()}, failed
@@ -101,39 +103,72 @@ class Probed(NamedTuple):
 
     variables: dict[str, Variable]
     attrs: dict[str, Any]
-    seconds: float
-    """For each cell, without compiling."""
+    once: float
+    """Seconds that a call takes, however many cells it has, without compiling."""
+    each: float
+    """Seconds that each cell takes beyond that."""
+
+
+LONG = 1.0
+"""Seconds of a call beyond which it is asked how much of them are for each cell."""
 
 
 def probe(
     cell: bytes, numbers: dict[str, np.ndarray], fixed: dict[str, Any], setting: _cells.Setting
 ) -> Probed:
-    """What these cells give, and how long they take, the second time. Where some of them raise, those that do not."""
+    """What these cells give, and how long they take, the second time. Where some of them raise, those that do not.
+
+    Raises ValueError where the function raises for all of them.
+    """
     function, n = _unpacked(cell), max((len(each) for each in numbers.values()), default=1)
+
+    def called(places: np.ndarray) -> tuple[xr.Dataset, float]:
+        began = time.monotonic()
+        data = _cells.called(function, _at(numbers, places), fixed, setting)
+        return _cells.as_floats(data), time.monotonic() - began
+
     first = None
     for places in (np.arange(n), *(np.full(n, at) for at in range(n))):
         try:
-            data = _cells.as_floats(_cells.called(function, _at(numbers, places), fixed, setting))
+            data, _ = called(places)
             break
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             first = first or error
     else:
-        raise first or AssertionError
-    began = time.monotonic()
-    _cells.called(function, _at(numbers, places), fixed, setting)
-    seconds = (time.monotonic() - began) / n
+        assert first is not None
+        if not _place(first, function):
+            raise first  # not the function's own, but about what it takes or returns
+        which = "the cell that was tried" if n == 1 else f"all {n} cells that were tried, first"
+        raise ValueError(f"cell raised for {which}: {line(first, function)}")
+    all_of_them = called(places)[1]
+    once, each = 0.0, all_of_them / n
+    if all_of_them > LONG and n > 1:
+        called(places[:1])
+        alone = called(places[:1])[1]
+        each = max(0.0, all_of_them - alone) / (n - 1)
+        once = max(0.0, alone - each)
     variables = {
         str(name): Variable(tuple(map(str, each.dims[1:])), each.shape[1:], each.dtype.str)
         for name, each in data.data_vars.items()
     }
-    return Probed(variables, dict(data.attrs), seconds)
+    return Probed(variables, dict(data.attrs), once, each)
 
 
 def _at(numbers: dict[str, np.ndarray], places: np.ndarray) -> dict[str, np.ndarray]:
     return {name: values[places] for name, values in numbers.items()}
 
 
-def line(error: BaseException) -> str:
-    """An error in one line."""
+def line(error: BaseException, cell: Callable | None = None) -> str:
+    """An error in one line, and where in the user's code it is from."""
     said = str(error).strip()
-    return f"{type(error).__name__}: {said.splitlines()[0]}" if said else type(error).__name__
+    told = f"{type(error).__name__}: {said.splitlines()[0]}" if said else type(error).__name__
+    place = _place(error, cell) if cell else ""
+    return f"{told} ({place})" if place else told
+
+
+def _place(error: BaseException, cell: Callable) -> str:
+    """The line of the innermost call in the file that a cell is from, whose name workers do not know."""
+    codes = [getattr(part, "__code__", None) for part in (cell, *getattr(cell, "parts", ()))]
+    files = {code.co_filename for code in codes if code}
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if each.filename in files]
+    return f"line {frames[-1].lineno}, in {frames[-1].name}" if frames else ""

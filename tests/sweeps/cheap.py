@@ -51,3 +51,7 @@ def dying_once(x, y):
         open(marker, "w").close()
         os.kill(os.getpid(), 9)
     return {"loss": x * y}
+
+
+def exiting(x):
+    raise SystemExit(3)
