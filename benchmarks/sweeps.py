@@ -1,6 +1,6 @@
 """What sweeps cost beside what they compute: a million models, overheads, and a hundred thousand empty chunks.
 
-    python benchmarks/sweeps.py [million] [overhead] [empty] [--small]
+    python benchmarks/sweeps.py [million] [speedup] [overhead] [empty] [--small]
 
 Each part prints its own table. Times are of an idle machine; ratios are measured side by side in one run.
 """
@@ -109,6 +109,40 @@ def million(root, small):
     print(f"  bare: {time.perf_counter() - began:.0f} s in one process, compiling included")
 
 
+def speedup(root, small):
+    """The same sweep by one worker, which may use all cores, by one that may use one, and by one for each core."""
+    side = 24 if small else 60
+    axes = {"density": np.geomspace(0.01, 1, side), "extra": np.geomspace(0.1, 10, side)}
+    cores = sorted(os.sched_getaffinity(0))
+    took = {}
+    for name, workers, may in (
+        ("one worker, one core", 1, cores[:1]),
+        ("one worker, all cores", 1, cores),
+        (f"{len(cores)} workers", len(cores), cores),
+    ):
+        os.sched_setaffinity(0, may)
+        with sweep.Pool(workers) as pool:
+            # Starts the workers, and compiles.
+            for turn in ("first", "second"):
+                began = time.perf_counter()
+                sweep.run(
+                    best,
+                    axes,
+                    root / name / turn,
+                    seeds=50,
+                    chunk=side * side // 16,
+                    executor=pool,
+                    progress=False,
+                )
+                took[name] = time.perf_counter() - began
+        os.sched_setaffinity(0, cores)
+    print(f"speed-up: {side * side * 50:,} models in 16 chunks, workers and programs ready")
+    for name, seconds in took.items():
+        print(
+            f"  {name}: {seconds:.1f} s, {took['one worker, one core'] / seconds:.2f} times as fast as on one core"
+        )
+
+
 def overhead(root, small):
     from contextlib import nullcontext
 
@@ -120,7 +154,6 @@ def overhead(root, small):
             kind
         ]() as executor:
             workers = 1 if kind == "here" else 2
-            _ = [executor.submit(waiting, np.zeros(1), seconds=0.1).result() for _ in range(4)]
             for seconds in (0.1, 1.0) if small else (0.1, 1.0, 10.0):
                 chunks = workers * max(2, round((5 if small else 20) / seconds))
                 folder = root / f"{kind} {seconds}"
@@ -166,7 +199,7 @@ def dask():
 def many(root, small):
     side = 30 if small else 316
     with sweep.Pool(2) as pool:
-        began = time.perf_counter()
+        began, own = time.perf_counter(), time.process_time()
         sweep.run(
             empty,
             {"x": range(side), "y": range(side)},
@@ -175,10 +208,19 @@ def many(root, small):
             executor=pool,
             progress=False,
         )
-        took = time.perf_counter() - began
+        took, driver = time.perf_counter() - began, time.process_time() - own
     n = side * side
-    print(f"{n:,} empty chunks: {took:.0f} s, {1e3 * took / n:.2f} ms a chunk")
-    for what, call in (("status", sweep.status), ("open", sweep.opened)):
+    print(
+        f"{n:,} empty chunks: {took:.0f} s, {1e3 * took / n:.2f} ms a chunk, {1e3 * driver / n:.2f} of them the driver's"
+    )
+    size, files = sizes(root / "empty")
+    print(f"  store: {size / 1e6:.1f} MB in {files:,} files")
+    for what, call in (
+        ("status", sweep.status),
+        ("open", sweep.opened),
+        ("resume, trusting", lambda folder: sweep.resume(folder, empty, trusting=True, progress=False)),
+        ("resume", lambda folder: sweep.resume(folder, empty, progress=False)),
+    ):
         began = time.perf_counter()
         call(root / "empty")
         print(f"  {what}: {time.perf_counter() - began:.2f} s")
@@ -188,10 +230,10 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("parts", nargs="*", default=["million", "overhead", "empty"])
+    parser.add_argument("parts", nargs="*", default=["million", "speedup", "overhead", "empty"])
     parser.add_argument("--small", action="store_true", help="a minute instead of many")
     asked = parser.parse_args()
-    parts = {"million": million, "overhead": overhead, "empty": many}
+    parts = {"million": million, "speedup": speedup, "overhead": overhead, "empty": many}
     for name in asked.parts:
         with tempfile.TemporaryDirectory() as root:
             parts[name](Path(root), asked.small)

@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+import equinox as eqx
 import numpy as np
 import pytest
 import xarray as xr
@@ -177,7 +178,7 @@ def test_all_members_are_kept_where_asked(tmp_path):
 def test_it_can_be_opened_while_it_grows(tmp_path):
     plan = _plan_only(tmp_path / "s")
     places = list(plan.places())
-    cell = _task.packed(cheap.cell)
+    cell = _source.packed(cheap.cell)
     for place in places[:3]:
         _task.work(str(tmp_path / "s"), plan.hash, cell, place)
     data = sweep.opened(tmp_path / "s")
@@ -191,7 +192,7 @@ def test_it_can_be_opened_while_it_grows(tmp_path):
 def _plan_only(folder):
     """A sweep that was begun, and nothing of it done."""
     asked = _run._asked(cheap.cell, cheap.AXES, {}, None, 0)
-    return _run._begun(folder, _task.packed(cheap.cell), asked, 6, sweep.Here(), False)
+    return _run._begun(folder, _source.packed(cheap.cell), asked, 6, sweep.Here(), False)
 
 
 def test_only_what_is_missing_is_made(tmp_path, monkeypatch):
@@ -428,8 +429,8 @@ def test_chunks_are_long_beside_what_a_call_costs():
 
 def test_what_a_call_costs_is_told_from_what_a_cell_does(monkeypatch):
     monkeypatch.setattr(_task, "LONG", 0.1)
-    once = _task.packed(lambda x: time.sleep(0.3) or {"loss": x})
-    each = _task.packed(lambda x: time.sleep(0.03 * len(x)) or {"loss": x})
+    once = _source.packed(lambda x: time.sleep(0.3) or {"loss": x})
+    each = _source.packed(lambda x: time.sleep(0.03 * len(x)) or {"loss": x})
     setting = _run._cells.Setting(("x",), None, 0)
     numbers = {"x": np.arange(10.0)}
     assert _task.probe(once, numbers, {}, setting).once == pytest.approx(0.3, rel=0.2)
@@ -526,3 +527,41 @@ def test_what_makes_no_sense_is_refused(tmp_path, call, error, said):
 def _bytes(folder):
     """Every file of a sweep, but for the plan, which says when and where."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+MODULES = """
+import equinox as eqx
+import jax.numpy as jnp
+from beside import scale
+
+class Times(eqx.Module):
+    factor: float
+    def __call__(self, x):
+        return self.factor * x
+
+def cell(x):
+    return {"loss": eqx.filter_vmap(Times(scale))(jnp.asarray(x))}
+"""
+
+
+def test_a_file_may_have_modules_of_equinox_and_workers_need_no_such_file(tmp_path):
+    (tmp_path / "beside.py").write_text("scale = 3.0\n")
+    (tmp_path / "mine.py").write_text(MODULES)
+    cell = _source.loaded(tmp_path / "mine.py")
+    sent = _source.packed(cell)
+    for name in ("beside.py", "mine.py"):  # as on another machine
+        (tmp_path / name).unlink()
+    told = "import sys, pathlib\nfrom superpose.sweep import _source\nprint(_source.unpacked(pathlib.Path('sent').read_bytes())([2.0])['loss'])"
+    (tmp_path / "sent").write_bytes(sent)
+    done = subprocess.run(
+        [sys.executable, "-c", told], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[6.]"
+
+
+def test_a_module_of_equinox_in_a_session_is_refused():
+    class Mine(eqx.Module):
+        x: float
+
+    with pytest.raises(TypeError, match="Mine is a class of Equinox that was made in a session"):
+        _source.packed(lambda x: {"loss": Mine(1.0).x * x})

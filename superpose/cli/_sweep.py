@@ -116,12 +116,15 @@ def _begin(name: str, settings: Sequence[str]) -> int:
             raise InputError(
                 f"{name} has no small version: QUICK = {{AXIS: VALUES}}; give few values by --over"
             )
-        axes = _mapping(module, "AXES", name) | {k: v for k, v in quick.items() if k != "seeds"}
+        # One number is no axis.
+        fixed = {k: v for k, v in quick.items() if k != "seeds" and isinstance(v, int | float)}
+        axes = _mapping(module, "AXES", name) | {k: v for k, v in quick.items() if k not in {"seeds", *fixed}}
         over = [axis(each) for each in asked.over]
         names = [each for each, _ in over]
         if twice := {each for each in names if names.count(each) > 1}:
             raise InputError(f"--over {twice.pop()} is given twice; give it once, with all its values")
         axes |= dict(over)
+        fixed = {k: v for k, v in fixed.items() if k not in names}
         if not axes:
             raise InputError(f"{name} has no AXES; give them: --over density=geomspace(1,0.01,20)")
         named = [called] + ["quick"] * asked.quick
@@ -131,6 +134,7 @@ def _begin(name: str, settings: Sequence[str]) -> int:
                 cell,
                 axes,
                 folder,
+                fixed=fixed,
                 seeds=asked.seeds or quick.get("seeds"),
                 seed=asked.seed,
                 executor=executor,

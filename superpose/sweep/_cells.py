@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from superpose import grid, train
-from superpose.draws import key_of
+from superpose.draws import AnyKey, key_of
 from superpose.sweep._axes import check_name
 
 CELL = "cell"
@@ -196,7 +196,8 @@ class _Trained:
             + [*fixed.values(), *others, seeds, inspect.Parameter("key", keyword)]
         )
 
-    def __call__(self, *, seeds: int = 10, key: Any, **given: Any) -> xr.Dataset:
+    def __call__(self, *, seeds: int = 10, key: AnyKey, **given: Any) -> xr.Dataset:
+        key = key_of(key)
         init, loss = (
             partial(each, **{name: given[name] for name in own if name in given})
             for each, own in zip(self.parts, (self.of_init, self.of_loss), strict=True)

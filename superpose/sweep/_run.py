@@ -26,7 +26,7 @@ from superpose.sweep._axes import Values, as_axes
 from superpose.sweep._look import failures, opened
 from superpose.sweep._plan import Plan, Variable
 from superpose.sweep._pool import Pool
-from superpose.sweep._source import cell_of, source_of
+from superpose.sweep._source import cell_of, packed, source_of
 
 SECONDS = 5.0
 """How long a chunk should take: long beside what starting and writing it costs, short beside what a lost one does."""
@@ -36,7 +36,7 @@ DEARER = 4
 """How many times what a call costs whatever its length the cells of a chunk take at least."""
 MOST_BYTES = 64e6
 """How large the chunk of a variable is at most."""
-TRIED = 64
+TRIED = 8
 """How many cells are tried first, to see what they give and how long they take."""
 
 
@@ -87,15 +87,15 @@ def run(
     if chunk is not None and whole(chunk, "chunk") < 1:
         raise ValueError(f"chunk must be at least 1 cell, got {chunk}")
     check_ours(folder, old=_disk.is_sweep(folder) or (folder.is_dir() and _disk.is_half_begun(folder)))
-    packed = _task.packed(cell)
+    sent = packed(cell)
     with nullcontext(executor) if executor else Pool() as executor:
         if _disk.is_sweep(folder):
             plan = _disk.plan_of(folder)
             _refuse(folder, plan, asked)
             _mended(folder, plan, list(plan.places()), False, progress)
         else:
-            plan = _begun(folder, packed, asked, chunk, executor, progress)
-        return _went_on(folder, plan, packed, plan.places(), executor, progress)
+            plan = _begun(folder, sent, asked, chunk, executor, progress)
+        return _went_on(folder, plan, sent, plan.places(), executor, progress)
 
 
 def gathered(
@@ -186,7 +186,7 @@ def resume(
         for place in _disk.failures(folder):
             (folder / _disk.chunk_file(plan, plan.last, place)).unlink(missing_ok=True)
     with nullcontext(executor) if executor else Pool() as executor:
-        return _went_on(folder, plan, _task.packed(cell), places, executor, progress)
+        return _went_on(folder, plan, packed(cell), places, executor, progress)
 
 
 def _mended(folder, plan, places, trusting, progress) -> None:
@@ -198,19 +198,19 @@ def _mended(folder, plan, places, trusting, progress) -> None:
         _disk.mend(folder, plan, wrong)
 
 
-def _went_on(folder, plan, packed, places, executor, progress) -> Sweep:
+def _went_on(folder, plan, sent, places, executor, progress) -> Sweep:
     places = list(places)
     there = _disk.present(folder, plan)
     todo = [place for place in places if place not in there]
     cells = sum(map(plan.cells, todo))
     with progress_bar("cells", cells, progress) as advanced, _drive.stopping() as stop:
-        stopped = _drive.drive(folder, plan, packed, todo, executor, advanced=advanced, stop=stop)
+        stopped = _drive.drive(folder, plan, sent, todo, executor, advanced=advanced, stop=stop)
     if len(_disk.present(folder, plan)) == plan.n_chunks:
         _disk.sweep_up(folder)
     return Sweep(opened(folder), failures(folder), stopped)
 
 
-def _begun(folder, packed, asked, chunk, executor, progress) -> Plan:
+def _begun(folder, sent, asked, chunk, executor, progress) -> Plan:
     """The plan of a new sweep, by what some cells give, on disk; or that of another process which was earlier."""
     axes, batched, fixed = asked["axes"], asked["batched"], asked["fixed"]
     names = [name for name in axes if name not in batched]
@@ -227,7 +227,7 @@ def _begun(folder, packed, asked, chunk, executor, progress) -> Plan:
         }
         arrays, others = _plan.expanded(values, batched, fixed | dict(zip(names, group, strict=True)))
         setting = _cells.Setting(tuple(axes), asked["seeds"], asked["seed"])
-        return executor.submit(_task.probe, packed, arrays, others, setting)
+        return executor.submit(_task.probe, sent, arrays, others, setting)
 
     some = np.unique(np.linspace(0, n_cells - 1, tried).astype(int))
     tries = [probing(group, some) for group in groups]

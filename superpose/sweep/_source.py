@@ -1,15 +1,23 @@
 """Where a cell function is from: its text, which is kept with the data, and how it is found again. Stores hold no code to run."""
 
 import ast
+import atexit
 import hashlib
 import importlib.util
 import inspect
+import io
+import os
+import pickle
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+import cloudpickle
+import equinox as eqx
 import jax
 import numpy as np
 
@@ -136,10 +144,66 @@ def loaded(file: str | Path, name: str = "cell") -> Any:
     return getattr(module, name)
 
 
-def module_of(file: str | Path) -> ModuleType:
-    """A file of Python as a module; it may import those beside it. Workers get its functions by value, wherever they are."""
-    import cloudpickle
+_LOADED: dict[str, Path] = {}
+"""Files that are modules here, by the names of these."""
 
+
+def packed(cell: Callable) -> bytes:
+    """A cell function for workers, whatever session or file it is from. It is never put into a store.
+
+    One of a file that `module_of` read is that file and those beside it, which workers read, too; others are sent by
+    value. Raises TypeError for a class of Equinox in a session, which cannot be sent so.
+    """
+    module = getattr(getattr(cell, "parts", (cell,))[0], "__module__", "")
+    source = source_of(cell)
+    if module in _LOADED and source.file:
+        path = _LOADED[module]
+        texts = {str(each): each.read_text(encoding="utf-8") for each in _imported(path)}
+        return pickle.dumps((str(path), texts, source.name))
+    with io.BytesIO() as file:
+        _Pickler(file).dump(cell)
+        return pickle.dumps(file.getvalue())
+
+
+def unpacked(cell: bytes) -> Callable:
+    """What was packed, in a worker."""
+    found = pickle.loads(cell)
+    if isinstance(found, bytes):
+        return pickle.loads(found)
+    file, texts, name = found
+    if not all(
+        Path(each).is_file() and Path(each).read_text("utf-8") == text for each, text in texts.items()
+    ):
+        # Another machine, which has no such file: it gets its own.
+        place = tempfile.mkdtemp(prefix="superpose-")
+        atexit.register(shutil.rmtree, place, ignore_errors=True)
+        for each, text in texts.items():
+            own = Path(place, os.path.relpath(each, Path(file).parent))
+            own.parent.mkdir(parents=True, exist_ok=True)
+            own.write_text(text, encoding="utf-8")
+        file = Path(place, Path(file).name)
+    return loaded(file, name)
+
+
+class _Pickler(cloudpickle.Pickler):
+    """Equinox makes more of a class than its dictionary: sent by value, it would have no fields."""
+
+    def reducer_override(self, obj):
+        if isinstance(obj, type(eqx.Module)) and _by_value(obj):
+            raise TypeError(
+                f"{obj.__name__} is a class of Equinox that was made in a session or a script, which cannot be sent to workers: "
+                "put it into a file that is imported, or into the cell's file, for superpose sweep; or use executor=sweep.Here()"
+            )
+        return super().reducer_override(obj)
+
+
+def _by_value(kind: type) -> bool:
+    module = sys.modules.get(kind.__module__)
+    return kind.__module__ == "__main__" or getattr(module, kind.__qualname__, None) is not kind
+
+
+def module_of(file: str | Path) -> ModuleType:
+    """A file of Python as a module; it may import those beside it. Raises ValueError where it cannot be run."""
     path = Path(file).resolve()
     package = Path(superpose.__file__).parent
     if package in path.parents:
@@ -166,9 +230,5 @@ def module_of(file: str | Path) -> ModuleType:
         del sys.modules[name]
         said = str(error).partition("\n")[0]
         raise ValueError(f"{file} cannot be run: {type(error).__name__}: {said}") from error
-    beside = set(_imported(path))
-    for each in [*sys.modules.values()]:
-        where = getattr(each, "__file__", None)
-        if each is module or (where and Path(where).resolve() in beside):
-            cloudpickle.register_pickle_by_value(each)
+    _LOADED[name] = path
     return module

@@ -1,7 +1,6 @@
 """What a worker does: the cells of one chunk, computed and written. It keeps nothing, and may be done twice."""
 
 import math
-import pickle
 import time
 import traceback
 from collections.abc import Callable
@@ -10,18 +9,12 @@ from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cloudpickle
 import numpy as np
 import xarray as xr
 
 from superpose.jit import keep_compiled
-from superpose.sweep import _cells, _disk
+from superpose.sweep import _cells, _disk, _source
 from superpose.sweep._plan import Place, Plan, Variable
-
-
-def packed(cell: Callable) -> bytes:
-    """A cell function for workers, whatever session or file it is from. It is never put into a store."""
-    return cloudpickle.dumps(cell)
 
 
 @lru_cache(maxsize=8)
@@ -29,7 +22,7 @@ def _unpacked(cell: bytes) -> Callable:
     # One object for each, so that what JAX compiled for it is found again; and workers find what others compiled.
     if parent_process() is not None:
         keep_compiled()
-    return pickle.loads(cell)
+    return _source.unpacked(cell)
 
 
 @lru_cache(maxsize=8)
