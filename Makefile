@@ -25,7 +25,7 @@ check: .venv/installed-dev node_modules/installed
 docs: .venv/installed
 	$(BIN)/superpose explore --no-open --out docs/explorer.html
 
-# Side by side with PyTorch, occhio and SAELens; three quarters of an hour on an idle machine. Writes benchmarks/README.md.
+# Side by side with PyTorch, occhio and SAELens; an hour and a quarter on an idle machine. Writes benchmarks/README.md.
 bench: .venv/installed-bench
 	$(BIN)/python benchmarks/bench.py
 

@@ -1,6 +1,6 @@
 """All benchmarks, one after the other, into benchmarks/README.md: `make bench`.
 
-Each script of this folder prints its section. Run it on an idle machine; it takes about three quarters of an hour.
+Each script of this folder prints its section. Run it on an idle machine; it takes about an hour and a quarter.
 """
 
 import os
@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-SCRIPTS = ("diagrams", "sampled", "dstar", "scaling", "series", "compiling", "dictionaries")
+SCRIPTS = ("diagrams", "sampled", "dstar", "scaling", "series", "compiling", "dictionaries", "sweeps")
 
 
 def processor() -> str:

@@ -87,7 +87,7 @@ def sizes(folder):
 def million(root, small):
     side, seeds = (20, 20) if small else (100, 100)
     axes = {"density": np.geomspace(0.01, 1, side), "extra": np.geomspace(0.1, 10, side)}
-    print(f"{side * side * seeds:,} models of 2 features in 1 dimension, exact, {os.cpu_count()} cores")
+    print(f"{side * side * seeds:,} models of 2 features in 1 dimension, exact, {os.cpu_count()} cores:\n")
     for name, cell in (("best of each cell", best), ("all kept", every)):
         folder = root / name
         with Peak() as peak:
@@ -97,7 +97,7 @@ def million(root, small):
         size, files = sizes(folder)
         assert bool(done.data.done.all())
         print(
-            f"  {name}: {took:.0f} s, {peak.bytes / 1e9:.2f} GB, store {size / 1e6:.1f} MB in {files} files, "
+            f"* {name}: {took:.0f} s, {peak.bytes / 1e9:.2f} GB, store {size / 1e6:.1f} MB in {files} files, "
             f"{sweep.plan_of(folder).n_chunks} chunks, {len(done.failed)} failed"
         )
     # The same cells, in the same chunks, by the function alone, all cores, without a store.
@@ -106,7 +106,7 @@ def million(root, small):
     for place in plan.places():
         numbers, fixed = plan.arguments(place)
         best(**numbers, **fixed, seeds=seeds, key=0)
-    print(f"  bare: {time.perf_counter() - began:.0f} s in one process, compiling included")
+    print(f"* bare: {time.perf_counter() - began:.0f} s in one process, compiling included\n")
 
 
 def speedup(root, small):
@@ -136,7 +136,7 @@ def speedup(root, small):
                 )
                 took[name] = time.perf_counter() - began
         os.sched_setaffinity(0, cores)
-    print(f"speed-up: {side * side * 50:,} models in 16 chunks, workers and programs ready")
+    print(f"{side * side * 50:,} models in 16 chunks, workers and programs ready:\n")
     for name, seconds in took.items():
         print(
             f"  {name}: {seconds:.1f} s, {took['one worker, one core'] / seconds:.2f} times as fast as on one core"
@@ -146,14 +146,14 @@ def speedup(root, small):
 def overhead(root, small):
     from contextlib import nullcontext
 
-    print(
-        "overhead: time beyond the work itself, as a share of it (two workers; pool and cluster started before)"
-    )
+    print("\nTime beyond the work itself, as a share of it; workers are there before:\n")
+    print("| | chunks of 0.1 s | 1 s | 10 s |\n|---|---|---|---|")
     for kind in ("here", "pool", "dask"):
         with {"here": lambda: nullcontext(sweep.Here()), "pool": lambda: sweep.Pool(2), "dask": dask}[
             kind
         ]() as executor:
             workers = 1 if kind == "here" else 2
+            shares = []
             for seconds in (0.1, 1.0) if small else (0.1, 1.0, 10.0):
                 chunks = workers * max(2, round((5 if small else 20) / seconds))
                 folder = root / f"{kind} {seconds}"
@@ -179,7 +179,8 @@ def overhead(root, small):
                 )
                 took = time.perf_counter() - began - 2 * seconds  # a first cell is tried twice
                 ideal = chunks * seconds / workers
-                print(f"  {kind}, chunks of {seconds:g} s: {took / ideal - 1:.1%} ({chunks} chunks)")
+                shares.append(f"{took / ideal - 1:.1%}")
+            print(f"| {kind}, {workers} worker{'s' * (workers > 1)} | {' | '.join(shares)} |", flush=True)
 
 
 def dask():
@@ -211,10 +212,10 @@ def many(root, small):
         took, driver = time.perf_counter() - began, time.process_time() - own
     n = side * side
     print(
-        f"{n:,} empty chunks: {took:.0f} s, {1e3 * took / n:.2f} ms a chunk, {1e3 * driver / n:.2f} of them the driver's"
+        f"\n{n:,} empty chunks: {took:.0f} s, {1e3 * took / n:.2f} ms a chunk, {1e3 * driver / n:.2f} of them the driver's"
     )
     size, files = sizes(root / "empty")
-    print(f"  store: {size / 1e6:.1f} MB in {files:,} files")
+    print(f"\n* store: {size / 1e6:.1f} MB in {files:,} files")
     for what, call in (
         ("status", sweep.status),
         ("open", sweep.opened),
@@ -223,7 +224,7 @@ def many(root, small):
     ):
         began = time.perf_counter()
         call(root / "empty")
-        print(f"  {what}: {time.perf_counter() - began:.2f} s")
+        print(f"* {what}: {time.perf_counter() - began:.2f} s")
 
 
 def main():
@@ -234,6 +235,7 @@ def main():
     parser.add_argument("--small", action="store_true", help="a minute instead of many")
     asked = parser.parse_args()
     parts = {"million": million, "speedup": speedup, "overhead": overhead, "empty": many}
+    print("## Sweeps\n")
     for name in asked.parts:
         with tempfile.TemporaryDirectory() as root:
             parts[name](Path(root), asked.small)

@@ -8,6 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
+import numpy as np
+
 import superpose
 from superpose import sweep
 from superpose.cli import main
@@ -106,7 +109,11 @@ def test_sweeps_go_as_the_guide_says(tmp_path, monkeypatch, capsys):
     guide = (DOC.parent / "sweeps.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```(\w+)\n(.*?)^```$", guide, re.DOTALL | re.MULTILINE)
     codes = [code for language, code in blocks if language == "python"]
-    Path("first.py").write_text(codes[0])
+    for name, code in re.findall(
+        r"^`(\w+\.py)`:?$\n\n^```python\n(.*?)^```$", guide, re.DOTALL | re.MULTILINE
+    ):
+        assert code.count("\n") < 40
+        Path(name).write_text(code)
 
     def say(line):
         words = shlex.split(line.partition("#")[0])
@@ -121,6 +128,10 @@ def test_sweeps_go_as_the_guide_says(tmp_path, monkeypatch, capsys):
         for line, told in re.findall(r"^\$ (.*)\n((?:[^$].*\n)*)", block, re.MULTILINE):
             said = say(line.replace("0.001,64", "0.1,2").replace("1,2,3", "1"))
             assert said.startswith(told.partition("...")[0].strip()), (line, said)
+    picture = next(code for code in codes if "plt.subplots" in code)
+    exec(picture.replace("sweeps/question", "sweeps/question-quick"), {"sweep": sweep, "np": np})
+    assert Path("question.png").stat().st_size > 1000
+    plt.close("all")
     # The array of SLURM, as plain processes.
     shutil.rmtree("sweeps")
     arrays = next(code for language, code in blocks if language == "bash" and "sbatch" in code)
@@ -132,8 +143,8 @@ def test_sweeps_go_as_the_guide_says(tmp_path, monkeypatch, capsys):
     assert "(100%)" in say(status)
     say(resume)
     names: dict = {}
-    exec("from superpose import sweep\n" + codes[1], names)
+    exec("from superpose import sweep\n" + next(code for code in codes if "missed.max" in code), names)
     assert names["data"].done.all()
-    exec(codes[2], names)
+    exec(next(code for code in codes if "corners=4" in code), names)
     own = sweep.gathered(names["cell"], {"width": [1.0, 2.0], "height": [3.0], "corners": [3, 4]})
     assert own.loss.sel(width=2.0, corners=4, height=3.0).values.tolist() == [6, 7, 8]

@@ -1,6 +1,7 @@
 """`superpose sweep`: cells of your own at every point of a grid."""
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -160,7 +161,11 @@ def _module(name: str) -> tuple[Any, str]:
         return module_of(name), Path(name).stem
     module = experiments()[name].module() if name in experiments() else None
     if not hasattr(module, "cell"):
-        grids = [each for each, of in experiments().items() if "\ndef cell(" in of.path.read_text("utf-8")]
+        grids = [
+            each
+            for each, of in experiments().items()
+            if re.search(r"^(def cell\(|cell = )", of.path.read_text("utf-8"), re.MULTILINE)
+        ]
         why = (
             f"{name} is no grid of cells"
             if module

@@ -44,7 +44,7 @@ from superpose.dictionaries import (
 from superpose.features import Empirical
 
 SECTION = "League"
-TAKES = 1000
+TAKES = 700
 QUICK = {
     "worlds": ("independent",), "methods": ("L1", "MOD", "PCA", "near decoder"), "knobs": 1, "steps": 1000, "samples": 400,
 }  # fmt: skip

@@ -34,7 +34,7 @@ from superpose.losses import Sampled
 from superpose.models import ReluOutput
 
 SECTION = "Compressed sensing, Donoho and Tanner (2009)"
-TAKES = 800
+TAKES = 600
 QUICK = {
     "hidden": 16,
     "undersampling": (0.5,),

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import costs, grid, measures, plot, polytopes, settings, solutions
+from superpose import costs, grid, measures, plot, polytopes, settings, solutions, sweep
 from superpose.claims import Claim, as_claims, at_least, at_most, between, from_section
 from superpose.features import Independent
 from superpose.losses import Sampled
@@ -64,16 +64,26 @@ class Config:
         return costs.training(self.densities * self.members, n, weights, self.steps, self.batch)
 
 
+def model(key, *, n_features: int = 400, n_hidden: int = 30):
+    # From small weights: large ones get stuck where features are dense.
+    return ReluOutput.init(n_features, n_hidden, key=key, scale=0.1)
+
+
+def loss(sparseness, *, n_features: int = 400, batch: int = 1024):
+    return Sampled(Independent(1 / sparseness, n_features=n_features), batch)
+
+
+AXES = {"sparseness": "geomspace(1,10,24)"}
+cell = sweep.fitted(model, loss, steps=4000, keep="all")
+
+
 def run(config: Config) -> xr.Dataset:
-    n, m = config.n_features, config.n_hidden
-    data = grid.fitted(
-        # From small weights: large ones get stuck where features are dense.
-        lambda key: ReluOutput.init(n, m, key=key, scale=0.1),
-        lambda sparseness: Sampled(Independent(1 / sparseness, n_features=n), config.batch),
+    data = sweep.gathered(
+        cell,
         {"sparseness": np.geomspace(1, 10, config.densities)},
-        members=config.members,
-        key=config.seed,
-        steps=config.steps,
+        fixed={name: getattr(config, name) for name in ("n_features", "n_hidden", "steps", "batch")},
+        seeds=config.members,
+        seed=config.seed,
     )
     finer = np.geomspace(1, 10, 40)
     benefit = solutions.regular(RIVALS, 1 / finer).benefit
