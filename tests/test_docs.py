@@ -99,7 +99,7 @@ def test_the_guide_to_dictionaries_has_every_world_and_score():
     for name in worlds.names():
         assert f"| `{name}` |" in guide
     told = set(re.findall(r"`(\w+)`", guide.partition("## What each score means")[2]))
-    found = score([[1.0]], type("Truth", (), {"directions": [[1.0]]}), key=0)
+    found = score([[1.0]], type("Truth", (), {"directions": [[1.0]]})(), key=0)
     told |= {f"{kind}_{each}" for kind in ("support", "latent") for each in ("precision", "recall", "f1")}
     assert set(found) - told == {"latents", "features", "samples", "threshold", "causal_error"} - told
 
@@ -109,9 +109,7 @@ def test_sweeps_go_as_the_guide_says(tmp_path, monkeypatch, capsys):
     guide = (DOC.parent / "sweeps.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```(\w+)\n(.*?)^```$", guide, re.DOTALL | re.MULTILINE)
     codes = [code for language, code in blocks if language == "python"]
-    for name, code in re.findall(
-        r"^`(\w+\.py)`:?$\n\n^```python\n(.*?)^```$", guide, re.DOTALL | re.MULTILINE
-    ):
+    for name, code in re.findall(r"`(\w+\.py)`:\n\n```python\n(.*?)^```$", guide, re.DOTALL | re.MULTILINE):
         assert code.count("\n") < 40
         Path(name).write_text(code)
 

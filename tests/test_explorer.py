@@ -18,9 +18,9 @@ import xarray as xr
 from told import law_of, numbers
 
 import superpose
-from superpose import explorer, features, grid, models, store, train
+from superpose import explorer, features, grid, models, store, sweep, train
 from superpose.cli import main
-from superpose.explorer import _data
+from superpose.explorer import _data, _sources
 from superpose.losses import Population
 
 FOLDER, OLD = Path(explorer.__file__).parent, Path(__file__).parent / "result-0.1"
@@ -372,6 +372,34 @@ def test_solved_models_go_on_in_the_world_that_they_came_from(law):
 
 
 # Where models come from.
+
+
+def test_a_sweep_is_its_models_whatever_their_shapes(tmp_path):
+    cell = sweep.solved(
+        lambda key, *, hidden=2: models.ReluOutput.init(4, hidden, key=key),
+        lambda density: Population(features.Independent(density, n_features=4)),
+        evaluations=5,
+    )
+    axes = {"density": [0.5, 0.2], "hidden": [1, 2]}
+    sweep.run(cell, axes, tmp_path / "s", seeds=2, chunk=1, executor=sweep.Here(), progress=False)
+    sweep.zipped(tmp_path / "s", tmp_path / "s.zip")
+    model = sweep.select(tmp_path / "s", density=0.2, hidden=1)
+    for place in ("s", "s.zip"):
+        data, about = _sources.found(tmp_path / place)
+        assert about["title"] == "s"
+        one, two = _data.described(data)["groups"]
+        assert (one["W"]["shape"][-2:], two["W"]["shape"][-2:]) == ([1, 4], [2, 4])
+        W = numbers(one["W"]).reshape(2, 1, 4)[1]
+        np.testing.assert_array_equal(W, model.W)
+        assert one["world"] is not None
+    # One that is not done.
+    for file in [*(tmp_path / "s" / "data.zarr").glob("*/c/1/1/**/*")]:
+        if file.is_file():
+            file.unlink()
+    there = _data.described(_sources.found(tmp_path / "s")[0])["groups"]
+    W = np.concatenate([numbers(group["W"]).ravel() for group in there])
+    assert np.isfinite(W).all()
+    assert W.size == 3 * 4 + 1 * 4  # hidden 1 twice, 2 once
 
 
 def test_models_side_by_side_fits_and_minima_are_shown():

@@ -29,7 +29,7 @@ def view(settings: Sequence[str]) -> int:
     @dataclass
     class View:
         result: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RESULT")] = ""
-        """A result's folder, such as results/intro, or a .zarr or .nc dataset with W (..., hidden, feature), b and loss on named axes."""
+        """A result's or a sweep's folder, such as results/intro, or a .zarr or .nc dataset with W (..., hidden, feature), b and loss on named axes."""
         at: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME=VALUE")] = ()
         """Only the models nearest to this value on an axis, such as density=0.1; may be given for several axes."""
         out: str = ""
@@ -47,7 +47,7 @@ def view(settings: Sequence[str]) -> int:
         if not (name and given and value) or name in at:
             raise InputError(f"--at takes NAME=VALUE, such as density=0.1, once for an axis; got {each!r}")
         at[name] = value
-    name = Path(asked.result).resolve().name.removesuffix(".zarr").removesuffix(".nc")
+    name = Path(asked.result).resolve().name.removesuffix(".zarr").removesuffix(".nc").removesuffix(".zip")
     out = asked.out or f"explorer-{name}.html"
     return _shown(out, asked.no_open, Path(asked.result), at)
 

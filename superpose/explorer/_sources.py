@@ -38,6 +38,10 @@ def found(data: Any, features: Any = None) -> tuple[xr.Dataset, dict[str, Any]]:
 
 def _read(path: Path) -> tuple[xr.Dataset, dict[str, Any]]:
     """The dataset at a path, and what is known about it."""
+    from superpose import sweep  # which takes JAX to import
+
+    if sweep.is_sweep(path):
+        return _swept(sweep.opened(path).load()), {"title": path.name.removesuffix(".zip")}
     if (path / "data.zarr").is_dir() or "data.zarr/zarr.json" in (store.listed(path) or {}):
         return store.load(path), _of_folder(path)
     if (path / "zarr.json").is_file():
@@ -53,7 +57,15 @@ def _read(path: Path) -> tuple[xr.Dataset, dict[str, Any]]:
     if path.is_file() or (path / ".zgroup").is_file():
         return _foreign(path), {"title": path.name}
     what = "holds no result" if path.is_dir() else "is not there"
-    raise FileNotFoundError(f"{path} {what}; give a result's folder, a .zarr or a .nc")
+    raise FileNotFoundError(f"{path} {what}; give a result's or a sweep's folder, a .zarr or a .nc")
+
+
+def _swept(data: xr.Dataset) -> xr.Dataset:
+    """The models of a sweep, where axes of a model that are swept, too, have their own names again."""
+    both = [str(dim).removeprefix("each_") for dim in data.dims if str(dim).startswith("each_")]
+    named = {"hidden": "hidden dimensions", "feature": "number of features"}
+    data = data.rename({name: named.get(name, f"{name} swept") for name in both})
+    return data.rename({f"each_{name}": name for name in both}).drop_vars("done")
 
 
 def _foreign(path: Path) -> xr.Dataset:

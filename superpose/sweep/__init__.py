@@ -22,12 +22,12 @@ from superpose.sweep._axes import parsed
 from superpose.sweep._cells import fitted, solved
 from superpose.sweep._disk import plan_of
 from superpose.sweep._drive import StoppedError
-from superpose.sweep._look import Status, failures, opened, select, status, verified, zipped
+from superpose.sweep._look import Status, failures, is_sweep, opened, select, status, verified, zipped
 from superpose.sweep._pool import Here, Pool, on_dask
 from superpose.sweep._run import Sweep, gathered, resume, run
 from superpose.sweep._source import loaded, module_of
 
 __all__ = [
-    "Here", "Pool", "Status", "StoppedError", "Sweep", "failures", "fitted", "gathered", "loaded", "module_of", "on_dask", "opened", "parsed",
+    "Here", "Pool", "Status", "StoppedError", "Sweep", "failures", "fitted", "gathered", "is_sweep", "loaded", "module_of", "on_dask", "opened", "parsed",
     "plan_of", "resume", "run", "select", "solved", "status", "verified", "zipped",
 ]  # fmt: skip

@@ -32,6 +32,12 @@ def opened(store: str | Path) -> xr.Dataset:
     return _opened(Path(store))[1]
 
 
+def is_sweep(store: str | Path) -> bool:
+    """Whether there is a sweep in this folder, or in this file that `zipped` made."""
+    path = Path(store)
+    return _is_zipped(path) if path.is_file() else _disk.is_sweep(path)
+
+
 def _opened(path: Path) -> tuple[Plan, xr.Dataset]:
     """The plan and the cells of a sweep, in a folder or in a zip file."""
     if path.is_file():
@@ -200,4 +206,7 @@ def zipped(store: str | Path, file: str | Path) -> None:
 
 
 def _is_zipped(place: Path) -> bool:
-    return zipfile.is_zipfile(place) and _disk.PLAN in zipfile.ZipFile(place).namelist()
+    if not zipfile.is_zipfile(place):
+        return False
+    with zipfile.ZipFile(place) as archive:
+        return _disk.PLAN in archive.namelist()
