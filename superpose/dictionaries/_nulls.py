@@ -19,7 +19,7 @@ def oracle(activations: Any, inference: Any) -> Dictionary:
     The bias is what the model computes where no feature is active. A feature that the model ignores is a column of
     zeros. With an inference that fits, such as the best of `closest`, it is the ceiling for all methods.
 
-    >>> from superpose.dictionaries import OMP
+    >>> from superpose.dictionaries import OMP, Activations
     >>> from superpose.features import Independent
     >>> activations = Activations(jnp.array([[2.0, 0.0], [0.0, 1.0]]), Independent(0.5, n_features=2))
     >>> oracle(activations, OMP(k=2)).encode(jnp.array([2.0, 0.0])).tolist()
@@ -35,7 +35,7 @@ def closest(activations: Any, inferences: Sequence[Any], *, key: AnyKey, samples
 
     The true code of feature `i` is `|W_i| x_i`. Raises ValueError where there are none.
 
-    >>> from superpose.dictionaries import OMP, ReluStep
+    >>> from superpose.dictionaries import OMP, Activations, ReluStep
     >>> from superpose.features import Independent
     >>> activations = Activations(jnp.eye(3), Independent(0.5, n_features=3))
     >>> type(closest(activations, [ReluStep(0.5), OMP(k=3)], key=0)).__name__
@@ -59,7 +59,7 @@ def closest(activations: Any, inferences: Sequence[Any], *, key: AnyKey, samples
 def random_dictionary(n_hidden: int, n_latents: int, inference: Any, *, key: AnyKey) -> Dictionary:
     """Directions drawn uniformly from the sphere, and a bias of 0: what any method must beat.
 
-    >>> from superpose.dictionaries import OMP
+    >>> from superpose.dictionaries import OMP, Activations
     >>> random_dictionary(4, 6, OMP(k=2), key=0).directions.shape
     (4, 6)
     """

@@ -183,7 +183,7 @@ class _Trained:
     def __init__(
         self, init: Callable, loss: Callable, more: Mapping[str, Any], trained: Callable, least: Callable
     ):
-        self.parts, self.trained, self.more, self.least = (init, loss), trained, tuple(more), least
+        self.parts, self.trained, self.more, self.least = (init, loss), trained, dict(more), least
         of_loss, of_init = (dict(inspect.signature(each).parameters) for each in (loss, init))
         keyword = inspect.Parameter.KEYWORD_ONLY
         fixed = {name: each for name, each in (of_loss | of_init).items() if each.kind is keyword}
@@ -202,7 +202,7 @@ class _Trained:
             partial(each, **{name: given[name] for name in own if name in given})
             for each, own in zip(self.parts, (self.of_init, self.of_loss), strict=True)
         )
-        more = {name: given[name] for name in self.more}
+        more = {name: given.get(name, usual) for name, usual in self.more.items()}
         numbers = [np.asarray(given[name]) for name in self.numbers]
         n = len(numbers[0]) if numbers else 1
         # As many that bits do not depend on how many there are.
