@@ -550,8 +550,8 @@ def test_without_a_browser_the_place_of_the_page_is_said(opened, capsys, tmp_pat
         (["explore", "--out", "mine.html/x.html"], "Not a directory: mine.html/x.html; choose another --out"),
         (["explore", "--out", "x" * 300], "File name too long"),
         (["view"], "name a result: superpose view RESULT, such as results/intro"),
-        (["view", "absent"], "absent is not there; give a result's folder, a .zarr or a .nc"),
-        (["view", "folder"], "folder holds no result; give a result's folder"),
+        (["view", "absent"], "absent is not there; give a result's or a sweep's folder, a .zarr or a .nc"),
+        (["view", "folder"], "folder holds no result; give a result's or a sweep's folder"),
         (["view", "mine.html"], "mine.html cannot be read as a .zarr or .nc dataset"),
         (["view", "results"], "results holds 2 results; choose one, such as results/a: a, b"),
         (

@@ -482,7 +482,7 @@ REFUSED = [
     ("corpus.pointwise_information", lambda: corpus.pointwise_information([[1, np.nan]]), ValueError, "bags must be a matrix (window, word) of 0 and 1"),
     ("corpus.shuffled", lambda: corpus.shuffled([["red", "sea"]], 0), ValueError, "bags must be a matrix (window, word) of 0 and 1"),
     ("explorer.page", lambda: explorer.page(np.eye(2)), TypeError, "data must be models, what minimize, fit or superpose.run gave, an xarray.Dataset"),
-    ("explorer.page", lambda: explorer.page("no such folder"), FileNotFoundError, "no such folder is not there; give a result's folder"),
+    ("explorer.page", lambda: explorer.page("no such folder"), FileNotFoundError, "no such folder is not there; give a result's"),
     ("explorer.page", lambda: explorer.page(MODELS, features=0.1), TypeError, "features must be a law that samples"),
     ("explorer.page", lambda: explorer.page(MODELS, features=features.Independent(0.1, n_features=2)), ValueError, "features must be the law of the models' 3, got 2"),
     ("explorer.show", lambda: explorer.show(MODELS, at={"x": 1}), ValueError, "there is no axis 'x'; there are member"),
