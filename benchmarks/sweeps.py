@@ -139,7 +139,7 @@ def speedup(root, small):
     print(f"{side * side * 50:,} models in 16 chunks, workers and programs ready:\n")
     for name, seconds in took.items():
         print(
-            f"  {name}: {seconds:.1f} s, {took['one worker, one core'] / seconds:.2f} times as fast as on one core"
+            f"* {name}: {seconds:.1f} s, {took['one worker, one core'] / seconds:.2f} times as fast as on one core"
         )
 
 

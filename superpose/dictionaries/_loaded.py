@@ -11,7 +11,8 @@ from jaxtyping import Array, Float
 from superpose import measures
 from superpose.inputs import ArrayLike, array
 
-KINDS = ("relu", "topk", "jumprelu", "gated")
+OF_KIND = {"relu": (), "topk": ("k",), "jumprelu": ("threshold",), "gated": ("r_mag", "b_mag")}
+"""What encoders of each kind need beyond weights and biases."""
 
 
 class Loaded(eqx.Module):
@@ -64,14 +65,11 @@ class Loaded(eqx.Module):
                     f"{hidden} numbers, got {value.shape}"
                 )
             setattr(self, name, value)
-        needs = {"topk": ("k",), "jumprelu": ("threshold",), "gated": ("r_mag", "b_mag")}.get(kind, ())
-        missing = [name for name in needs if (k if name == "k" else made[name]) is None]
-        if kind not in KINDS or missing:
-            raise ValueError(
-                f"unknown kind {kind!r}; known are {', '.join(KINDS)}"
-                if kind not in KINDS
-                else f"{kind} needs {' and '.join(missing)}"
-            )
+        if kind not in OF_KIND:
+            raise ValueError(f"unknown kind {kind!r}; known are {', '.join(OF_KIND)}")
+        missing = [name for name in OF_KIND[kind] if (k if name == "k" else made[name]) is None]
+        if missing:
+            raise ValueError(f"{kind} needs {' and '.join(missing)}")
         if k is not None and not 1 <= k <= latent:
             raise ValueError(f"k must be from 1 to the {latent} latents, got {k}")
         self.kind, self.k = kind, k

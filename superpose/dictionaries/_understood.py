@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from superpose.dictionaries._loaded import KINDS, Loaded
+from superpose.dictionaries._loaded import OF_KIND, Loaded
 
 DIRECTIONS = {
     "directions": False, "decoder.weight": False, "dictionary": False,
@@ -25,8 +25,6 @@ NAMES = {
     "threshold": ("threshold", "topk_threshold"),
     "k": ("k",),
 }
-OF_KIND = {"relu": (), "topk": ("k",), "jumprelu": ("threshold",), "gated": ("r_mag", "b_mag")}
-"""What encoders of each kind have beyond weights and biases."""
 LAYOUTS, CENTERS, GUESS = ("columns", "rows"), ("bias", "none"), "guess"
 
 
@@ -177,10 +175,8 @@ def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
             found[name] = read(value)
         except (TypeError, ValueError, SyntaxError) as error:
             raise ValueError(f"says {name} is {value!r:.60}, {error}") from None
-    inner = found.pop("activation_fn_kwargs", {}).get("k")
-    if "k" not in found and inner is not None:
-        found["k"] = _whole(inner)
-    return found
+    inner = found.pop("activation_fn_kwargs", {})
+    return {name: value for name, value in inner.items() if name == "k" and value is not None} | found
 
 
 def _switch(value) -> bool:
@@ -207,7 +203,7 @@ def _mapping(value) -> dict:
         found = None
     if not isinstance(found, dict):
         raise ValueError("which must be an object such as {'k': 4}")
-    return found
+    return found if found.get("k") is None else {"k": _whole(found["k"])}
 
 
 _READ: dict[str, Callable[[Any], Any]] = {
@@ -228,7 +224,7 @@ def _kind(arrays, named, settings) -> tuple[str | None, str]:
     if architecture is not None:
         kinds = {"standard": "relu", "batchtopk": "jumprelu", "matryoshka_batchtopk": "jumprelu"}
         kind = kinds.get(architecture, architecture)
-        return (kind, "") if kind in KINDS else (None, f"architecture {architecture}")
+        return (kind, "") if kind in OF_KIND else (None, f"architecture {architecture}")
     if named["r_mag"]:
         return "gated", ""
     # A k may have a threshold beside it, which then is for other uses than the usual one.

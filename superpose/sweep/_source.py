@@ -11,7 +11,7 @@ import pickle
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -38,13 +38,12 @@ def source_of(cell: Callable) -> Source:
     name = names[0] if names else getattr(cell, "__name__", "cell")
     if file and Path(file).is_file() and names:
         path = Path(file).resolve()
-        texts = [each.read_text(encoding="utf-8") for each in _imported(path)]
-        return _source(name, str(path), texts)
+        return _source(name, str(path), _texts(path).values())
     seen: set[int] = set()
     return _source(name, "", [line for part in parts for line in _read_by(part, seen)])
 
 
-def _source(name: str, file: str, texts: list[str]) -> Source:
+def _source(name: str, file: str, texts: Iterable[str]) -> Source:
     text = "\n".join(texts)
     return Source(name, file, text, _plan.hash_of(text))
 
@@ -103,6 +102,11 @@ def _told(value: Any) -> str:
     return f"{kind} {said}"
 
 
+def _texts(file: Path) -> dict[str, str]:
+    """The texts of a file of Python and of those in its folder that it needs, by path."""
+    return {str(each): each.read_text(encoding="utf-8") for each in _imported(file)}
+
+
 def _imported(file: Path) -> list[Path]:
     """A file of Python, and those in its folder that it imports, and that these import in turn."""
     found = [file]
@@ -158,8 +162,7 @@ def packed(cell: Callable) -> bytes:
     source = source_of(cell)
     if module in _LOADED and source.file:
         path = _LOADED[module]
-        texts = {str(each): each.read_text(encoding="utf-8") for each in _imported(path)}
-        return pickle.dumps((str(path), texts, source.name))
+        return pickle.dumps((str(path), _texts(path), source.name))
     with io.BytesIO() as file:
         _Pickler(file).dump(cell)
         return pickle.dumps(file.getvalue())
@@ -211,7 +214,7 @@ def module_of(file: str | Path) -> ModuleType:
             ".".join(["superpose", *path.relative_to(package).with_suffix("").parts])
         )
     try:
-        texts = [each.read_text(encoding="utf-8") for each in _imported(path)]
+        texts = _texts(path).values()
     except (OSError, ValueError) as error:
         raise ValueError(f"{file} cannot be read: {error}") from None
     name = f"superpose_sweep_{path.stem}_{_plan.hash_of(str(path) + chr(10).join(texts))[:8]}"

@@ -6,8 +6,8 @@ decoder or encoder stays as drawn. The ceiling is the true directions with optim
 
 Where each feature can have a latent, autoencoders of all kinds find most directions, and none has codes as good as these. Where
 features are independent and as frequent, matching pursuit along learned directions tells best which are active; where they
-come in crowds, dictionary learning does, and where some are rare, autoencoders do. In the small SynthSAEBench the best latents have a mean cosine of about .75.
-Explained variance says nothing of this: PCA has all of it. And a decoder that may hardly leave its random start is a strong null.
+come in crowds, dictionary learning does, and where some are rare, autoencoders do. In the small SynthSAEBench the best latents
+have a mean cosine of about .75. Explained variance says nothing of this: PCA has all of it. And a decoder that may hardly leave its random start is a strong null.
 """
 
 from dataclasses import dataclass, replace
