@@ -272,6 +272,8 @@ def claims(phases: xr.Dataset) -> list[Claim]:
         says("diffuse", "On the paper's grid no features are recovered", "share recovered", grid.recovered.values.ravel(), at_most(0.05)),
         says("dense", "There, codes are several times too dense", "active latents over active features",
              grid.too_dense.values.ravel(), between(2, 40), source="the paper: 10 to 28 times, at 256 features"),
+        says("no-merge", "No latent stands for the sum of a nested pair", "such latents, at the paper's and at larger penalties",
+             phases.merged.max(), at_most(0), source="the paper: none in 3,500 runs"),
         says("never", "No setting recovers the features", "largest share recovered", phases.recovered.max(), at_most(0.05), instead="recovers"),
         ours("recovers", "At larger penalties features are recovered, where none is nested", "share recovered",
              wide.recovered.max(), at_least(0.9), quick=False),
