@@ -65,7 +65,7 @@ def fitted(
     losses = _losses(loss, values)
     trained = fit(models, steps=steps, key=key, **losses, **settings)
     last = trained.history[:, -1] if judged is None else evaluated(trained.models, judged, values, key)
-    return dataset(trained.models, last, axes=axes).assign_attrs(_task(losses["loss"]))
+    return dataset(trained.models, last, axes=axes).assign_attrs(task(losses["loss"]))
 
 
 def solved(
@@ -79,7 +79,7 @@ def solved(
     losses = _losses(loss, values)
     minimum = minimize(models, **losses, **settings)
     data = dataset(minimum.models, minimum.loss, axes=axes, converged=minimum.converged)
-    return data.assign_attrs(_task(losses["loss"]))
+    return data.assign_attrs(task(losses["loss"]))
 
 
 def described(data: xr.Dataset) -> xr.Dataset:
@@ -125,8 +125,14 @@ def _losses(loss, values):
     return {"loss": each(loss, *values), "own_loss": True} if values else {"loss": loss()}
 
 
-def _task(loss) -> dict[str, Any]:
-    """What a dataset says of a loss: its law of features and its target, if it has them."""
+def task(loss: Any) -> dict[str, Any]:
+    """What a dataset says of a loss: its law of features and its target, if it has them.
+
+    >>> from superpose.features import Independent
+    >>> from superpose.losses import Population
+    >>> task(Population(Independent(0.1, n_features=5)))
+    {'target': 'x', 'features': 'independent', 'values': 'uniform'}
+    """
     target = {"target": loss.target} if hasattr(loss, "target") else {}
     return target | (law(loss.features) if hasattr(loss, "features") else {})
 

@@ -1,8 +1,9 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from superpose.features import Correlated, Independent
+from superpose.features import Anticorrelated, Copula, Correlated, Hierarchy, Independent
 from superpose.losses import Population
 from superpose.models import Linear, ReluOutput, Untied
 from superpose.train import Minimum, basins, ensemble, minimize
@@ -155,3 +156,27 @@ def test_minima_of_the_linear_model_are_counted():
     found = basins(minimize(models, Population(world)), world)
     assert found.distinct == 1
     assert found.reached == 1
+
+
+@pytest.mark.parametrize(
+    "law",
+    [
+        lambda density: Independent(density * jnp.array([1, 1, 1, 2]), value=Uniform(-1, 1)),
+        lambda density: Correlated(density * jnp.array([1, 1, 2]), (2, 1, 1)),
+        lambda density: Anticorrelated(density * jnp.array([1, 1]), (2, 2)),
+        lambda density: Copula(density * jnp.ones(4), jnp.full((4, 1), 0.3)),
+        lambda density: Hierarchy(density, (-1, 0, -1, 2)),
+    ],
+    ids=["independent", "correlated", "anticorrelated", "copula", "hierarchy"],
+)
+def test_a_law_for_each_member_counts_as_that_law_for_all(law):
+    models = ensemble(lambda key: ReluOutput.init(4, 2, key=key), members=8, key=0)
+    order = np.array([1, 0, 2, 3])
+    W = np.concatenate([models.W, models.W[..., order]])  # the first two features exchanged
+    b = np.concatenate([models.b, models.b[..., order]])
+    solved = _solved(W, b, np.tile(np.arange(1.0, 9), 2))
+    with jax.enable_x64(True):
+        laws = jax.vmap(law)(jnp.full(16, 0.1))
+    one, each = basins(solved, law(0.1)), basins(solved, laws)
+    assert one.label.tolist() == each.label.tolist()
+    assert one.distinct == (16 if isinstance(laws, Copula | Hierarchy) else 8)

@@ -516,6 +516,7 @@ ELSEWHERE = {
     "dictionaries.worlds.named", "dictionaries.worlds.names", "dictionaries.worlds.content",  # test_score_command
     "corpus.topics",  # takes nothing
     "grid.law",  # any law: test_explorer
+    "grid.task",  # any loss: test_sweep
     "dictionaries.codes", "dictionaries.OMP", "dictionaries.NNLS", "dictionaries.LeastSquares", "dictionaries.MOD", "dictionaries.KSVD", "dictionaries.PCA", "dictionaries.ICA",
     "dictionaries.oracle", "dictionaries.closest", "dictionaries.random_dictionary",  # test_sparse_coding
     "dictionaries.random_directions", "dictionaries.orthogonal_directions", "dictionaries.coherent_directions",

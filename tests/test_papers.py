@@ -94,7 +94,7 @@ def _wrong(data):
     others = {name: list(_others(data[name].values, random)) for name in data.data_vars}
     for name, several in others.items():
         yield from (data.assign({name: (data[name].dims, values)}) for values in several)
-    for _ in range(40):
+    for _ in range(200):
         chosen = {name: several[random.integers(len(several))] for name, several in others.items() if several}
         yield data.assign({name: (data[name].dims, values) for name, values in chosen.items()})
 

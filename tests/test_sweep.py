@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 from superpose import sweep
-from superpose.features import Independent
+from superpose.features import Correlated, Independent
 from superpose.losses import Population, Sampled
 from superpose.models import ReluOutput
 from superpose.store import DamagedError
@@ -82,6 +82,16 @@ def test_a_sweep_is_one_labeled_dataset(tmp_path):
     assert data.big.sel(y=0.5, n=2).values.tolist() == [0.0] * 6 + [1.0] * 6
     plain = xr.open_zarr(tmp_path / "s" / "data.zarr", consolidated=False, chunks=None)
     assert plain.drop_attrs().identical(data.drop_vars("done").drop_attrs())
+
+
+def test_cells_of_sets_say_what_they_learned():
+    def loss(density):
+        return Population(Correlated(density, (2, 1)))
+
+    cell = sweep.solved(lambda key: ReluOutput.init(3, 1, key=key), loss)
+    data = sweep.gathered(cell, {"density": [0.1, 0.2]}, seeds=2)
+    told = {"features": "correlated", "sizes": [2, 1], "values": "uniform", "target": "x"}
+    assert told.items() <= data.attrs.items()
 
 
 def test_a_pool_gives_the_same_bytes_as_one_process(tmp_path):

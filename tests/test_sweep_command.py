@@ -36,7 +36,7 @@ REFUSED = [
     (["--out", "a"], "name a file first: superpose sweep FILE.py"),
     (["absent.py"], "there is no file absent.py"),
     (["phase-diagam"], "there is no file phase-diagam.py, and no such grid of cells; did you mean phase-diagram?"),
-    (["intro"], "intro is no grid of cells; "),
+    (["hidden-bias"], "hidden-bias is no grid of cells; "),
     (["exits.py"], "exits.py cannot be run: SystemExit: 3"),
     (["broken.py"], "broken.py cannot be run: SyntaxError"),
     (["lists.py"], "AXES of lists.py must be values by name"),

@@ -212,8 +212,11 @@ class _Trained:
         losses = grid.each(loss, *(np.repeat(each[places], seeds) for each in numbers)) if numbers else loss()
         axes = {CELL: range(many), "member": range(seeds)}
         data = self.trained(models, losses, bool(numbers), axes, key, **more)
-        told = grid.law(losses.features) if hasattr(losses, "features") else {}
-        return data.assign_attrs(told).isel({CELL: slice(0, n)}).drop_vars("member", errors="ignore")
+        return (
+            data.assign_attrs(grid.task(losses))
+            .isel({CELL: slice(0, n)})
+            .drop_vars("member", errors="ignore")
+        )
 
 
 def _watched() -> bool:

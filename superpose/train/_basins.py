@@ -1,5 +1,6 @@
 """What many starts found: which minima are the same, how often each is reached, and how certain the best is."""
 
+from functools import reduce
 from typing import Any, NamedTuple
 
 import jax
@@ -146,13 +147,17 @@ def _kinds(features, n) -> Int[np.ndarray, "... feature"]:
     """For each feature the first that is equivalent to it."""
     if not hasattr(features, "sizes"):  # of other laws, these numbers do not say it all
         return np.arange(n)
-    numbers = [np.asarray(features.density), np.asarray(features.importance)]
+
+    def own(law):
+        return law.density, law.importance
+
+    with jax.enable_x64(True):
+        numbers = [*map(np.asarray, (jax.vmap(own) if features.importance.ndim > 1 else own)(features))]
     if isinstance(features, Correlated | Anticorrelated):
         numbers.append(np.repeat(features.sizes, features.sizes))
-    same = np.logical_and.reduce(
-        [np.isclose(of[..., :, None], of[..., None, :], rtol=1e-9, atol=0) for of in numbers]
-    )
-    return same.argmax(axis=-1)
+    # One law for all has numbers of features, one for each member numbers of members and features.
+    same = (np.isclose(of[..., :, None], of[..., None, :], rtol=1e-9, atol=0) for of in numbers)
+    return reduce(np.logical_and, same).argmax(axis=-1)
 
 
 def _pairs(kind, features) -> Int[np.ndarray, " pair"]:

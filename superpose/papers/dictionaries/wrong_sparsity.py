@@ -29,7 +29,7 @@ from superpose.features import Copula, Independent
 from superpose.values import Uniform
 
 SECTION = "Sparse but wrong, Chanin and Garriga-Alonso (2025)"
-TAKES = 200
+TAKES = 300
 QUICK = {
     "members": 1,
     "steps": 1500,

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from superpose import costs, grid, plot, settings, theory
+from superpose import costs, grid, plot, settings, sweep, theory
 from superpose.claims import Claim, about, as_claims, between, from_section
 from superpose.features import Anticorrelated
 from superpose.losses import Population
@@ -43,14 +43,20 @@ class Config:
         return costs.minimizing(len(self.densities) * self.members, weights=12)
 
 
+def model(key):
+    return ReluOutput.init(4, 2, key=key)
+
+
+def loss(density):
+    return Population(Anticorrelated(density, (2, 2)))
+
+
+AXES = {"density": "geomspace(0.32,0.1,5)"}
+cell = sweep.solved(model, loss, keep="all")
+
+
 def run(config: Config) -> xr.Dataset:
-    return grid.solved(
-        lambda key: ReluOutput.init(4, 2, key=key),
-        lambda density: Population(Anticorrelated(density, (2, 2))),
-        {"density": config.densities},
-        members=config.members,
-        key=config.seed,
-    )
+    return sweep.gathered(cell, {"density": config.densities}, seeds=config.members, seed=config.seed)
 
 
 def measured(data: xr.Dataset) -> xr.Dataset:

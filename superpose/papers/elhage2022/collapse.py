@@ -13,7 +13,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from superpose import costs, grid, plot, settings
+from superpose import costs, grid, plot, settings, sweep
 from superpose.claims import Bounds, Claim, about, as_claims, at_least, at_most, exactly, from_section
 from superpose.features import Correlated
 from superpose.losses import Population
@@ -43,15 +43,21 @@ class Config:
         return costs.minimizing((len(self.densities) + self.cells) * self.members, weights=18)
 
 
+def model(key):
+    return ReluOutput.init(6, 2, key=key)
+
+
+def loss(density):
+    return Population(Correlated(density, (2, 2, 2)))
+
+
+AXES = {"density": "geomspace(0.02,0.9,31)"}
+cell = sweep.solved(model, loss, keep="all")
+
+
 def run(config: Config) -> xr.Dataset:
     densities = np.unique([*config.densities, *np.geomspace(0.02, 0.9, config.cells)])
-    data = grid.solved(
-        lambda key: ReluOutput.init(6, 2, key=key),
-        lambda density: Population(Correlated(density, (2, 2, 2))),
-        {"density": densities},
-        members=config.members,
-        key=config.seed,
-    )
+    data = sweep.gathered(cell, {"density": densities}, seeds=config.members, seed=config.seed)
     return data.assign(drawn=("density", np.isin(densities, config.densities)))
 
 

@@ -11,7 +11,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from superpose import costs, grid, measures, plot, settings
+from superpose import costs, grid, measures, plot, settings, sweep
 from superpose.claims import Claim, about, as_claims, at_least, at_most, between, from_section
 from superpose.features import Independent
 from superpose.losses import Population
@@ -42,33 +42,34 @@ class Config:
     def cost(self) -> costs.Cost:
         return costs.minimizing((len(self.densities) + self.row) * self.members, weights=15)
 
-    @property
-    def importance(self) -> np.ndarray:
-        return self.decay ** np.arange(5)
 
-    @property
-    def every_density(self) -> np.ndarray:
-        return np.array([*self.densities, *20.0 ** -np.linspace(0, 1, self.row)])
+def model(key):
+    return ReluOutput.init(5, 2, key=key)
+
+
+def loss(density, *, decay: float = 0.9):
+    return Population(Independent(density, decay ** np.arange(5)))
+
+
+AXES = {"density": "geomspace(1,0.05,10)"}
+cell = sweep.solved(model, loss, keep="all")
 
 
 def run(config: Config) -> xr.Dataset:
-    data = grid.solved(
-        lambda key: ReluOutput.init(5, 2, key=key),
-        lambda density: Population(Independent(density, config.importance)),
-        {"density": config.every_density},
-        members=config.members,
-        key=config.seed,
-    )
-    return data.assign(
-        importance=("feature", config.importance),
-        large=("density", np.arange(len(config.every_density)) < len(config.densities)),
+    row = 20.0 ** -np.linspace(0, 1, config.row)
+    axes = {"density": np.unique([*config.densities, *row])}
+    fixed = {"decay": config.decay}
+    data = sweep.gathered(cell, axes, fixed=fixed, seeds=config.members, seed=config.seed)
+    return data.sel(density=[*config.densities, *row]).assign(
+        importance=("feature", config.decay ** np.arange(5)),
+        large=("density", np.arange(len(config.densities) + config.row) < len(config.densities)),
     )
 
 
 def measured(data: xr.Dataset) -> xr.Dataset:
-    """The best model at each density, and its `gap`, the angles from one feature to the next around the circle."""
+    """The best model at each density, and its `turns`, the angles from one feature to the next around the circle."""
     best = grid.described(data)
-    return best.assign(gap=(("density", "neighbor"), [measures.gaps(W) for W in best.W.values]))
+    return best.assign(turns=(("density", "neighbor"), [measures.gaps(W) for W in best.W.values]))
 
 
 @plot.style()
@@ -139,7 +140,7 @@ def claims(best: xr.Dataset) -> list[Claim]:
             says("sparser-five", "90% sparse: all five features are stored, a little longer than 1",
                  "norms", sparser.norm, between(1.05, 1.13), number="{:.3f}"),
             says("sparser-pentagon", "90% sparse: the five features form a pentagon",
-                 "between neighbors", sparser.gap, about(72, 6, " degrees"), number="{:.1f}"),
+                 "between neighbors", sparser.turns, about(72, 6, " degrees"), number="{:.1f}"),
             geometry("sparser-shares", "90% sparse: each feature has about 2/5 of a dimension",
                      "dimensionality", sparser.dimensionality, between(0.36, 0.43)),
             ours("sparser-important-longer", "90% sparse: the more important a feature, the longer it is",

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from superpose import costs, grid, measures, plot, polytopes, settings, theory
+from superpose import costs, grid, measures, plot, polytopes, settings, sweep, theory
 from superpose.claims import Claim, about, as_claims, at_least, at_most, between, exactly, from_section
 from superpose.features import Independent
 from superpose.losses import Population
@@ -60,16 +60,20 @@ class Config:
         return costs.minimizing(len(self.baselines) * self.ratios * self.members, weights=15)
 
 
-def run(config: Config) -> xr.Dataset:
-    ratios = np.geomspace(0.1, 10, config.ratios)
-    axes = {"baseline": config.baselines, "ratio": ratios, "member": range(config.members)}
-    baseline, ratio, member = grid.points(*axes.values())
+def loss(baseline, ratio):
+    density = jnp.full(5, baseline).at[0].multiply(ratio)
+    return Population(Independent(density), method="characteristic", harmonics=64)  # right to 1e-6
 
-    def loss(baseline, ratio):
-        density = jnp.full(5, baseline).at[0].multiply(ratio)
-        return Population(Independent(density), method="characteristic", harmonics=64)  # right to 1e-6
 
-    W = np.array(ensemble(lambda key: ReluOutput.init(5, 2, key=key), members=member, key=config.seed).W)
+AXES = {"baseline": [0.05, 0.1], "ratio": "geomspace(0.1,10,41)"}
+
+
+def cell(baseline, ratio, *, seeds: int = 24, key) -> xr.Dataset:
+    """Minima from each of the `STARTS`, a little off, and from random weights."""
+    axes = {"cell": range(len(ratio)), "member": range(seeds)}
+    at_cell, member = grid.points(*axes.values())
+    baseline, ratio = baseline[at_cell], ratio[at_cell]
+    W = np.array(ensemble(lambda key: ReluOutput.init(5, 2, key=key), members=member, key=key).W)
     for at, shape in enumerate(STARTS):
         W[member == at] = 0.01 * W[member == at] + shape
     # The best bias of a feature that is not represented; started at 0, it could fall below 0 and stay there.
@@ -79,9 +83,15 @@ def run(config: Config) -> xr.Dataset:
     losses = grid.each(loss, baseline, ratio)
     solved = minimize(start, losses, own_loss=True)
     data = grid.dataset(solved.models, solved.loss, axes=axes, converged=solved.converged)
+    return data.drop_vars("member").assign_attrs(grid.law(losses.features))
+
+
+def run(config: Config) -> xr.Dataset:
+    axes = {"baseline": config.baselines, "ratio": np.geomspace(0.1, 10, config.ratios)}
+    data = sweep.gathered(cell, axes, seeds=config.members, seed=config.seed)
     one = xr.DataArray(np.arange(5) == 0, dims="feature")
     density = data.baseline * xr.where(one, data.ratio, 1.0)
-    return data.assign(density=density).assign_attrs(grid.law(losses.features))
+    return data.assign(density=density)
 
 
 def measured(data: xr.Dataset) -> xr.Dataset:
