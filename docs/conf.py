@@ -1,0 +1,106 @@
+"""The site: `make docs`. Pages and notebooks are Markdown; notebooks are executed, and the reference is made of docstrings."""
+
+import contextlib
+import io
+import sys
+from pathlib import Path
+
+from docutils import nodes
+from docutils.parsers.rst import roles
+from sphinx.addnodes import pending_xref
+
+DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS))  # Sphinx imports this file by itself
+
+import formulas  # noqa: E402
+
+import superpose  # noqa: E402
+from superpose.cli import COMMANDS, main  # noqa: E402
+
+project = "superpose"
+author = "the authors of superpose"
+version = release = superpose.__version__
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx_copybutton"]
+exclude_patterns = ["_build"]
+nitpicky = False
+root_doc = "index"
+
+html_theme = "furo"
+html_title = "superpose"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_extra_path = ["_build/extra"]
+html_math_renderer = "mathml"
+html_copy_source = False
+html_show_sphinx = False
+
+myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
+myst_heading_anchors = 3
+nb_execution_mode = "cache"
+nb_execution_cache_path = str(DOCS / "_build" / "executed")
+nb_execution_timeout = 300
+nb_execution_raise_on_error = True
+nb_execution_show_tb = True
+nb_merge_streams = True
+
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+autodoc_default_options = {"members": True, "exclude-members": "__init__, __new__"}
+default_role = "said"
+
+
+def said(name, rawtext, text, lineno, inliner, options=None, content=None):
+    """What a docstring has between backticks: a formula, or code, which is a link where it is a name."""
+    text = text.replace("\x00", "\\")
+    if formulas.is_formula(text):
+        return [nodes.math(rawtext, formulas.latex(text))], []
+    env = inliner.document.settings.env
+    shown = nodes.literal(rawtext, text, classes=["xref", "py"])
+    found = pending_xref("", shown, refdomain="py", reftype="obj", reftarget=text, refwarn=False)
+    found["refdoc"] = env.docname
+    found.attributes.update({k: env.ref_context.get(k) for k in ("py:module", "py:class")})
+    if not text.replace(".", "").replace("_", "").isalnum():
+        return [shown], []
+    return [found], []
+
+
+def visit_math(self, node):
+    self.body.append(formulas.mathml(node.astext()))
+    raise nodes.SkipNode
+
+
+def visit_displaymath(self, node):
+    self.body.append(f'<div class="math">{formulas.mathml(node.astext(), "block")}</div>')
+    raise nodes.SkipNode
+
+
+def reference(app) -> None:
+    """A page for each module, and one of the commands with their help."""
+    folder = DOCS / "reference"
+    folder.mkdir(exist_ok=True)
+    for name in superpose._modules:
+        title = f"superpose.{name}"
+        _write(
+            folder / f"{name}.md", f"# {title}\n\n```{{eval-rst}}\n.. automodule:: {title}\n```\n"
+        )
+    shown = [f"## superpose {each}\n\n```text\n{_help(each)}```" for each in COMMANDS if each != "list"]
+    _write(folder / "commands.md", "\n\n".join(["# The command", f"```text\n{_help()}```", *shown]) + "\n")
+
+
+def _help(*command: str) -> str:
+    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.suppress(SystemExit):
+        main([*command, "--help"])
+    return said.getvalue()
+
+
+def _write(path: Path, text: str) -> None:
+    """Only what changed, so that the rest is not built again."""
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+
+
+def setup(app):
+    roles.register_local_role("said", said)
+    app.add_html_math_renderer("mathml", (visit_math, None), (visit_displaymath, None))
+    app.connect("builder-inited", reference)
