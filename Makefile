@@ -21,9 +21,18 @@ check: .venv/installed-dev node_modules/installed
 	node_modules/.bin/tsc
 	$(BIN)/python -m pytest --doctest-modules --doctest-glob=README.md superpose README.md
 
-# The explorer as a page for any static host.
-docs: .venv/installed
-	$(BIN)/superpose explore --no-open --out docs/explorer.html
+# The site, for any static host: docs/_build/html/index.html. With the pages of REPORT, or of all experiments in their small versions.
+REPORT ?= report-quick
+EXTRA := docs/_build/extra
+docs: .venv/installed-docs $(REPORT)/index.html
+	rm -rf $(EXTRA) && mkdir -p $(EXTRA)/papers $(EXTRA)/explore
+	cp $(REPORT)/*.html $(EXTRA)/papers
+	$(BIN)/superpose explore --no-open --out $(EXTRA)/explore/index.html
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env docs docs/_build/html
+	$(BIN)/linkchecker --no-status --no-robots docs/_build/html/index.html
+
+report-quick/index.html: .venv/installed
+	$(BIN)/superpose reproduce --quick || test $$? = 1
 
 # Side by side with PyTorch, occhio and SAELens; an hour and a quarter on an idle machine. Writes benchmarks/README.md.
 bench: .venv/installed-bench
@@ -36,6 +45,10 @@ bench: .venv/installed-bench
 
 .venv/installed-dev: .venv/installed
 	$(PIP) --editable ".[dev]"
+	@touch $@
+
+.venv/installed-docs: .venv/installed
+	$(PIP) --editable ".[docs]"
 	@touch $@
 
 .venv/installed-bench: .venv/installed

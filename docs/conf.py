@@ -2,9 +2,12 @@
 
 import contextlib
 import io
+import re
 import sys
 from pathlib import Path
 
+import jupytext
+import nbformat
 from docutils import nodes
 from docutils.parsers.rst import roles
 from sphinx.addnodes import pending_xref
@@ -80,12 +83,40 @@ def reference(app) -> None:
     folder = DOCS / "reference"
     folder.mkdir(exist_ok=True)
     for name in superpose._modules:
-        title = f"superpose.{name}"
-        _write(
-            folder / f"{name}.md", f"# {title}\n\n```{{eval-rst}}\n.. automodule:: {title}\n```\n"
-        )
-    shown = [f"## superpose {each}\n\n```text\n{_help(each)}```" for each in COMMANDS if each != "list"]
+        module = f"superpose.{name}"
+        _write(folder / f"{name}.md", f"# {module}\n\n```{{eval-rst}}\n.. automodule:: {module}\n```\n")
+    shown = [
+        f"## superpose {each}\n\n```text\n{_help(each)}```"
+        for each in COMMANDS
+        if each not in ("list", "run")
+    ]
     _write(folder / "commands.md", "\n\n".join(["# The command", f"```text\n{_help()}```", *shown]) + "\n")
+
+
+def notebooks(app) -> None:
+    """Each tutorial as a plain notebook, which begins by installing what it needs."""
+    folder = DOCS / "_build" / "extra" / "notebooks"
+    folder.mkdir(parents=True, exist_ok=True)
+    for page in sorted((DOCS / "tutorials").glob("*.md")):
+        notebook = jupytext.read(page)
+        first = "# Where superpose is not installed yet:\n# %pip install superpose"
+        notebook.cells.insert(1, nbformat.v4.new_code_cell(first, id="install"))
+        nbformat.write(notebook, folder / f"{page.stem}.ipynb")
+
+
+def linked(app, page, source) -> None:
+    """A tutorial begins with the link to its notebook."""
+    folder, _, name = page.partition("/")
+    if folder == "tutorials":
+        link = (
+            f'<p class="notebook"><a href="../notebooks/{name}.ipynb" download>Download as a notebook</a></p>'
+        )
+        source[0] = re.sub(r"^(# .*)$", rf"\1\n\n{link}", source[0], count=1, flags=re.MULTILINE)
+
+
+def signature(app, kind, name, of, options, arguments, returned):
+    """Types by the names under which one knows them."""
+    return tuple(part and part.replace("jaxlib._jax.Array", "Array") for part in (arguments, returned))
 
 
 def _help(*command: str) -> str:
@@ -104,3 +135,6 @@ def setup(app):
     roles.register_local_role("said", said)
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_displaymath, None))
     app.connect("builder-inited", reference)
+    app.connect("builder-inited", notebooks)
+    app.connect("source-read", linked)
+    app.connect("autodoc-process-signature", signature)

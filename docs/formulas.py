@@ -19,7 +19,9 @@ SIGNS = {
     "->": r"\to",
 }
 LINE = "\ue000"  # the line in a name, which is no index
-IS_FORMULA = re.compile(r"\^|\b(sum|int|max|min)_|\bsqrt\(|\b[A-Za-z]_[ijkst]\b|\|\w+\||^[A-Za-z]'? = ")
+IS_FORMULA = re.compile(
+    r"\^|\b(sum|int|max|min)_|\bsqrt\(|\b[A-Za-z]_[ijkst]\b|\|\w+\||\bWhat_|^[A-Za-z]'? = "
+)
 IS_CODE = re.compile(r"[\"\[=]=|[a-z]{2,}\[|\*\*|\w\.\w|\w\(\w+=|[\"{}:]|^\||__")
 
 

@@ -1,6 +1,7 @@
-"""The gallery: `python docs/gallery.py report` writes `gallery.md`, the pictures, and what the README says of papers.
+"""The gallery: `python docs/gallery.py REPORT...` writes `gallery.md`, the pictures, and what the README says of papers.
 
-`report` is the folder of a whole `superpose reproduce`; without it only the README is written.
+A report is the folder of `superpose reproduce`, of all experiments or some: the rest of the gallery stays as it is, and later folders
+go before earlier ones. Without one only the README is written.
 """
 
 import json
@@ -11,52 +12,65 @@ from pathlib import Path
 
 from PIL import Image
 
-from superpose.papers import papers
+from superpose.papers import experiments, papers
 
 DOCS = Path(__file__).parent
 
 
-def gallery(report: Path) -> None:
+def gallery(reports: list[Path]) -> None:
     """`gallery.md` and its pictures."""
-    report_json = json.loads((report / "report.json").read_text(encoding="utf-8"))
-    score = report_json["score"]
+    page = DOCS / "gallery.md"
+    sections = dict(
+        re.findall(r"^### ([\w-]+)\n\n(.*?)\n(?=\n##|\Z)", page.read_text(encoding="utf-8"), re.M | re.S)
+    )
+    for report in reports:
+        for result in sorted((report / "results").iterdir()):
+            sections[result.name] = _section(result)
+    told = "\n".join(sections.values())
+    claims, holds = (
+        sum(map(int, re.findall(rf"(\d+) {word}", told))) for word in ("claims, of which", "hold\\.")
+    )
+    differs = len(re.findall("^- differs: ", told, re.MULTILINE))
     lines = [
         "# Gallery",
-        "",
-        f"Every experiment, as `superpose reproduce` ran it: {score['holds']} of "
-        f"{score['holds'] + score['differs'] + score['fails']} claims hold, {score['differs']} of the paper's differ from what "
-        f"is so, {score['fails']} fail. Made by `python docs/gallery.py report`.",
-        "",
+        f"Every experiment, as `superpose reproduce` ran it: {holds} of {claims} claims hold, {differs} of the papers' differ from what "
+        f"is so, {claims - holds - differs} fail. Made by `python docs/gallery.py report`.",
     ]
-    for each in report_json["experiments"]:
-        name = each["name"]
-        shrunk(report / "results" / name / "figure.png", DOCS / "images" / f"{name}.webp")
-        lines += [
-            f"## {name}",
-            "",
-            f"{each['summary']} {len(each['claims'])} claims, of which {each['score']['holds']} hold.",
-            "",
-            f"![{each['summary']}](images/{name}.webp)",
-            "",
+    for paper in papers().values():
+        names = [
+            each.name for each in experiments().values() if each.paper == paper and each.name in sections
         ]
-        if (moving := report / "results" / name / "animation.gif").exists():
-            shutil.copy(moving, DOCS / "images" / f"{name}.gif")
-            lines += [f"![The same, moving](images/{name}.gif)", ""]
-        lines += [
+        lines += [f"## {paper.title}", *(f"### {name}\n\n{sections[name]}" for name in names)]
+    page.write_text("\n\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _section(result: Path) -> str:
+    """The text of an experiment, whose pictures are copied."""
+    name, summary = result.name, experiments()[result.name].summary
+    claims = json.loads((result / "claims.json").read_text(encoding="utf-8"))
+    shrunk(result / "figure.png", DOCS / "images" / f"{name}.webp")
+    lines = [
+        f"{summary} {len(claims)} claims, of which {sum(claim['status'] == 'holds' for claim in claims)} hold.",
+        f"![{summary}](images/{name}.webp)",
+    ]
+    if (moving := result / "animation.gif").exists():
+        shutil.copy(moving, DOCS / "images" / f"{name}.gif")
+        lines.append(f"![The same, moving](images/{name}.gif)")
+    lines += [
+        "\n".join(
             f"- {claim['status']}: {claim['statement']} (expected {claim['expected']}, measured {claim['measured']})"
-            for claim in each["claims"]
+            for claim in claims
             if claim["status"] != "holds"
-        ] + [""]
-    (DOCS / "gallery.md").write_text(
-        re.sub(r"\n{3,}", "\n\n", "\n".join(lines).rstrip()) + "\n", encoding="utf-8"
-    )
+        )
+    ]
+    return "\n\n".join(filter(None, lines))
 
 
 def readme() -> None:
     """What the README says of the papers: which there are, the front row of the gallery, how to cite them."""
     known = papers().values()
     lines = [
-        f"- [{each.title}]({each.link}), {each.authors} {each.year}: `superpose reproduce {each.name}`"
+        f"- {f'[{each.title}]({each.link})' if each.link else each.title}, {each.authors} {each.year}: `superpose reproduce {each.name}`"
         for each in known
     ]
     cells = [
@@ -70,7 +84,7 @@ def readme() -> None:
     for name, block in {
         "papers": lines,
         "gallery": ["| | | |", "|---|---|---|", *rows],
-        "citing": ["```bibtex", *"\n".join(each.bibtex for each in known).splitlines(), "```"],
+        "citing": ["```bibtex", *"\n".join(each.bibtex for each in known if each.bibtex).splitlines(), "```"],
     }.items():
         start, end = f"<!-- {name} -->\n", f"<!-- end {name} -->"
         text = text[: text.index(start) + len(start)] + "\n".join([*block, ""]) + text[text.index(end) :]
@@ -86,5 +100,5 @@ def shrunk(picture: Path, to: Path, width: int = 1200) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:]:
-        gallery(Path(sys.argv[1]))
+        gallery([Path(each) for each in sys.argv[1:]])
     readme()

@@ -8,7 +8,7 @@ whether they hold, and where their settings made them.
 
 AUTHORS = "superpose"
 YEAR = 2026
-LINK = "https://arxiv.org/abs/2602.14687"
+LINK = ""
 CITATION = (
     "Experiments of this package, and of D. Chanin et al. (2024, 2025), X. Song et al. (2025), A. D. Plascencia (2026), "
     "S. Jain et al. (2026) and others, named where their claims are tested."
