@@ -240,10 +240,10 @@ def _prose(text: str):
 
 
 def _linked(text, words: str, to: str):
-    """HTML in which these words are a link."""
+    """HTML in which these words are a link, if there is a place for it to lead to."""
     from markupsafe import Markup
 
-    return text.replace(words, Markup('<a href="{}">{}</a>').format(to, words), 1)
+    return text if not to else text.replace(words, Markup('<a href="{}">{}</a>').format(to, words), 1)
 
 
 def _setting(value) -> str:

@@ -5,7 +5,7 @@ say of themselves is read without running them: it is plain text and numbers. Ot
 that its experiments share, begin with `_`.
 
 A paper's `__init__.py` has a docstring, whose first line is the title and whose rest says what its page shows; `AUTHORS`
-(in short), `YEAR` and `LINK`; `CITATION`, as its page gives it. It may have `BIBTEX`; `ORDER`, its experiments in the
+(in short), `YEAR` and `LINK`, which may be empty; `CITATION`, as its page gives it. It may have `BIBTEX`; `ORDER`, its experiments in the
 order in which it presents them (those not named there come last); `SHOWN`, those of the gallery's front row.
 
 An experiment's file asks one question. It has
