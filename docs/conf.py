@@ -114,6 +114,13 @@ def linked(app, page, source) -> None:
         source[0] = re.sub(r"^(# .*)$", rf"\1\n\n{link}", source[0], count=1, flags=re.MULTILINE)
 
 
+def cleared(app, document) -> None:
+    """Without the outputs in which bars were, which are empty when they are done."""
+    for block in list(document.findall(nodes.literal_block)):
+        if not block.astext().strip():
+            block.parent.remove(block)
+
+
 def signature(app, kind, name, of, options, arguments, returned):
     """Types by the names under which one knows them."""
     return tuple(part and part.replace("jaxlib._jax.Array", "Array") for part in (arguments, returned))
@@ -137,4 +144,5 @@ def setup(app):
     app.connect("builder-inited", reference)
     app.connect("builder-inited", notebooks)
     app.connect("source-read", linked)
+    app.connect("doctree-read", cleared)
     app.connect("autodoc-process-signature", signature)
