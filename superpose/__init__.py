@@ -21,6 +21,7 @@ _modules = (
     "explorer",
     "features",
     "fonts",
+    "frames",
     "grid",
     "inputs",
     "interactive",

@@ -1,4 +1,4 @@
-"""The command line: `superpose list`, `run NAME`, `explore`, `view RESULT`, `reproduce`, `verify`, `score`, `world` and `sweep`.
+"""The command line: `superpose list`, `run NAME`, `explore`, `view RESULT`, `reproduce`, `verify`, `score`, `world`, `measure` and `sweep`.
 
 Only what an answer needs is imported, so that `superpose --help` answers at once.
 """
@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Sequence
 
 from superpose import interrupts
-from superpose.cli import _dictionaries, _experiments, _pages, _sweep
+from superpose.cli import _dictionaries, _experiments, _frames, _pages, _sweep
 from superpose.cli._arguments import InputError, did_you_mean
 
 HELP = """\
@@ -28,6 +28,7 @@ usage:
   superpose score DICTIONARY   how much of the truth a dictionary has, made by any library; --help says of which kinds
   superpose world              named worlds whose features are known
   superpose world NAME         samples of one, in a file, to make dictionaries of
+  superpose measure FILE       numbers of vectors in real weights, beside those of random ones; --help says more
   superpose sweep FILE.py      cells of your own at every point of a grid, here or on a cluster; --help says how
   superpose --version
 
@@ -42,6 +43,7 @@ examples:
   superpose verify results
   superpose world independent --samples 100000 --out independent.npz
   superpose score mine.safetensors --world independent --out scores.json
+  superpose measure model.safetensors --tensor wte.weight --out wte
   superpose sweep cells.py --over "density=geomspace(1,0.01,20)" --seeds 10 --out sweeps/first
 
 exit status: 0 no claim fails (of a paper's claims, some differ from what is so; another
@@ -59,6 +61,7 @@ COMMANDS = {
     "verify": _experiments.verify,
     "score": _dictionaries.score,
     "world": _dictionaries.world,
+    "measure": _frames.measure,
     "sweep": _sweep.sweep,
 }
 

@@ -14,8 +14,8 @@ import numpy as np
 from superpose import files, memory
 from superpose.dictionaries._understood import Understood, numbers, understood
 
-_PICKLED = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".joblib")
-_TYPES = {
+PICKLED = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".joblib")
+TYPES = {
     "F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16,
     "F8_E4M3": ml_dtypes.float8_e4m3fn, "F8_E5M2": ml_dtypes.float8_e5m2, "BOOL": np.bool_,
     "I64": np.int64, "I32": np.int32, "I16": np.int16, "I8": np.int8,
@@ -106,7 +106,7 @@ def content(path: str | Path) -> Content:
     path = Path(path)
     if path.is_dir():
         return _of_folder(path)
-    if path.suffix in _PICKLED:
+    if path.suffix in PICKLED:
         raise ValueError(
             f"{path} may run code where it is read, so it is not; save its tensors by safetensors.torch.save_file"
         )
@@ -165,9 +165,9 @@ def _safetensors(path: Path) -> Content:
     tensors = dict(deserialize(data))
     arrays = {}
     for name, tensor in tensors.items():
-        if tensor["dtype"] not in _TYPES:
+        if tensor["dtype"] not in TYPES:
             raise ValueError(f"{name} has the type {tensor['dtype']}, which is not read")
-        values = np.frombuffer(tensor["data"], _TYPES[tensor["dtype"]]).reshape(tensor["shape"])
+        values = np.frombuffer(tensor["data"], TYPES[tensor["dtype"]]).reshape(tensor["shape"])
         arrays[name] = values if values.dtype.kind in "fiub" else values.astype(np.float32)
     (length,) = struct.unpack_from("<Q", data)
     return Content(arrays, json.loads(data[8 : 8 + length]).get("__metadata__") or {})

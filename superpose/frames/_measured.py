@@ -292,7 +292,8 @@ class _Pairs:
 
     def add(self, a: slice, b: slice, left: Any, right: Any) -> None:
         """Take in the cosines of two blocks, or of one with itself."""
-        cosines = np.clip(left @ right.T, -1, 1)
+        cosines = left @ right.T
+        np.clip(cosines, -1, 1, out=cosines)
         own = a == b
         if own:
             self.sum += left.sum(axis=0, dtype=np.float64)
@@ -322,7 +323,7 @@ class _Pairs:
         self.cosine[at] = cosines[better, which]
 
     def _join(self, a, b, linked) -> None:
-        links = np.count_nonzero(linked)
+        links = int(np.count_nonzero(linked))
         self.links += links // 2 if a == b else links
         if links:
             self.linked[a] |= linked.any(axis=1)
@@ -334,10 +335,8 @@ class _Pairs:
                 self.label = connected_components(edges, directed=False)[1][self.label]
 
     def _add_up(self, a, b, square) -> None:
-        weight = np.stack([self.there[b], self.energy[b]], axis=1).astype(square.dtype)
-        sums = square @ weight
-        self.square[a] += sums[:, 0]
-        self.weighted[a] += sums[:, 1]
+        self.square[a] += square @ self.there[b].astype(square.dtype)
+        self.weighted[a] += square @ self.energy[b].astype(square.dtype)
 
 
 def _by_size(label, linked) -> Int[np.ndarray, " feature"]:
