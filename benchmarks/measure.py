@@ -46,7 +46,9 @@ def main(n=50_000, m=4096):
     for name in ("coherence", "tightness", "dimensionality_mean", "nearest_median", "participation"):
         number = numbers[name]
         between = " to ".join(f"{each:.6g}" for each in number["between"] or [])
-        print(f"{name}: {number['here']:.6g}, by theory {number['random']:.6g}{f' ({between})' if between else ''}")
+        print(
+            f"{name}: {number['here']:.6g}, by theory {number['random']:.6g}{f' ({between})' if between else ''}"
+        )
 
 
 if __name__ == "__main__":

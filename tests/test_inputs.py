@@ -515,6 +515,9 @@ ELSEWHERE = {
     "dictionaries.score", "dictionaries.scores.consistency", "dictionaries.scores.nearest", "dictionaries.scores.live", "dictionaries.scores.removal",  # test_scores
     "dictionaries.worlds.named", "dictionaries.worlds.names", "dictionaries.worlds.content",  # test_score_command
     "corpus.topics",  # takes nothing
+    "frames.measured", "frames.chance.frame_potential", "frames.chance.frame_potential_std", "frames.chance.least_potential", "frames.chance.least_coherence", "frames.chance.beyond",
+    "frames.chance.nearest", "frames.chance.coherence", "frames.chance.cosine_density", "frames.chance.interference", "frames.chance.dimensionality", "frames.chance.participation",
+    "frames.chance.sample", "frames.chance.histogram",  # test_frames
     "grid.law",  # any law: test_explorer
     "grid.task",  # any loss: test_sweep
     "dictionaries.codes", "dictionaries.OMP", "dictionaries.NNLS", "dictionaries.LeastSquares", "dictionaries.MOD", "dictionaries.KSVD", "dictionaries.PCA", "dictionaries.ICA",
@@ -527,9 +530,9 @@ ELSEWHERE = {
 RESULTS = {
     "measures.Polytope", "polytopes.Match", "theory.LinearTerms", "solutions.Regular", "solutions.Candidates", "train.Fit",
     "train.Minimum", "train.Basins", "explorer.Frame", "dictionaries.scores.Matching", "dictionaries.scores.Support", "dictionaries.scores.Causal",
-    "dictionaries.worlds.World",
+    "dictionaries.worlds.World", "frames.Measured", "frames.chance.Sample",
 }  # fmt: skip
-MODULES = ("draws", "inputs", "corpus", "features", "models", "losses", "attacks", "measures", "curves", "theory", "solutions", "train", "dictionaries", "dictionaries.scores", "dictionaries.worlds", "polytopes", "grid", "settings", "costs", "notebook", "explorer")  # fmt: skip
+MODULES = ("draws", "inputs", "corpus", "features", "models", "losses", "attacks", "measures", "curves", "theory", "solutions", "train", "dictionaries", "dictionaries.scores", "dictionaries.worlds", "frames", "frames.chance", "polytopes", "grid", "settings", "costs", "notebook", "explorer")  # fmt: skip
 
 
 def test_the_table_has_every_public_name():

@@ -43,7 +43,7 @@ def report(
         began = time.monotonic()
         try:
             found = measured(read.W, center=center, link=link)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             said = str(error).removeprefix("W ")
             raise ValueError(f"{path}: {read.tensor or 'the array'} {said}") from None
         drawn = chance.sample(found.norms, found.hidden, seed=seed)
@@ -81,7 +81,8 @@ def _place(out: str) -> Iterator[Path | None]:
 
 
 def _is_ours(path: Path) -> bool:
-    return "tightness" in json.loads(path.read_text(encoding="utf-8"))["numbers"]
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return isinstance(found, dict) and {"schema", "probes", "numbers"} <= set(found)
 
 
 def _write(new: Path, result, found: Measured, drawn: chance.Sample, read: Matrix, path: str) -> None:

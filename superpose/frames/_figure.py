@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from matplotlib.colors import to_rgba
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
@@ -12,6 +13,7 @@ from superpose.frames import chance
 from superpose.frames._measured import Measured
 
 HERE, RANDOM = plot.BLUE, plot.SETS[1]
+_LIGHT: Any = to_rgba(HERE, 0.3)
 _DASHED: dict[str, Any] = {"color": RANDOM, "lw": 1.6, "ls": (0, (4, 1.5))}
 
 
@@ -25,19 +27,13 @@ def figure(found: Measured, drawn: chance.Sample, title: str) -> Any:
     for ax, panel in zip(axes, panels, strict=True):
         panel(ax, found, drawn)
     names = ["the vectors", "vectors of the same lengths in random directions"]
-    handles = [Patch(facecolor=_light(), edgecolor=HERE, lw=1.2), Line2D([], [], **_DASHED)]
+    handles = [Patch(facecolor=_LIGHT, edgecolor=HERE, lw=1.2), Line2D([], [], **_DASHED)]
     fig.legend(handles, names, loc="outside lower center", ncols=2, fontsize=9)
     return fig
 
 
-def _light() -> tuple[float, ...]:
-    from matplotlib.colors import to_rgba
-
-    return to_rgba(HERE, 0.3)
-
-
 def _bars(ax, counts, edges) -> None:
-    ax.stairs(counts, edges, fill=True, color=_light(), lw=0)
+    ax.stairs(counts, edges, fill=True, color=_LIGHT, lw=0)
     ax.stairs(counts, edges, color=HERE, lw=1.2)
 
 
@@ -120,7 +116,7 @@ def _dimensionality(ax, found, drawn) -> None:
 def _spectrum(ax, found, drawn) -> None:
     ax.set(
         title="Spectrum",
-        xlabel="rank of the principal direction, over their number",
+        xlabel="principal direction, by rank from 0 to 1",
         ylabel="variance, over the mean",
     )
     if found.singular is None or not found.singular.any():

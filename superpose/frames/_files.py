@@ -4,6 +4,7 @@ import json
 import math
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,26 +92,26 @@ def _why(error: Exception) -> str:
 
 def _chosen(path, there, tensor) -> str:
     flat = {name: each for name, each in there.items() if len(each.shape) == 2}
-    if tensor:
-        if tensor not in there:
-            raise ValueError(f"{path} has no tensor {tensor!r}; {_named(flat)}")
-        if tensor not in flat:
-            raise ValueError(
-                f"{tensor} in {path} has the shape {there[tensor].shape}, which is no matrix; {_named(flat)}"
-            )
-        return tensor
-    if len(flat) != 1:
-        what = f"has {len(flat)} matrices; choose by --tensor NAME" if flat else "has no matrix"
-        raise ValueError(f"{path} {what}; {_named(flat or there)}")
-    return next(iter(flat))
+    theirs = f"its matrices are {_named(flat)}" if flat else "it has no matrix"
+    if tensor and tensor not in there:
+        raise ValueError(f"{path} has no tensor {tensor!r}; {theirs}")
+    if tensor and tensor not in flat:
+        raise ValueError(
+            f"{tensor} in {path} has the shape {there[tensor].shape}, which is no matrix; {theirs}"
+        )
+    if tensor or len(flat) == 1:
+        return tensor or next(iter(flat))
+    if not flat:
+        raise ValueError(f"{path} has no matrix; it has {_named(there)}")
+    raise ValueError(f"{path} has {len(flat)} matrices; choose by --tensor NAME: {_named(flat)}")
 
 
 def _named(tensors) -> str:
     """The largest of these, with their shapes."""
     largest = sorted(tensors, key=lambda name: -math.prod(tensors[name].shape))
-    told = [f"{name or 'the array'} {tensors[name].shape}" for name in largest[:_MOST_NAMED]]
-    more = len(largest) - len(told)
-    return f"it has {', '.join(told) or 'nothing'}" + (f", and {more} smaller ones" if more else "")
+    told = ", ".join(f"{name or 'the array'} {tensors[name].shape}" for name in largest[:_MOST_NAMED])
+    more = len(largest) - _MOST_NAMED
+    return (told or "nothing") + (f", and {more} smaller ones" if more > 0 else "")
 
 
 def _layout(name, shape, layout) -> tuple[str, str]:
@@ -161,9 +162,7 @@ def _npz(path: Path) -> dict[str, Tensor]:
             if dtype.kind == "U":  # what files say of themselves
                 continue
             size = math.prod(shape) * dtype.itemsize
-            found[name] = Tensor(
-                shape, _checked(dtype, name), lambda name=name, size=size: _of(path, name, size)
-            )
+            found[name] = Tensor(shape, _checked(dtype, name), partial(_of, path, name, size))
     return found
 
 

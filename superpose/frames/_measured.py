@@ -141,7 +141,7 @@ def measured(
     other = pairs.sum @ pairs.sum - directed
     cluster = _by_size(pairs.label, pairs.linked)
     with np.errstate(over="ignore"):
-        interference = pairs.weighted * scale**2
+        interference = pairs.weighted * scale * scale
     return Measured(
         hidden=vectors.hidden,
         centered=bool(center),
@@ -225,7 +225,7 @@ class _Vectors:
     def _lengths(self) -> Float[np.ndarray, " feature"]:
         return np.concatenate([np.linalg.norm(self._rows(part, np.float64), axis=1) for part in self.parts])
 
-    def _rows(self, part: slice, dtype: Any) -> Float[np.ndarray, "feature hidden"]:
+    def _rows(self, part: Any, dtype: Any) -> Float[np.ndarray, "feature hidden"]:
         return self._scaled(self.W[:, part].T.astype(dtype, order="C"), self.mean)
 
     def _scaled(self, values, mean):

@@ -56,7 +56,8 @@ def told(found: Measured, drawn: chance.Sample) -> dict[str, Any]:
 
 
 def _quantiles(values) -> list[float]:
-    return np.quantile(values, AT).tolist() if len(values) else [math.nan] * len(AT)
+    with np.errstate(invalid="ignore"):  # of infinite ones
+        return np.quantile(values, AT).tolist() if len(values) else [math.nan] * len(AT)
 
 
 def numbers(found: Measured, drawn: chance.Sample) -> dict[str, dict[str, Any]]:
@@ -191,9 +192,12 @@ def _digits(value: float | None) -> str:
 
 
 def _words(result) -> list[str]:
+    said = [
+        f"random: vectors of these lengths in random directions, by theory; drawn: {result['probes']:,} of as many, measured"
+    ]
     at = result["quantiles"]["at"]
     low, middle, high = (result["quantiles"]["norm"]["here"][at.index(q)] for q in (0.05, 0.5, 0.95))
-    said = [f"lengths: median {_digits(middle)}, nine of ten from {_digits(low)} to {_digits(high)}"]
+    said += [f"lengths: median {_digits(middle)}, nine of ten from {_digits(low)} to {_digits(high)}"]
     lost = result["vectors"] - result["directed"]
     if lost:
         said.append(f"without a direction: {lost:,}, shorter than a millionth of the longest")
@@ -210,11 +214,13 @@ def _words(result) -> list[str]:
     tried = found["polytopes_tried"]
     if tried:
         said.append(
-            f"polytopes: {told or 'none'} among {tried:,} clusters of 2 to {MOST_CORNERS} vectors"
+            f"polytopes: {told or 'none'} among {tried:,} cluster{'s' * (tried > 1)} of 2 to {MOST_CORNERS} vectors"
             + (f" ({unnamed:,} are like none)" if unnamed and told else "")
         )
     if found["polytopes_not_tried"]:
-        said.append(f"not compared with polytopes: {found['polytopes_not_tried']:,} clusters")
+        said.append(
+            f"clusters not compared with polytopes, too large or too many: {found['polytopes_not_tried']:,}"
+        )
     return said
 
 

@@ -139,20 +139,23 @@ def interference(norms: ArrayLike, m: Any) -> Float[np.ndarray, " feature"]:
     [2.5, 2.5, 1.0]
     """
     (m,) = _sizes(m)
-    square = np.square(finite(norms, "norms", "feature"))
-    return (square.sum() - square) / m
+    square = _relative(norms) ** 2
+    longest = float(np.max(norms, initial=0.0))
+    with np.errstate(over="ignore"):
+        return (square.sum() - square) / m * longest * longest
 
 
 def dimensionality(norms: ArrayLike, m: Any) -> Float[np.ndarray, " feature"]:
     """`measures.dimensionality` of vectors of these lengths in random directions: `|W_i|^2 / (|W_i|^2 + sum_{j != i} |W_j|^2 / m)`.
 
-    That is `m / (n + m - 1)` where all have one length. It is `1 / E[1 / D_i]`, exactly; the mean of `D_i` itself is larger, by a share of
-    about `v sum_j (|W_j| / |W_i|)^4 D_i^2` with the variance `v` of `cos^2`, which is below `2 / n`. 0 for a vector of zeros.
+    That is `m / (n + m - 1)` where all have one length. It is `1 / E[1 / D_i]`, exactly; the mean of `D_i` itself is larger, at one
+    length by a share of less than `2 / n`. 0 for a vector of zeros.
 
     >>> dimensionality([2.0, 2.0, 2.0], 2).tolist()
     [0.5, 0.5, 0.5]
     """
-    square, others = np.square(finite(norms, "norms", "feature")), interference(norms, m)
+    norms = _relative(norms)
+    square, others = norms**2, interference(norms, m)
     return np.divide(square, square + others, out=np.zeros_like(square), where=square > 0)
 
 
@@ -164,8 +167,8 @@ def participation(norms: ArrayLike, m: Any) -> float:
     >>> participation([3.0, 3.0, 3.0], 2)
     1.5
     """
-    square = np.square(finite(norms, "norms", "feature"))
-    total = (square * (square + interference(norms, m))).sum()
+    square = _relative(norms) ** 2
+    total = (square * (square + (square.sum() - square) / _sizes(m)[0])).sum()
     return float(square.sum() ** 2 / total) if total > 0 else float("nan")
 
 
@@ -174,6 +177,7 @@ class Sample(NamedTuple):
 
     dimensionality: Float[np.ndarray, " probe"]
     interference: Float[np.ndarray, " probe"]
+    """Relative to the longest vector's square."""
     potential: Float[np.ndarray, " probe"]
     """The sum of `cos^2` with all vectors, itself included."""
     nearest: Float[np.ndarray, " probe"]
@@ -193,8 +197,7 @@ def sample(norms: ArrayLike, m: Any, *, probes: int = 256, seed: int = 0, block:
     >>> len(found.nearest), bool(abs(found.potential.mean() - frame_potential(400, 10) / 400) < 2)
     (100, True)
     """
-    norms, (m,) = finite(norms, "norms", "feature"), _sizes(m)
-    norms = norms / max(norms.max(initial=0.0), np.finfo(float).tiny)
+    norms, (m,) = _relative(norms), _sizes(m)
     n = len(norms)
     probes = min(whole(probes, "probes"), n)
     rng = np.random.default_rng(seed)
@@ -226,6 +229,12 @@ def histogram(cosines: Float[np.ndarray, "..."]) -> Int[np.ndarray, " bin"]:
     # Six times as fast as numpy.histogram.
     place = np.minimum(((cosines + 1) * (BINS / 2)).astype(np.intp), BINS - 1)
     return np.bincount(place.ravel(), minlength=BINS)
+
+
+def _relative(norms) -> Float[np.ndarray, " feature"]:
+    """Lengths over the longest, so that no square is too large or too small."""
+    norms = finite(norms, "norms", "feature")
+    return norms / (norms.max(initial=0.0) or 1.0)
 
 
 def _directions(rng, n, m) -> Float[np.ndarray, "feature hidden"]:
