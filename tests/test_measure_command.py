@@ -153,7 +153,7 @@ def test_known_frames_are_told(tmp_path, capsys):
     assert numbers["dimensions_per_feature"]["here"] == 0.5
     pentagon = _saved(tmp_path / "pentagon.npz", polytopes.polygon(5))
     assert main(["measure", str(pentagon), "--link", "0.3"]) == 0
-    assert "polytopes: 1 pentagon among 1 clusters" in capsys.readouterr().out
+    assert "polytopes: 1 pentagon among 1 cluster " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def report(
         except (TypeError, ValueError) as error:
             said = str(error).removeprefix("W ")
             raise ValueError(f"{path}: {read.tensor or 'the array'} {said}") from None
-        drawn = chance.sample(found.norms, found.hidden, seed=seed)
+        drawn = chance.sample(found.norms[found.dimensionality > 0], found.hidden, seed=seed)
         result = {
             "superpose": version("superpose"),
             "schema": SCHEMA,

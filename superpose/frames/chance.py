@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from scipy import stats
 
 from superpose.inputs import ArrayLike, finite, number, whole
+from superpose.progress import progress_bar
 
 BINS = 1000
 """The bins of cosines, from -1 to 1."""
@@ -123,7 +124,7 @@ def _largest(pairs, m, q) -> float:
 def cosine_density(cosine: ArrayLike, m: Any) -> Float[np.ndarray, "..."]:
     """The density of the cosine of two random vectors in `m` dimensions, 2 or more: proportional to `(1 - cos^2)^((m - 3) / 2)`.
 
-    >>> cosine_density([-0.5, 0.9], 3).tolist()
+    >>> cosine_density([-0.5, 0.9], 3).round(6).tolist()
     [0.5, 0.5]
     """
     (m,) = _sizes(m)
@@ -188,10 +189,12 @@ class Sample(NamedTuple):
     """Eigenvalues of the second moments, largest first, of a smaller set with the same `n / m`, of at most 256; their mean is 1."""
 
 
-def sample(norms: ArrayLike, m: Any, *, probes: int = 256, seed: int = 0, block: int = 2048) -> Sample:
+def sample(
+    norms: ArrayLike, m: Any, *, probes: int = 256, seed: int = 0, block: int = 2048, progress: bool = True
+) -> Sample:
     """Vectors of these lengths in random directions, drawn and measured: `probes` of them against all.
 
-    All are drawn, block by block, and none is kept but the probes, whose lengths are spread evenly over those given, in order of size.
+    A bar shows how far it is. All are drawn, block by block, and none is kept but the probes, whose lengths are spread evenly over those given, in order of size.
 
     >>> found = sample(np.ones(400), 10, probes=100)
     >>> len(found.nearest), bool(abs(found.potential.mean() - frame_potential(400, 10) / 400) < 2)
@@ -205,16 +208,19 @@ def sample(norms: ArrayLike, m: Any, *, probes: int = 256, seed: int = 0, block:
     rest = np.setdiff1d(np.arange(n), first)
     directions = _directions(rng, len(first), m)
     sums, largest = np.zeros((len(first), 2)), np.zeros(len(first))
-    counts = np.zeros(BINS, np.int64)
-    for part in (first, *(rest[at : at + block] for at in range(0, len(rest), block))):
-        own = part is first
-        cosines = directions @ (directions if own else _directions(rng, len(part), m)).T
-        np.clip(cosines, -1, 1, out=cosines)
-        counts += histogram(cosines[~np.eye(len(part), dtype=bool)] if own else cosines)
-        if own:
-            np.fill_diagonal(cosines, 0)
-        sums += (cosines**2) @ np.stack([np.ones(len(part)), norms[part] ** 2], axis=1)
-        largest = np.maximum(largest, np.abs(cosines).max(axis=1, initial=0.0))
+    counts, done = np.zeros(BINS, np.int64), 0
+    with progress_bar("drawing random vectors", n, shown=progress) as advance:
+        for part in (first, *(rest[at : at + block] for at in range(0, len(rest), block))):
+            own = part is first
+            cosines = directions @ (directions if own else _directions(rng, len(part), m)).T
+            np.clip(cosines, -1, 1, out=cosines)
+            counts += histogram(cosines[~np.eye(len(part), dtype=bool)] if own else cosines)
+            if own:
+                np.fill_diagonal(cosines, 0)
+            sums += (cosines**2) @ np.stack([np.ones(len(part)), norms[part] ** 2], axis=1)
+            largest = np.maximum(largest, np.abs(cosines).max(axis=1, initial=0.0))
+            done += len(part)
+            advance(done)
     square = norms[first] ** 2
     share = np.divide(square, square + sums[:, 1], out=np.zeros_like(square), where=square > 0)
     return Sample(share, sums[:, 1], 1 + sums[:, 0], largest, counts, _spectrum(rng, norms, m))
@@ -226,9 +232,7 @@ def histogram(cosines: Float[np.ndarray, "..."]) -> Int[np.ndarray, " bin"]:
     >>> histogram(np.array([-1.0, 0.0001, 1.0])).nonzero()[0].tolist()
     [0, 500, 999]
     """
-    # Six times as fast as numpy.histogram.
-    place = np.minimum(((cosines + 1) * (BINS / 2)).astype(np.intp), BINS - 1)
-    return np.bincount(place.ravel(), minlength=BINS)
+    return np.histogram(cosines, BINS, (-1, 1))[0]
 
 
 def _relative(norms) -> Float[np.ndarray, " feature"]:
