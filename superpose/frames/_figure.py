@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.colors import to_rgba
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from superpose import fonts, plot
 from superpose.frames import chance
@@ -44,7 +44,7 @@ def _lengths(ax, found, drawn) -> None:
     ax.set_ylim(bottom=0)
 
 
-def _edges(values, count=60):
+def _edges(values, count=61):
     """Even bins that hold all values, also where all are one."""
     low, high = float(np.min(values)), float(np.max(values))
     if not np.isfinite(high):
@@ -77,7 +77,8 @@ def _cosines(ax, found, drawn) -> None:
         random = chance.cosine_density(at, found.hidden)
         ax.plot(at, np.where(random > lowest, random, np.nan), **_DASHED)
     reach = min(1.0, 1.15 * reach) or 1.0
-    ax.set(yscale="log", xlim=(-reach, reach), ylim=(lowest, None))
+    ax.set(xlim=(-reach, reach), ylim=(lowest, None))
+    _log(ax.yaxis)
     ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     return None
 
@@ -94,7 +95,8 @@ def _nearest(ax, found, drawn) -> None:
         random = [chance.nearest(found.directed, found.hidden, each) for each in q]
         counts = np.histogram(random, edges)[0] * len(size) / len(q)
         ax.stairs(np.maximum(counts, 0.1), edges, **_DASHED)
-    ax.set(yscale="log", xlim=(0, 1), ylim=(0.5, None))
+    ax.set(xlim=(0, 1), ylim=(0.5, None))
+    _log(ax.yaxis)
     return None
 
 
@@ -108,7 +110,8 @@ def _dimensionality(ax, found, drawn) -> None:
     edges = np.geomspace(0.9 * each.min(), 1.1 * each.max(), 71)
     _bars(ax, np.histogram(here, edges)[0], edges)
     ax.stairs(np.histogram(random, edges)[0], edges, **_DASHED)
-    ax.set(xscale="log")
+    ax.set(xlim=(edges[0], edges[-1]))
+    _log(ax.xaxis)
     ax.set_ylim(bottom=0)
     return None
 
@@ -128,7 +131,8 @@ def _spectrum(ax, found, drawn) -> None:
         ax.plot(
             rank[there], values[there] / values.mean(), **look, marker="o" if len(values) < 10 else "", ms=4
         )
-    ax.set(yscale="log", xlim=(0, 1))
+    ax.set(xlim=(0, 1))
+    _log(ax.yaxis)
     return None
 
 
@@ -143,12 +147,22 @@ def _clusters(ax, found, drawn) -> None:
         return _nothing(ax, "none")
     ax.plot(np.arange(1, len(sizes) + 1), sizes, ".", ms=4, color=HERE)
     ax.set(
-        xscale="log",
-        yscale="log",
         xlim=(0.8, max(1.25 * len(sizes), 10)),
         ylim=(1.5, max(1.5 * sizes[0], 10)),
     )
+    for axis in (ax.xaxis, ax.yaxis):
+        _log(axis)
     return None
+
+
+def _log(axis) -> None:
+    """A logarithmic axis; where it has few decades, its ticks are 1, 2 and 5, written as they are."""
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    low, high = axis.get_view_interval()
+    if high < 200 * low:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 4 * low else "all"))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
+        axis.set_minor_locator(NullLocator())
 
 
 def _nothing(ax, text) -> None:
