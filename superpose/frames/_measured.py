@@ -45,7 +45,7 @@ class Measured(NamedTuple):
     mean_cosine: float
     """The mean over all pairs; NaN without pairs."""
     frame_potential: float
-    """`sum_ij cos_ij^2` over all ordered pairs, `i = j` included."""
+    """`sum_ij c_ij^2`, with the cosines `c` of all ordered pairs, those of a vector with itself included."""
     mean_share: float
     """The share of `sum_i |W_i|^2` that is the mean vector's, and that centering takes away: `n |mean|^2 / sum_i |W_i|^2`."""
     singular: Float[np.ndarray, " dimension"] | None
@@ -113,7 +113,7 @@ def measured(
     """Numbers of the columns of `W` (hidden, feature), however many: no more than a few blocks of `block` vectors are in memory.
 
     Products are in single precision, or double where `W` is; spectra always in double. Vectors that are shorter than 1e-6 of
-    the longest have no direction: they have no cosines. Scale does not matter, from 1e-300 to 1e300. `center` subtracts the mean of the vectors first.
+    the longest have no direction, and no cosines. Scale does not matter, from 1e-300 to 1e300. `center` subtracts the mean of the vectors first.
     A matrix that is mapped into memory, such as `numpy.load(file, mmap_mode="r").T`, is never read as a whole. A bar shows how far it is.
 
     Raises ValueError for NaN and infinity, and TypeError for what is no matrix of real numbers.

@@ -192,9 +192,7 @@ def _digits(value: float | None) -> str:
 
 
 def _words(result) -> list[str]:
-    said = [
-        f"random: vectors of these lengths in random directions, by theory; drawn: {result['probes']:,} of as many, measured"
-    ]
+    said = [f"random: such lengths in random directions, by theory; drawn: {result['probes']:,} of as many"]
     at = result["quantiles"]["at"]
     low, middle, high = (result["quantiles"]["norm"]["here"][at.index(q)] for q in (0.05, 0.5, 0.95))
     said += [f"lengths: median {_digits(middle)}, nine of ten from {_digits(low)} to {_digits(high)}"]

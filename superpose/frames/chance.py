@@ -18,7 +18,7 @@ BINS = 1000
 
 
 def frame_potential(n: Any, m: Any) -> float:
-    """The mean of `sum_ij cos_ij^2` over all ordered pairs of `n` random vectors in `m` dimensions, `i = j` included: `n + n (n - 1) / m`.
+    """The mean of `sum_ij c_ij^2`, `c` the cosines of all ordered pairs of `n` random vectors in `m` dimensions: `n + n (n - 1) / m`.
 
     It exceeds the least that is possible, `least_potential`, by less than `m`: random vectors are nearly tight where `n` is far above `m`.
 
@@ -44,7 +44,7 @@ def frame_potential_std(n: Any, m: Any) -> float:
 
 
 def least_potential(n: Any, m: Any) -> float:
-    """The least `sum_ij cos_ij^2` that `n` vectors in `m` dimensions can have: `n^2 / m`, or `n` where there are no more vectors than dimensions.
+    """The least `sum_ij c_ij^2`, of cosines `c`, that `n` vectors in `m` dimensions can have: `n^2 / m`, or `n` where there are no more vectors than dimensions.
 
     It is reached by tight frames, such as the corners of a regular polygon, and by vectors at right angles.
 
