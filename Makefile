@@ -28,7 +28,7 @@ docs: .venv/installed-docs $(REPORT)/index.html
 	rm -rf $(EXTRA) && mkdir -p $(EXTRA)/papers $(EXTRA)/explore
 	cp $(REPORT)/*.html $(EXTRA)/papers
 	$(BIN)/superpose explore --no-open --out $(EXTRA)/explore/index.html
-	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env docs docs/_build/html
+	$(BIN)/sphinx-build --jobs auto --quiet --fail-on-warning --keep-going --fresh-env docs docs/_build/html
 	$(BIN)/linkchecker --no-status --no-robots docs/_build/html/index.html
 
 report-quick/index.html: .venv/installed
