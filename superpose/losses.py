@@ -1,7 +1,7 @@
 """What a model is trained to make small: `loss(model, key) -> scalar`, sampled or exact.
 
 Each is the mean over samples of `sum_i importance_i (t_i - x'_i)^2`, for a target `t` that is x or |x|;
-`Sampled` may add a penalty on the hidden layer.
+`Sampled` may add a penalty on the hidden layer. What is no model or no law of features raises TypeError.
 """
 
 from collections.abc import Callable
@@ -49,9 +49,15 @@ def mean_error(
     """`sum_i importance_i (x_i - x'_i)^2`, averaged over the samples `x`.
 
     With `weight`, sample `s` counts `weight[s] / sum(weight)`. With the target "abs" the model is
-    to give |x_i|.
+    to give `|x_i|`. Raises ValueError for shapes that do not fit, no samples, an importance that is negative or not
+    finite, and an unknown target.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Experiment Setup".
+
+    >>> from superpose.models import ReluOutput
+    >>> pair = ReluOutput([[1, -1]], [0, 0])
+    >>> float(mean_error(pair, [[1.0, 0.0], [0.0, 0.5]])), float(mean_error(pair, [[1.0, 0.5]]))
+    (0.0, 0.5)
     """
     _known_target(target)
     x, weight = _samples(model, x, weight)
@@ -80,7 +86,7 @@ def mean_activation(
 ) -> Float[Array, ""]:
     """`|h|_1`, the sum of the magnitudes of the hidden layer, averaged over the samples `x`.
 
-    With `weight`, sample `s` counts `weight[s] / sum(weight)`.
+    With `weight`, sample `s` counts `weight[s] / sum(weight)`. Raises ValueError for shapes that do not fit, and no samples.
 
     Elhage et al. (2022), "Toy Models of Superposition", "The Strategic Picture of Superposition".
 
@@ -131,10 +137,11 @@ def _as_penalty(value) -> Float[Array, "..."] | None:
 
 
 class Sampled(eqx.Module):
-    """The loss on `batch` samples, drawn afresh with each key.
+    """The loss on `batch` samples of `features`, drawn afresh with each key.
 
     `weight`, a function of one sample, makes a sample count in proportion to it. `target` is "x", or
-    "abs" for models that are to compute |x|.
+    "abs" for models that are to compute `|x|`. Raises ValueError for any other target and a batch below 1, and TypeError
+    for a `weight` that is no function.
 
     With `stratified`, some feature is active in every sample of the batch. The contribution of all
     other samples is exact, since they are all the same: no work is done for them. The
@@ -218,7 +225,8 @@ class Population(eqx.Module):
     Valid for `Independent`, `Correlated` and `Anticorrelated` features with any of their values, for a
     `Hierarchy` whose roots are independent and whose values are not scaled, and for `Sum` and `Scaled` of these, in
     models whose hidden layer is linear; and for `Empirical` features, where it is the mean over
-    all rows, in any model. Other laws say why it is not known. `target` is "x", or "abs" for models that are to compute |x|.
+    all rows, in any model. Other laws say why it is not known. `target` is "x", or "abs" for models that are to compute
+    `|x|`.
 
     Raises ValueError for an unknown target or method, for a model with a hidden activation (use
     `Sampled`), and for a method that cannot do what is asked.
@@ -259,7 +267,7 @@ class Population(eqx.Module):
     def with_error(self, model: Network) -> tuple[Float[Array, ""], Float[Array, ""]]:
         """The loss and an estimate of its error: rounding, and what twice as many harmonics change in each output.
 
-        For data, and by enumeration, there is only rounding. In 960 models of 8 features, with few harmonics,
+        Raises ValueError as the loss itself does. For data, and by enumeration, there is only rounding. In 960 models of 8 features, with few harmonics,
         the true error was within twice the estimate for all but 3, with binary values, and for those within
         3.1 times.
 
@@ -327,7 +335,7 @@ class Active(eqx.Module):
     one active feature and with none are all that is left, so `Active(features, 1)` at a small density
     is the sparse limit. For sets of features, `count` sets are active. All in closed form, for ReLU,
     linear and absolute value outputs; the number of supports is a binomial coefficient. It is 0 where
-    exactly `count` active features have no chance.
+    exactly `count` active features have no chance. `target` is as in `Population`.
 
     Raises ValueError as `Population` does, and for a count outside 0..n.
 
