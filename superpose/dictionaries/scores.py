@@ -5,6 +5,7 @@ shorter than 1e-6 has no direction and matches nothing, but counts. Codes `z` an
 `live` says which latents can be matched: `live(z)`, so that one that never fires cannot, or all where it is None.
 With `signed`, for methods whose codes may be negative, such as PCA and ICA, a direction counts up to its sign.
 
+What is no array of numbers raises TypeError, and what is no matrix, or is of sizes that do not fit, ValueError.
 A NaN anywhere that matters makes the score NaN. `matching`, `mcc`, `consistency` and `subspace` are computed by
 SciPy or NumPy, outside of `jax.jit`; the others can be compiled and mapped.
 """
@@ -113,6 +114,7 @@ class Matching(NamedTuple):
     cosine: Float[np.ndarray, " feature"]
     """Its cosine to the feature; 0 where there is none."""
     n_latents: int
+    """How many latents there are, matched or not."""
 
     @property
     def mcc(self) -> float:
