@@ -45,12 +45,20 @@ def families(text: str) -> list[str]:
 
 
 def drawable(text: str) -> bool:
-    """Whether this machine's fonts have all letters of a text, and matplotlib can put them together."""
+    """Whether this machine's fonts have all letters of a text, and matplotlib can put them together.
+
+    >>> drawable("λόγος")
+    True
+    """
     return all(map(_family, _foreign(text))) and not _loose(text)
 
 
 def lacking(texts: Iterable[str]) -> list[str]:
-    """A line for each script in these texts that cannot be drawn on this machine: what to do about it."""
+    """A line for each script in these texts that cannot be drawn on this machine: what to do about it.
+
+    >>> lacking(["word", "λόγος"])
+    []
+    """
     texts = list(texts)
     unknown = {script(char) for text in texts for char in _foreign(text) if not _family(char)}
     loose = {script(char) for text in texts for char in _loose(text)} - unknown
@@ -80,7 +88,8 @@ def notes(words: Mapping[int, str]) -> list[str]:
 
 
 def script(char: str) -> str:
-    """
+    """The script that a character is of, in words.
+
     >>> [script(char) for char in "한ひ漢สअ🚀"]
     ['Hangul', 'Hiragana', 'Chinese characters', 'Thai', 'Devanagari', 'emoji']
     """

@@ -23,17 +23,30 @@ from superpose.values import double, signed_square
 World = Sets | Trees
 """What the errors depend on besides the model."""
 METHODS = ("enumeration", "characteristic", "quadrature")
+"""How errors can be computed; `losses.Population` says what each is."""
 # An error is a polynomial in moments, plus these multiples of `E[z |z|] / 2` and of `E[t |z|]`.
 KINKS: dict[Activation, tuple[float, float]] = {"relu": (1.0, -1.0), "abs": (0.0, -2.0)}
 
 
 def closed_size(world: World) -> float:
-    """Up to how many active features supports have a closed form."""
+    """Up to how many active features supports have a closed form.
+
+    >>> from superpose.values import Exponential, Uniform
+    >>> sets = Sets(jnp.array([0.5, 0.5]), Uniform(), (1, 1), True, "x")
+    >>> closed_size(sets), closed_size(sets._replace(value=Exponential()))
+    (inf, 1)
+    """
     return min(getattr(law, "closed", 0) for law in (world.value, *(law for _, _, law in parts(world))))
 
 
 def method(world: World, activation: Activation) -> str:
-    """The best method, by size."""
+    """The best of `METHODS`, by size.
+
+    >>> from superpose.values import Uniform
+    >>> few, many = (Sets(jnp.full(n, 0.1), Uniform(), (1,) * n, True, "x") for n in (5, 50))
+    >>> method(few, "relu"), method(many, "relu"), method(few, "gelu")
+    ('enumeration', 'characteristic', 'quadrature')
+    """
     if activation not in ("identity", "relu", "abs"):
         return "quadrature"
     closed = world.largest_support() <= closed_size(world)
@@ -42,7 +55,12 @@ def method(world: World, activation: Activation) -> str:
 
 
 def harmonics(world: World, method: str) -> int:
-    """How many harmonics keep the error within 1e-8 of the loss for up to 10 features, and within 1e-6 beyond."""
+    """How many harmonics keep the error within 1e-8 of the loss for up to 10 features, and within 1e-6 beyond.
+
+    >>> from superpose.values import Uniform
+    >>> harmonics(Sets(jnp.full(50, 0.1), Uniform(), (1,) * 50, True, "x"), "characteristic")
+    384
+    """
     few, law = world.n_features <= 10, world.value
     if method == "characteristic" and not math.isfinite(law.bounds[1]) and not hasattr(law, "pole"):
         return 4096 if few else 512
@@ -198,7 +216,15 @@ def output_errors(
     method: str,
     harmonics: int,
 ) -> Float[Array, " output"]:
-    """`E[(t_i - activation(z_i))^2]` for each output i, `z = A x + c`; `A` may have only the first few."""
+    """`E[(t_i - activation(z_i))^2]` for each output i, `z = A x + c`; `A` may have only the first few.
+
+    >>> from superpose.values import Uniform
+    >>> sets = Sets(double([0.5, 0.5]), Uniform(), (1, 1), True, "x")
+    >>> A, c = double([[1, -1], [-1, 1]]), double([0, 0])
+    >>> errors = output_errors(A, c, sets, "relu", "enumeration", 512)  # of an antipodal pair: density^2 / 6
+    >>> [round(float(error), 6) for error in errors]
+    [0.041667, 0.041667]
+    """
     if method == "enumeration":
         group, weight = world.supports()
 
@@ -222,7 +248,13 @@ def output_errors(
 def rounding(
     A: Float[Array, "output feature"], c: Float[Array, " output"], world: World, activation: Activation
 ) -> Float[Array, " output"]:
-    """Roughly how much rounding may change each of `output_errors`, which are differences of moments."""
+    """Roughly how much rounding may change each of `output_errors`, which are differences of moments.
+
+    >>> from superpose.values import Uniform
+    >>> sets = Sets(double([0.5, 0.5]), Uniform(), (1, 1), True, "x")
+    >>> bool((rounding(double([[1, -1], [-1, 1]]), double([0, 0]), sets, "relu") < 1e-14).all())
+    True
+    """
 
     def each(i, gains, c):
         tt, _, _, _, zz = world.moments(i, gains, c)
@@ -238,7 +270,14 @@ def errors_given(
     activation: Activation,
     count: int,
 ) -> Float[Array, " feature"]:
-    """`output_errors` given that exactly `count` sets are active; 0 where that has no chance."""
+    """`output_errors` given that exactly `count` sets are active; 0 where that has no chance.
+
+    >>> from superpose.values import Uniform
+    >>> sets = Sets(double([0.5, 0.5]), Uniform(), (1, 1), True, "x")
+    >>> A, c = double([[1, -1], [-1, 1]]), double([0, 0])
+    >>> [round(float(error), 6) for error in errors_given(A, c, sets, "relu", 2)]  # E[min(x, y)^2] = 1/6
+    [0.166667, 0.166667]
+    """
     group, weight = world.supports((count,))
     weight = weight / jnp.where(weight.sum() > 0, weight.sum(), 1.0)
 

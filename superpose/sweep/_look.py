@@ -150,7 +150,9 @@ class Status(NamedTuple):
     """How far a sweep is."""
 
     plan: Plan
+    """What the sweep is to be."""
     chunks: int
+    """Chunks that are done."""
     cells: int
     """Cells that are done."""
     rate: float
@@ -158,6 +160,7 @@ class Status(NamedTuple):
     since: float
     """Seconds since the last chunk was written, or since the sweep was begun where there is none."""
     failed: dict[str, str]
+    """What `failures` gives."""
     other_code: list[str]
     """How the code that made some of the chunks differs, where `resume` was told to go on with it."""
 
