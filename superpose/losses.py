@@ -48,7 +48,7 @@ def mean_error(
 ) -> Float[Array, ""]:
     """`sum_i importance_i (x_i - x'_i)^2`, averaged over the samples `x`.
 
-    With `weight`, sample `s` counts `weight[s] / sum(weight)`. With the target "abs" the model is
+    `importance` is one number, or one for each feature. With `weight`, sample `s` counts `weight[s] / sum(weight)`. With the target "abs" the model is
     to give `|x_i|`. Raises ValueError for shapes that do not fit, no samples, an importance that is negative or not
     finite, and an unknown target.
 
@@ -150,6 +150,9 @@ class Sampled(eqx.Module):
 
     `penalty` adds `penalty * |h|_1`, the sum of the magnitudes of the hidden layer, which makes the model
     pay for every unit that it uses. Raises ValueError for a negative one.
+
+    Elhage et al. (2022), "Toy Models of Superposition", "Experiment Setup"; the penalty is that of "The Strategic Picture
+    of Superposition".
 
     >>> from superpose.features import Independent
     >>> from superpose.models import ReluOutput

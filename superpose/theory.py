@@ -206,8 +206,8 @@ def learned_features_bound(n_features: int, n_hidden: Numbers, density: Numbers)
     """How many features compressed sensing lets a model learn, up to a constant: `m / (-p log p)`.
 
     A map from `n` features, of which about `n p` are active, to `m` dimensions can be undone only if `m` is
-    of the order of `-n p log p` or more. So the number of features grows in proportion to `m` and, below a
-    density of 1/e, rises as they get sparser; but it is never more than `n_features`. The logarithm is
+    of the order of `-n p log p` or more. So the number of features grows in proportion to `m`, which is `n_hidden`, and,
+    below a density of 1/e, rises as they get sparser; but it is never more than `n_features`. The logarithm is
     natural.
 
     Elhage et al. (2022), "Toy Models of Superposition", the appendix on compressed sensing.
@@ -334,7 +334,7 @@ def recoverable(undersampling: Numbers, signed: bool = False) -> Numbers:
 
 
 def phase_losses(n_features: int, density: Numbers, importance: Numbers) -> Float[np.ndarray, "phase ..."]:
-    """The loss of each prototype in `PHASES[n_features]`, for an extra feature of this importance.
+    """The loss of each prototype in `PHASES[n_features]`, for an extra feature of this `importance`.
 
     The other features have importance 1, and all the same density. A dropped feature has its best bias. Raises ValueError
     unless `n_features` is 2 or 3.

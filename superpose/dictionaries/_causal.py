@@ -54,7 +54,7 @@ def causal(
     do nothing: its code may be 0, or of another scale, or fire elsewhere.
 
     `x` are samples and `z` the codes of `model.encode(x)` for columns `directions` of length 1. The answer is about
-    these samples: it is exact where they are all there are.
+    these samples: it is exact where they are all there are. `importance` is one number, or one for each feature.
 
     Raises ValueError for shapes that do not fit together.
 

@@ -198,6 +198,8 @@ def consistency(dictionaries: Sequence[ArrayLike], *, signed: bool = False) -> f
 
     Raises ValueError for fewer than two dictionaries.
 
+    Song et al. (2025), arXiv 2505.20254.
+
     >>> consistency([np.eye(4), np.eye(4)[:, ::-1], np.eye(4)[:, [0, 1, 0, 1]]])  # pairs: 1, 1/2, 1/2
     0.6666666666666666
     """
@@ -288,7 +290,7 @@ def support(z: ArrayLike, x: ArrayLike, threshold: float = 0.0) -> Support:
 
 
 def columns(values: ArrayLike, which: ArrayLike) -> Float[Array, "sample pair"]:
-    """These columns of codes or features, and columns of 0 for -1, which is no column.
+    """The columns `which` of the `values` of codes or features, and columns of 0 for -1, which is no column.
 
     >>> columns([[1.0, 2.0]], [1, -1, 0]).tolist()
     [[2.0, 0.0, 1.0]]
@@ -302,9 +304,9 @@ def columns(values: ArrayLike, which: ArrayLike) -> Float[Array, "sample pair"]:
 def absorption(
     z: ArrayLike, parent: ArrayLike, child: ArrayLike, threshold: float = 0.0
 ) -> Float[Array, " edge"]:
-    """How much less often the parent's latent fires where the child is active too: a column of each for each edge.
+    """How much less often the parent's latent fires where the child is active too.
 
-    The latent's recall of the parent over samples without the child, minus that over samples with it. From -1 to 1: 0
+    `z`, the codes of the parents' latents, and `parent` and `child`, the features, have a column for each edge. The latent's recall of the parent over samples without the child, minus that over samples with it. From -1 to 1: 0
     where the child makes no difference, 1 where the child's latent has taken over the parent wherever both are
     active. It may be negative. A latent that never fires has 0: see its recall. NaN where one of the two cases has no
     sample, as it then is unknown.
@@ -324,7 +326,7 @@ def absorption(
 
 
 def explained_variance(h: ArrayLike, reconstruction: ArrayLike) -> Float[Array, ""]:
-    """`1 - sum |h - h'|^2 / sum |h - mean h|^2`, over samples and dimensions.
+    """`1 - sum |h - h'|^2 / sum |h - mean h|^2`, over samples and dimensions, for the `reconstruction` `h'` of `h`.
 
     At most 1, where `h' = h`; 0 for the mean as reconstruction, negative for worse. NaN where `h` does not vary. Dense
     codes explain all of it with any directions that span the space: alone it says nothing of the truth.
@@ -338,7 +340,7 @@ def explained_variance(h: ArrayLike, reconstruction: ArrayLike) -> Float[Array, 
 
 
 def shrinkage(h: ArrayLike, reconstruction: ArrayLike) -> Float[Array, ""]:
-    """The mean length of reconstructions over that of activations, `sum |h'| / sum |h|`.
+    """The mean length of reconstructions over that of activations, `sum |h'| / sum |h|`, with `h'` the `reconstruction`.
 
     0 or more: 1 where lengths are kept, below 1 where a penalty on codes has made them smaller. It may be 1
     where each reconstruction is wrong.

@@ -33,9 +33,11 @@ class Trees(NamedTuple):
     value: Any
     """A law, as `superpose.values` describes it."""
     parents: tuple[int, ...]
-    """As in `Forest`, and so are the next two."""
+    """As in `Forest`."""
     exclusive: tuple[bool, ...]
+    """As in `Forest`."""
     features: tuple[int, ...]
+    """As in `Forest`."""
     target: str
     """What outputs are to be: "x" or "abs"."""
 

@@ -53,6 +53,7 @@ class Paper:
     name: str
     """That of its folder."""
     title: str
+    """That of the paper."""
     explanation: str
     """What its page shows."""
     authors: str
@@ -84,6 +85,7 @@ class Experiment:
     path: Path
     """Where the file is."""
     paper: Paper
+    """The paper that asks it."""
     summary: str
     """What it shows, in one sentence."""
     explanation: str
