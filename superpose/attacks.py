@@ -49,8 +49,8 @@ class Attacked(eqx.Module):
     the inputs. With `choice` "sample" each sample meets the one that harms it most, with "model" all
     meet the one that harms the model most, and with "random" each meets a random one, for training
     that makes a model robust. The output is compared with the sample as it was. It draws the same samples as
-    `losses.Sampled`, so the difference between the two is the effect of the attack. `budget` is an array and
-    can be `vmap`ped.
+    `losses.Sampled`, so the difference between the two is the effect of the attack. `budget` is an array, over
+    which `vmap` can map.
 
     Raises ValueError for a negative budget, an unknown choice, a batch below 1, and a model with a
     hidden activation, and TypeError for what is no law of features.
@@ -83,6 +83,7 @@ class Attacked(eqx.Module):
             raise ValueError(f"budget must not be negative, got {float(self.budget)}")
 
     def __call__(self, model: Network, key: AnyKey) -> Float[Array, ""]:
+        """The loss of `model` on samples, and under attacks, drawn with `key`."""
         check_features(model, self.features.n_features)
         key = one_key(key)
         A, c = model.preactivation()

@@ -74,13 +74,13 @@ def lacking(texts: Iterable[str]) -> list[str]:
 
 
 def notes(words: Mapping[int, str]) -> list[str]:
-    """What to say beside a figure that has some words, by their numbers: the words, and which cannot be drawn in it.
+    r"""What to say beside a figure that has some words, by their numbers: the words, and which cannot be drawn in it.
 
     So browsers can show and search them, and a reader finds what "#7" stands for. Right-to-left words are
     isolated by invisible characters, so that they do not carry along the commas and numbers beside them.
 
     >>> notes({3: "word", 7: "cat"})
-    ['The words in the figure: \\u2068word\\u2069, \\u2068cat\\u2069.']
+    ['The words in the figure: \u2068word\u2069, \u2068cat\u2069.']
     """
     numbered = [f"#{i}\xa0" * (not drawable(word)) + f"\u2068{word}\u2069" for i, word in words.items()]
     why = [f"{line[0].upper()}{line[1:]}." for line in lacking(words.values())]

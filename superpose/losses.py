@@ -1,6 +1,6 @@
 """What a model is trained to make small: `loss(model, key) -> scalar`, sampled or exact.
 
-Each is the mean over samples of `sum_i importance_i (t_i - x'_i)^2`, for a target `t` that is x or |x|;
+Each is the mean over samples of `sum_i importance_i (t_i - x'_i)^2`, for a target `t` that is `x` or `|x|`;
 `Sampled` may add a penalty on the hidden layer. What is no model or no law of features raises TypeError.
 """
 
@@ -184,6 +184,7 @@ class Sampled(eqx.Module):
             )
 
     def __call__(self, model: Network, key: AnyKey) -> Float[Array, ""]:
+        """The loss of `model` on samples drawn with `key`."""
         check_features(model, self.features.n_features)
         key = one_key(key)
         if self.stratified:
@@ -209,13 +210,13 @@ class Population(eqx.Module):
 
     Each output sees one number `z`, a sum of independent parts, and with a ReLU its error is
 
-        E[(t - ReLU(z))^2] = E[t^2] - E[t z] + E[z^2] / 2 + E[z |z|] / 2 - E[t |z|].
+        `E[(t - ReLU(z))^2] = E[t^2] - E[t z] + E[z^2] / 2 + E[z |z|] / 2 - E[t |z|]`.
 
-    The moments are polynomials. The last two terms come from one of the `method`s:
+    The moments are polynomials. The last two terms come from a `method`:
 
     - "enumeration": the sum over all supports, the sets of active features, each in closed form. Exact
       but for rounding; for few features.
-    - "characteristic": a Fourier series of `|z|` and `z|z|` with `harmonics` terms, times the
+    - "characteristic": a Fourier series of `|z|` and `z |z|` with `harmonics` terms, times the
       characteristic function of z, a product over features. Supports of at most one feature, on which
       the series converges slowly, are in closed form. For exponential values it is an integral over a contour
       instead, which converges geometrically.
@@ -260,6 +261,7 @@ class Population(eqx.Module):
 
     @_promoting
     def __call__(self, model: Network, key: AnyKey | None = None) -> Float[Array, ""]:
+        """The exact loss of `model`."""
         check_features(model, self.features.n_features)
         model = jax.tree.map(double, model)
         if hasattr(self.features, "rows"):
@@ -376,6 +378,7 @@ class Active(eqx.Module):
 
     @_promoting
     def __call__(self, model: Network, key: AnyKey | None = None) -> Float[Array, ""]:
+        """The exact loss of `model`, given that `count` features are active."""
         check_features(model, self.features.n_features)
         A, c = jax.tree.map(double, model).preactivation()
         world = _world(self.features, self.target)
@@ -401,6 +404,7 @@ class SameSamples(eqx.Module):
     seed: int = eqx.field(static=True)
 
     def __call__(self, model: Network) -> Float[Array, ""]:
+        """The loss of `model` on the samples of `seed`."""
         return self.loss(model, stream(self.seed, "samples to minimize on"))
 
 

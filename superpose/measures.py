@@ -145,7 +145,7 @@ def leverage(W: ArrayLike) -> Float[Array, " feature"]:
     rank of `W`. `dimensionality` is nowhere larger than this, so its shares sum to no more than the rank, and
     to the rank itself only if all `W_i` are eigenvectors of `W W^T`. The scale of `W` does not matter.
 
-    F. Zhang's comment in Elhage et al. (2022), "Toy Models of Superposition".
+    A comment by F. Zhang in Elhage et al. (2022), "Toy Models of Superposition".
 
     >>> np.asarray(leverage(jnp.array([[1.0, 0.0, 3.0], [0.0, 1.0, 0.0]])), float).round(3).tolist()
     [0.1, 1.0, 0.9]
@@ -278,8 +278,8 @@ def linearity(encode: Encoder, x: ArrayLike) -> Float[Array, ""]:
 def decomposability(encode: Encoder, x: ArrayLike) -> Float[Array, ""]:
     """How much of the features' effect on the hidden layer each has whatever the others are.
 
-    With `e(x) = encode(x) - encode(0)`, `1 - sum |e(x) - sum_i e(x_i alone)|^2 / sum |e(x)|^2` over the samples `x`:
-    at most 1, reached where the features' contributions add up, so that each can be understood by itself;
+    With `e(x) = encode(x) - encode(0)`, `1 - sum |e(x) - sum_i e(x_i)|^2 / sum |e(x)|^2` over the samples `x`, where
+    `e(x_i)` is the effect of feature `i` alone: at most 1, reached where the features' contributions add up, so that each can be understood by itself;
     negative where they mostly undo each other. A feature's own contribution need not be linear,
     but where the hidden layer is linear this is 1. `encode` is as for `linearity`. Raises ValueError without samples.
 

@@ -237,6 +237,7 @@ class Network(eqx.Module):
         return activations[self.activation](self.readout @ h + self.b)
 
     def __call__(self, x: ArrayLike) -> Float[Array, " feature"]:
+        """The output `x'` for one sample `x`."""
         return self.decode(self.encode(x))
 
     def preactivation(self) -> Preactivation:
@@ -338,7 +339,7 @@ class Mixture(Network):
         """A model in which `n_hidden` units work on each sample, out of `n_hidden * experts / active`.
 
         Weights are drawn like those of a `ReluOutput` with `n_hidden` hidden dimensions. Raises ValueError
-        for sizes below 1, unless `active` is within 1..`experts`, and unless `n_hidden` is a multiple of
+        for sizes below 1, unless `1 <= active <= experts`, and unless `n_hidden` is a multiple of
         `active`.
         """
         n_features, n_hidden = whole(n_features, "n_features"), whole(n_hidden, "n_hidden")

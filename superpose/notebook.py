@@ -93,6 +93,7 @@ class MeanSquare(eqx.Module):
     """The loss as a sum over features."""
 
     def __call__(self, model: Network, key: AnyKey) -> Float[Array, ""]:
+        """The loss of `model` on samples drawn with `key`."""
         return self.sampled(model, key) / model.b.shape[-1]
 
 

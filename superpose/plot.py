@@ -17,9 +17,9 @@ import xarray as xr
 from jaxtyping import Float, Int
 from matplotlib.animation import FuncAnimation
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.colorbar import Colorbar
+from matplotlib.axis import XAxis, YAxis
 from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import FigureBase
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
@@ -400,14 +400,14 @@ def log_edges(centers: ArrayLike) -> Float[np.ndarray, " edge"]:
     return np.exp(np.append(log - half, log[-1] + half))
 
 
-def log_axis(axis: Axis, ticks: Sequence[float]) -> None:
+def log_axis(axis: XAxis | YAxis, ticks: Sequence[float]) -> None:
     """Make an axis (`ax.xaxis` or `ax.yaxis`) logarithmic, with these ticks, written as they are, and no others."""
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})
     axis.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
     axis.axes.minorticks_off()
 
 
-def percent_axis(axis: Axis) -> None:
+def percent_axis(axis: XAxis | YAxis) -> None:
     """Write an axis (`ax.xaxis` or `ax.yaxis`), logarithmic as a rule, in percent of 1, with few ticks."""
     low, high = axis.get_view_interval()
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > 5 * low else MaxNLocator(4))

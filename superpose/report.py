@@ -26,13 +26,15 @@ class Result:
     versions: dict[str, str] = field(default_factory=dict)
     """Those of superpose, Python and the packages that it was computed with."""
     seconds: float = 0.0
-    """How long it took."""
+    """How long it took, in seconds."""
     claims: list[dict[str, Any]] = field(default_factory=list)
     """What was claimed, as `Claim.as_dict` gives it."""
     notes: list[str] = field(default_factory=list)
     """What was chosen where the paper is silent."""
     folder: Path | None = None
+    """Where its files are."""
     error: str = ""
+    """Why there is no result, in one line; empty where there is one."""
 
     @property
     def score(self) -> Score:
@@ -73,6 +75,7 @@ class Report:
     """What the pages show: the results, paper by paper, in the order in which each presents them."""
 
     results: list[Result]
+    """One for each experiment that was run, or should have been."""
     left_out: list[Experiment]
     """Experiments without a result."""
     quick: bool
@@ -94,7 +97,7 @@ class Report:
 
     @property
     def seconds(self) -> float:
-        """How long all of them took."""
+        """How long all of them took, in seconds."""
         return sum(result.seconds for result in self.results)
 
     @property

@@ -45,8 +45,8 @@ class Family(eqx.Module):
         height: Float[Array | np.ndarray, "*batch"] | float = 0.0,
     ) -> ReluOutput:
         """The model with these lengths and biases, and features moved along `lift` by `height`."""
-        length = length if np.ndim(length) == 0 else length[..., None, :]
-        W = self.directions * length + self.lift * height
+        each: Any = length
+        W = self.directions * (each if np.ndim(each) == 0 else each[..., None, :]) + self.lift * height
         return ReluOutput(W, bias)
 
     def assigned(self, order: Sequence[int]) -> "Family":
@@ -61,8 +61,8 @@ def families(n_features: int, n_hidden: int) -> dict[str, Family]:
     One dimension holds one feature, an antipodal pair, or an aligned one (which wins where features
     are dense); two a regular polygon (a square is two pairs); three a square antiprism;
     `d >= 3` a simplex of `d + 1`. All other features are dropped. In each the features play these
-    parts in order: the dedicated ones come first, the dropped ones last. Raises ValueError unless `n_hidden` is within
-    1..`n_features`.
+    parts in order: the dedicated ones come first, the dropped ones last. Raises ValueError unless
+    `1 <= n_hidden <= n_features`.
 
     Elhage et al. (2022), "Toy Models of Superposition", "The Geometry of Superposition".
 

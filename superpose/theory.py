@@ -314,7 +314,7 @@ def recoverable(undersampling: Numbers, signed: bool = False) -> Numbers:
     of m, nearly all random directions let the least `sum(|z|)` with `D z = h` find `z`, as n grows, whatever its values; with
     more, nearly none do. Positive codes, unless `signed`, which are harder. Along a curve with the parameter t,
 
-        share = 1 - t Q(t) / phi(t),  undersampling = c phi / (t + c (phi - t Q)),
+        `share = 1 - t Q(t) / phi(t)`, `undersampling = c phi / (t + c (phi - t Q))`,
 
     with the normal density phi and its upper tail Q, c = 1 for positive codes and 2 for signed ones. Raises ValueError for
     an `undersampling` outside (0, 1].

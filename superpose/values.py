@@ -12,7 +12,7 @@ A law is an `eqx.Module` whose parameters are static. `Sampled` needs
   numbers `k` along a new last axis;
 - `cumulant(s)`, the logarithm of the moment generating function `E[exp(s x)]` at real `s`;
 - `halves`, the law as a mixture of laws of positive values: `(share, sign, law)` each, where `law` has
-  `mean`, `square` and `characteristic`. Needed for the target |x|.
+  `mean`, `square` and `characteristic`. Needed for the target `|x|`.
 
 A law may bring a closed form, with which losses are exact for few features and converge faster for many:
 
@@ -558,9 +558,9 @@ def cube_mean(
 ) -> Float[Array, " row"]:
     """The mean of `z |z| / 2` over u in the unit cube, with `z = c + gains . u`, for each row of gains.
 
-    Let F_k be the k-th antiderivative of z|z|/2, `sgn(z)^(k+1) |z|^(k+2) / (k+2)!`. Where z has one
-    sign the mean of F_k is a polynomial. Where it has both, the integral along the largest gain is
-    a difference of means of F_(k+1), in one dimension less, divided by that gain. Since |z| is
+    Let `F_k` be the k-th antiderivative of `z |z| / 2`, `sgn(z)^(k+1) |z|^(k+2) / (k+2)!`. Where z has one
+    sign the mean of `F_k` is a polynomial. Where it has both, the integral along the largest gain is
+    a difference of means of `F_(k+1)`, in one dimension less, divided by that gain. Since `|z|` is
     then at most a few times the gain, nothing is lost to rounding, however small the others are.
 
     Rows have at most `active` gains that are not 0, and these numbers never rise from row to row. Level k
@@ -592,7 +592,8 @@ def cube_mean(
         # Rows that have no more gains than these have none left to integrate over.
         above, below = jnp.split(_longer(mean, some - rows[k + 1]), 2)
         across = (above - below) / (2 * jnp.where(crossing, half[None, :some, k], 0.5))
-        square, polynomial = middle**2, 1 / math.factorial(degree)
+        square = middle**2
+        polynomial: Any = 1 / math.factorial(degree)
         for m in range(1, degree // 2 + 1):
             polynomial = polynomial * square + series[m][None, :some, k] / math.factorial(degree - 2 * m)
         one_sided = jnp.abs(middle) * polynomial if degree % 2 else jnp.sign(middle) * polynomial
@@ -661,7 +662,7 @@ def cos_sin(angle: Float[Array, "..."], k: Num[Array | np.ndarray, " k"]) -> Com
 
 
 def _turned(x) -> Complex:
-    """`(cos(x), sin(x))` to rounding, for |x| up to a million: by polynomials, between multiples of pi / 2.
+    """`(cos(x), sin(x))` to rounding, for `|x|` up to a million: by polynomials, between multiples of pi / 2.
 
     On a CPU this takes a fourth of the time of XLA's, which do not become vector instructions. The
     polynomials are those of Sun's fdlibm (1993).

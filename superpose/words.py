@@ -1,7 +1,6 @@
 """Words in pictures: features with their names, on a plane or on a map of the sphere."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float, Shaped
@@ -15,7 +14,7 @@ def named_plane(
     ax: Axes,
     W: Float[np.ndarray, "2 feature"],
     names: Mapping[int, str],
-    color: Sequence[Any] | Shaped[np.ndarray, "feature ..."],
+    color: Shaped[np.ndarray, "feature ..."],
 ) -> None:
     """The features' directions in 2 hidden dimensions, each in its `color`, and the names of some of them.
 
@@ -44,7 +43,7 @@ def named_sphere(
     ax: Axes,
     W: Float[np.ndarray, "3 feature"],
     names: Mapping[int, str],
-    color: Sequence[Any] | Shaped[np.ndarray, "feature ..."],
+    color: Shaped[np.ndarray, "feature ..."],
 ) -> None:
     """The directions of some features in 3 hidden dimensions on a map of the sphere that keeps areas (Hammer's).
 

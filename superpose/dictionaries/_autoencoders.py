@@ -293,7 +293,7 @@ class JumpReLU(_Method):
 
 
 class Gated(_Method):
-    """`z = ReLU(r u + c)` where the gate `u` is above 0, else 0; the penalty is on the gate alone.
+    """`z = ReLU(r u + c)` where the gate `u` is above 0, else 0; the `penalty` is on the gate alone.
 
     Each latent has its own `r` and `c`. The gate must reconstruct, too, with the decoder held fixed. As no
     penalty reaches the decoder, it must be larger than that of `Relu`: 0.2 to 1 where lengths are near 1. Raises
@@ -494,7 +494,7 @@ class Autoencoder(eqx.Module):
 class Reconstruction(eqx.Module):
     """The mean over a batch of `|h - h'|^2` and of what the autoencoder's method adds to it.
 
-    `activations` are drawn anew at each step. With it, `train.fit` trains ensembles of autoencoders; `fit_each` is the
+    `batch` of the `activations` are drawn anew at each step. With it, `train.fit` trains ensembles of autoencoders; `fit_each` is the
     shorter way.
 
     Raises TypeError for activations that cannot be drawn, ValueError for a batch below 1.

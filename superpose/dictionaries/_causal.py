@@ -45,7 +45,7 @@ def causal(
     Without feature `i` the input `x_i` is 0; without its latent `j = latent[i]` the hidden layer is `h - z_j d_j`. With `E`
     and `F` what the outputs lose by this, for each sample and output, the agreement is
 
-        2 E.F / (E.E + F.F), with E.F = sum over samples and outputs k of importance_k E_k F_k.
+        `2 E.F / (E.E + F.F)`, with `E.F = sum_k importance_k E_k F_k`, summed over samples and outputs `k`.
 
     It is from -1 to 1: 1 exactly where `F = E`, as for the true directions with the true codes in a model with a linear
     hidden layer; 0 where the latent is dead, or missing (`latent[i] = -1`), or changes other samples or outputs than

@@ -23,7 +23,7 @@ from superpose.jit import program
 
 
 class MOD(eqx.Module):
-    """The method of optimal directions: codes by `inference`, directions by least squares, in turn.
+    """The method of optimal directions: codes by `inference`, directions by least squares, in turn, `iterations` times.
 
     Directions `D` become `H^T Z (Z^T Z)^-1` for activations `H` and their codes `Z`, then of length 1. It starts from
     activations drawn. Two kinds of latents start again: those with codes for less than a tenth as many activations as

@@ -203,6 +203,7 @@ class NNLS(eqx.Module):
     steps: int = eqx.field(static=True, default=5000)
     tolerance: float = eqx.field(static=True, default=1e-5)
     signed = False
+    """Codes are never negative."""
 
     def __check_init__(self):
         _check_ends(self)
@@ -223,6 +224,7 @@ class LeastSquares(eqx.Module):
     """
 
     signed = True
+    """Codes may be negative."""
 
     def __call__(
         self, directions: Float[Array, "hidden latent"], h: Float[Array, " hidden"]
@@ -245,6 +247,7 @@ class ReluStep(eqx.Module):
         converter=lambda value: jnp.asarray(array(value, "threshold"))
     )
     signed = False
+    """Codes are never negative."""
 
     def __call__(
         self, directions: Float[Array, "hidden latent"], h: Float[Array, " hidden"]

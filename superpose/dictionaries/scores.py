@@ -277,7 +277,7 @@ def support(z: ArrayLike, x: ArrayLike, threshold: float = 0.0) -> Support:
     From 0 to 1, and 1 where both are on for the same samples: on is above `threshold` in size, for both. Take pairs both
     ways. `support(columns(z, matching(...).latent), x)` has one for each feature, and shows what is missed;
     `support(z, columns(x, nearest(...)))` one for each latent, and shows what is made up: a mean over it alone hides the
-    features that no latent stands for.
+    features that no latent stands for. Raises ValueError for `z` and `x` of different shapes.
 
     >>> z, x = [[0.9], [0.5], [0.0], [0.0]], [[1.0], [0.0], [1.0], [0.0]]
     >>> [each.tolist() for each in support(z, x)], [each.tolist() for each in support(z, x, threshold=0.6)[:2]]
@@ -309,7 +309,7 @@ def absorption(
     `z`, the codes of the parents' latents, and `parent` and `child`, the features, have a column for each edge. The latent's recall of the parent over samples without the child, minus that over samples with it. From -1 to 1: 0
     where the child makes no difference, 1 where the child's latent has taken over the parent wherever both are
     active. It may be negative. A latent that never fires has 0: see its recall. NaN where one of the two cases has no
-    sample, as it then is unknown.
+    sample, as it then is unknown. Raises ValueError for shapes that differ.
 
     Chanin et al. (2024), "A is for Absorption".
 
@@ -326,7 +326,7 @@ def absorption(
 
 
 def explained_variance(h: ArrayLike, reconstruction: ArrayLike) -> Float[Array, ""]:
-    """`1 - sum |h - h'|^2 / sum |h - mean h|^2`, over samples and dimensions, for the `reconstruction` `h'` of `h`.
+    """`1 - sum |h - h'|^2 / sum |h - m|^2`, over samples and dimensions: `h'` is the `reconstruction`, `m` the mean of `h`.
 
     At most 1, where `h' = h`; 0 for the mean as reconstruction, negative for worse. NaN where `h` does not vary. Dense
     codes explain all of it with any directions that span the space: alone it says nothing of the truth.

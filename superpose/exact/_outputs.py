@@ -108,10 +108,10 @@ def _moments_of(world, i, gains, c, group, weight):
 def _characteristic(world, i, gains, c, kink, harmonics):
     """Terms with a kink, by the characteristic function of z: `E[z |z|] / 2` and `E[t |z|]`, times `kink`.
 
-    For |z| <= H, with k over the odd numbers,
+    For `|z| <= H`, with k over the odd numbers,
 
-        z |z| = H z - (8 H^2 / pi^3) sum_k sin(pi k z / H) / k^3,
-          |z| = H / 2 - (4 H / pi^2) sum_k cos(pi k z / H) / k^2.
+        `z |z| = H z - (8 H^2 / pi^3) sum_k sin(pi k z / H) / k^3`,
+        `|z| = H / 2 - (4 H / pi^2) sum_k cos(pi k z / H) / k^2`.
 
     The supports of no and of one active set or branch, whose part of the series converges slowly, are taken out of
     it and added in closed form.
@@ -139,7 +139,8 @@ def _contour(world, i, gains, c, kink, count):
 
     For c <= 0, with s along any path that goes around the poles of positive real part, to their left,
 
-        E[max(z, 0)^2] = 1 / (2 pi i) int 2 s^-3 M(s) ds,  E[t max(z, 0)] = 1 / (2 pi i) int s^-2 M_t(s) ds.
+        `E[max(z, 0)^2] = 1 / (2 pi i) int 2 s^-3 M(s) ds`,
+        `E[t max(z, 0)] = 1 / (2 pi i) int s^-2 M_t(s) ds`.
 
     The path is a hyperbola around the positive axis, along which exp(s c) falls, with points
     at equal distances in the logarithm of s: M is a rational function, smooth at
@@ -169,10 +170,10 @@ def _contour(world, i, gains, c, kink, count):
 
 
 def _range(world, gains, c, margin):
-    """H such that |z| < H, with a margin, except for a chance that is lost in rounding.
+    """H such that `|z| < H`, with a margin, except for a chance that is lost in rounding.
 
-    The series has a second kink at |z| = H, which z must stay away from. H is no larger than the
-    largest possible |z|, and smaller where Chernoff's bound shows that all but exp(-36) is nearer.
+    The series has a second kink at `|z| = H`, which z must stay away from. H is no larger than the
+    largest possible `|z|`, and smaller where Chernoff's bound shows that all but exp(-36) is nearer.
     """
     gains, c = stop_gradient((gains, c))
     low, high = world.value.bounds
@@ -292,7 +293,7 @@ def errors_given(
 
 
 def _error(activation, tt, tz, zz, bent, silent):
-    """`E[(t - f(z))^2]` from moments and the terms with a kink (`KINKS`), for `f(z) = max(z, 0) = (z + |z|) / 2`, |z| and z."""
+    """`E[(t - f(z))^2]` from moments and the terms with a kink (`KINKS`), for `f(z) = max(z, 0) = (z + |z|) / 2`, `|z|` and `z`."""
     error = {"relu": tt - tz + zz / 2, "abs": tt + zz, "identity": tt - 2 * tz + zz}[activation] + bent
     return jnp.where(silent, tt, error)
 

@@ -106,6 +106,8 @@ def widget(
 ) -> Any:
     """The `page` in a notebook as a widget, whose `state` Python can read and set: what its link has from `#` on.
 
+    It is `height` pixels high.
+
     Raises ImportError without the package anywidget, which `pip install "superpose[widget]"` brings; ValueError, TypeError
     and OSError as `page` does.
     """
@@ -176,12 +178,12 @@ _COMMENT = re.compile(r"^[ ]*(?://.*|/\*\*(?:[^*]|\*(?!/))*\*/[ ]*)\n", re.MULTI
 
 
 def joined(texts: dict[str, str]) -> str:
-    """ES modules, by name and in order, as one classic script.
+    r"""ES modules, by name and in order, as one classic script.
 
     Raises ValueError where a module does what this cannot join: an import that renames or is of a module further
     down, an export without a declaration, a name that is at the top of another module too.
 
-    >>> print(joined({"a": "export const one = 1;\\n", "b": 'import { one } from "./a.js";\\nexport let two = one + one;\\n'}))
+    >>> print(joined({"a": "export const one = 1;\n", "b": 'import { one } from "./a.js";\nexport let two = one + one;\n'}))
     "use strict";
     (() => {
     const one = 1;

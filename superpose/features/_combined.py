@@ -81,7 +81,7 @@ class Sum(Law):
 
 
 class Scaled(Law):
-    """The features of another law, with the values of feature `i` multiplied by `scale[i]`.
+    """The features of another law, `features`, with the values of feature `i` multiplied by `scale[i]`.
 
     Exact losses are known where they are for that law, in models whose output is relu, abs or linear. Raises
     TypeError for what is no law of features, and ValueError for a scale that is not positive and finite.

@@ -23,7 +23,7 @@ class Copula(Law):
 
     Feature `i` is active where a standard normal number `g_i` is among its lowest share `density[i]`, and
 
-        g = loadings @ u + sqrt(1 - |loadings_i|^2) e,
+        `g_i = loadings_i . u + sqrt(1 - |loadings_i|^2) e_i`,
 
     with standard normal `u`, one number for each column of `loadings`, and `e`, one for each feature: `g_i` and `g_j` have the
     correlation `loadings_i . loadings_j`. The correlation of being active, `correlations`, is nearer to 0; 0 and, between equal
@@ -46,6 +46,7 @@ class Copula(Law):
     value: Any
 
     inexact = "z is not a sum of independent parts where all features are correlated"
+    """Why exact losses are not known."""
 
     def __init__(
         self,
@@ -142,7 +143,7 @@ def both_low(density, loadings) -> Float[Array, "feature other"]:
 
     Its slope by the correlation `sin(t)` is the normal density at the two bounds a and b (Plackett 1954), so
 
-        P = p_a p_b + 1 / (2 pi) int_0^asin(r) exp(-(a^2 + b^2 - 2 a b sin t) / (2 cos^2 t)) dt.
+        `P = p_a p_b + 1 / (2 pi) int_0^asin(r) exp(-(a^2 + b^2 - 2 a b sin t) / (2 cos^2 t)) dt`.
     """
     bound = _bound(density)
     a, b = bound[:, None], bound[None]

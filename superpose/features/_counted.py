@@ -31,6 +31,7 @@ class ExactlyK(Law):
     k: int = eqx.field(static=True)
 
     inexact = "z is not a sum of independent parts where the number of active features is fixed"
+    """Why exact losses are not known."""
 
     def __init__(
         self,

@@ -88,6 +88,7 @@ class Here(Executor):
     """Each task at once, in this process."""
 
     workers = 1
+    """How many tasks are computed at a time."""
 
     def submit(self, fn: Callable, /, *args: Any, **kwargs: Any) -> Future:
         """What `fn` gives or raises, already done."""
