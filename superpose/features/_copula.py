@@ -143,7 +143,7 @@ def both_low(density, loadings) -> Float[Array, "feature other"]:
 
     Its slope by the correlation `sin(t)` is the normal density at the two bounds a and b (Plackett 1954), so
 
-        `P = p_a p_b + 1 / (2 pi) int_0^asin(r) exp(-(a^2 + b^2 - 2 a b sin t) / (2 cos^2 t)) dt`.
+        `P = p_a p_b + 1 / (2 pi) int_0^u exp(-(a^2 + b^2 - 2 a b sin t) / (2 cos^2 t)) dt`, with `sin u` the correlation.
     """
     bound = _bound(density)
     a, b = bound[:, None], bound[None]
