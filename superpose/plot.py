@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
@@ -14,7 +14,7 @@ import matplotlib.figure
 import matplotlib.style
 import numpy as np
 import xarray as xr
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from matplotlib.animation import FuncAnimation
 from matplotlib.axes import Axes
 from matplotlib.axis import XAxis, YAxis
@@ -183,9 +183,7 @@ def upright(W: Float[np.ndarray, "2 feature"]) -> Float[np.ndarray, "2 feature"]
     return W * np.array([[np.sign(beside)], [1.0]])
 
 
-def aligned(
-    W: Float[np.ndarray, "2 feature"], sets: Sequence[int] | Int[np.ndarray, " feature"]
-) -> Float[np.ndarray, "2 feature"]:
+def aligned(W: Float[np.ndarray, "2 feature"], sets: ArrayLike) -> Float[np.ndarray, "2 feature"]:
     """The same model turned so that the sum of set 0 points up, or its feature 0 where they cancel.
 
     It is flipped so that the next set lies to the right. `sets` has each feature's set.
@@ -202,14 +200,14 @@ def aligned(
 def points(
     ax: Axes,
     W: Float[np.ndarray, "2 feature"],
-    sets: Sequence[int] | Int[np.ndarray, " feature"],
+    sets: ArrayLike,
     *,
     circles: tuple[float, ...] = (1.0,),
     reach: float = 1.35,
 ) -> None:
     """The features as points in 2 hidden dimensions, colored by set, with the unit circle.
 
-    Points at the same place are drawn as rings, one within the other.
+    `sets` has each feature's set. Points at the same place are drawn as rings, one within the other.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Correlated and Anticorrelated Features".
     """
@@ -229,7 +227,7 @@ def points(
 
 
 def feature_graph(
-    ax: Axes, W: Float[np.ndarray, "hidden feature"], parts: Sequence[measures.Polytope], *, link: float = 0.2
+    ax: Axes, W: Float[np.ndarray, "hidden feature"], parts: Iterable[measures.Polytope], *, link: float = 0.2
 ) -> None:
     """The features as points, linked where their cosine is beyond `link` by a line as wide as `|W_i . W_j|`.
 
@@ -400,8 +398,8 @@ def log_edges(centers: ArrayLike) -> Float[np.ndarray, " edge"]:
     return np.exp(np.append(log - half, log[-1] + half))
 
 
-def log_axis(axis: XAxis | YAxis, ticks: Sequence[float]) -> None:
-    """Make an axis (`ax.xaxis` or `ax.yaxis`) logarithmic, with these ticks, written as they are, and no others."""
+def log_axis(axis: XAxis | YAxis, ticks: ArrayLike) -> None:
+    """Make an axis (`ax.xaxis` or `ax.yaxis`) logarithmic, with these `ticks`, written as they are, and no others."""
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})
     axis.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
     axis.axes.minorticks_off()

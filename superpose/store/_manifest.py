@@ -41,7 +41,7 @@ def listed(folder: Path) -> dict[str, str] | None:
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
-    ...     (Path(folder) / "notes.txt").write_text("mine")
+    ...     (Path(folder) / "notes.txt").write_text("mine", encoding="utf-8")
     ...     print(listed(Path(folder)))
     4
     None

@@ -42,7 +42,7 @@ def put(texts: Mapping[str, str], folder: Path, is_ours: Callable[[Path], bool] 
     >>> with TemporaryDirectory() as folder:
     ...     put({"index.html": "<p>one</p>"}, Path(folder))
     ...     put({"index.html": "<p>two</p>"}, Path(folder))
-    ...     (Path(folder) / "index.html").read_text()
+    ...     (Path(folder) / "index.html").read_text(encoding="utf-8")
     '<p>two</p>'
     """
     check_puttable(texts, folder, is_ours)

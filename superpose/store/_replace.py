@@ -78,7 +78,7 @@ def replaced(path: Path) -> Iterator[Path]:
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     with replaced(Path(folder) / "result") as new:
-    ...         (new / "config.json").write_text("{}")
+    ...         (new / "config.json").write_text("{}", encoding="utf-8")
     ...     sorted(path.name for path in (Path(folder) / "result").iterdir())
     2
     ['config.json', 'superpose.json']
