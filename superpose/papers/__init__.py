@@ -61,7 +61,7 @@ class Paper:
     year: int
     """When it appeared."""
     link: str
-    """Where it is on the web."""
+    """Where it is on the web, or nothing."""
     citation: str
     """As its page gives it."""
     bibtex: str
