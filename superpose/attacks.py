@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from superpose import draws
 from superpose.draws import AnyKey, one_key, stream
 from superpose.features import check_sampled
-from superpose.inputs import array
+from superpose.inputs import ArrayLike, array
 from superpose.models import Network, activations, check_features
 from superpose.values import double
 
@@ -24,7 +24,7 @@ def attacks(model: Network) -> Float[Array, "attack feature"]:
     `|(W^T W)_i|` before the activation: by 1 for a feature of unit length alone in its dimension, and
     in general by `|W_i|^2 / sqrt(D_i)`, with its dimensionality `D_i`. Superposition gives attacks a way in.
 
-    Raises ValueError for a model with a hidden activation.
+    Raises ValueError for a model with a hidden activation, and TypeError for what is no model.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Superposition and Adversarial Robustness".
 
@@ -43,17 +43,17 @@ def attacks(model: Network) -> Float[Array, "attack feature"]:
 
 
 class Attacked(eqx.Module):
-    """The loss on `batch` samples under attack: what a small change of each input can do to it.
+    """The loss on `batch` samples of `features` under attack: what a small change of each input can do to it.
 
     The changes are those of `attacks` and their opposites, as long as `budget` times the mean length of
     the inputs. With `choice` "sample" each sample meets the one that harms it most, with "model" all
     meet the one that harms the model most, and with "random" each meets a random one, for training
     that makes a model robust. The output is compared with the sample as it was. It draws the same samples as
-    `losses.Sampled`, so the difference between the two is the effect of the attack. `budget` is an array and
-    can be `vmap`ped.
+    `losses.Sampled`, so the difference between the two is the effect of the attack. `budget` is an array, over
+    which `vmap` can map.
 
     Raises ValueError for a negative budget, an unknown choice, a batch below 1, and a model with a
-    hidden activation.
+    hidden activation, and TypeError for what is no law of features.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Superposition and Adversarial Robustness".
 
@@ -71,7 +71,7 @@ class Attacked(eqx.Module):
     batch: int = eqx.field(static=True)
     choice: str = eqx.field(static=True)
 
-    def __init__(self, features: Any, budget, batch: int = 1024, choice: str = "sample"):
+    def __init__(self, features: Any, budget: ArrayLike, batch: int = 1024, choice: str = "sample"):
         if choice not in ("sample", "model", "random"):
             raise ValueError(f"unknown choice {choice!r} of an attack; known are sample, model and random")
         check_sampled(features, batch)
@@ -83,6 +83,7 @@ class Attacked(eqx.Module):
             raise ValueError(f"budget must not be negative, got {float(self.budget)}")
 
     def __call__(self, model: Network, key: AnyKey) -> Float[Array, ""]:
+        """The loss of `model` on samples, and under attacks, drawn with `key`."""
         check_features(model, self.features.n_features)
         key = one_key(key)
         A, c = model.preactivation()

@@ -4,9 +4,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Float, Shaped
+
+if TYPE_CHECKING:
+    import rich.table
 
 Numbers = Any
 """A number, or several: whatever `np.asarray` turns into an array of numbers."""
@@ -14,13 +18,17 @@ Numbers = Any
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a measured number, or each of several, must lie between; `text` says it in words."""
+    """What a measured number, or each of several, must lie between, `low` and `high` included; `text` says it in words.
+
+    >>> Bounds(1, 2, "1 to 2").hold(np.array([1.0, 2.5]))
+    False
+    """
 
     low: Numbers
     high: Numbers
     text: str
 
-    def hold(self, values: np.ndarray) -> bool:
+    def hold(self, values: Shaped[np.ndarray, "..."]) -> bool:
         """Whether there are values, all of them numbers, and all within the bounds."""
         same = np.ndim(self.low) == 0 or np.shape(self.low) == values.shape
         return bool(same and values.size and ((self.low <= values) & (values <= self.high)).all())
@@ -51,7 +59,8 @@ def exactly(value: Numbers, unit: str = "") -> Bounds:
 
 
 def between(low: float, high: float, unit: str = "") -> Bounds:
-    """
+    """From `low` to `high`, both included.
+
     >>> between(0.2, 0.5).text
     '0.2 to 0.5'
     """
@@ -59,7 +68,8 @@ def between(low: float, high: float, unit: str = "") -> Bounds:
 
 
 def at_least(low: float, unit: str = "") -> Bounds:
-    """
+    """`low` or more.
+
     >>> at_least(3).text
     '≥ 3'
     """
@@ -67,7 +77,8 @@ def at_least(low: float, unit: str = "") -> Bounds:
 
 
 def at_most(high: float, unit: str = "") -> Bounds:
-    """
+    """`high` or less.
+
     >>> at_most(0.02).text
     '≤ 0.02'
     """
@@ -91,6 +102,7 @@ class Claim:
     section: str
     """Where the paper says it, by section or figure; "ours" for what the paper does not say."""
     expected: Bounds
+    """What the numbers must lie between."""
     measured: Numbers
     """A number from the dataset, or several; the statement is about each of them."""
     source: str = field(kw_only=True)
@@ -108,16 +120,18 @@ class Claim:
         return f"Claim({_line(self.as_dict())})"
 
     @property
-    def values(self) -> np.ndarray:
+    def values(self) -> Float[np.ndarray, "..."]:
+        """The numbers measured."""
         return np.asarray(self.measured, float)
 
     @property
     def holds(self) -> bool:
+        """Whether all of them are numbers within the bounds."""
         return self.expected.hold(self.values)
 
     @property
     def status(self) -> str:
-        """ "holds", "differs" where another claim says what is true instead, or "fails"."""
+        """One of "holds", "differs" where another claim says what is true instead, and "fails"."""
         return "holds" if self.holds else "differs" if self.instead else "fails"
 
     @property
@@ -161,12 +175,20 @@ class Claim:
 
 @dataclass(frozen=True)
 class Score:
-    """How many claims hold, how many of a paper's exact results contradict, how many fail, how many are open."""
+    """How many claims hold, how many of a paper's exact results contradict, how many fail, how many are open.
+
+    >>> Score(holds=3, differs=1, fails=0, open=2).text
+    '3 of 4 claims hold, 2 open'
+    """
 
     holds: int
+    """Claims that hold."""
     differs: int
+    """Claims in whose place another claim says what is true."""
     fails: int
+    """Claims that fail."""
     open: int = 0
+    """Claims for which the experiment was too small."""
 
     @classmethod
     def of(cls, claims: Sequence[Mapping[str, Any]]) -> "Score":
@@ -185,6 +207,7 @@ class Score:
 
     @property
     def text(self) -> str:
+        """The score in words."""
         if not self.all and not self.open:
             return "no claim is about these settings"
         return f"{self.holds} of {self.all} claims hold" + (f", {self.open} open" if self.open else "")
@@ -194,6 +217,10 @@ class Claims(list[Claim]):
     """An experiment's claims, or those of its `small` version; in a notebook they show themselves as a table.
 
     Raises ValueError where two have the same id, or `instead` names none of them.
+
+    >>> Claims([Claim("a", "x is 1", "here", about(1, 0.1), 2.0, source="theory")])
+    0 of 1 claims hold
+    a fails: x is 1; expected 1 ± 0.1, measured 2
     """
 
     def __init__(self, claims: Iterable[Claim] = (), small: bool = False):
@@ -252,8 +279,13 @@ def as_claims(claims: Callable[..., Iterable[Claim]]) -> Callable[..., Claims]:
     return made
 
 
-def table(claims: Sequence[Mapping[str, Any]]):
-    """Claims, as `Claim.as_dict` gives them, as a table for the terminal (a `rich.table.Table`)."""
+def table(claims: Sequence[Mapping[str, Any]]) -> "rich.table.Table":
+    """Claims, as `Claim.as_dict` gives them, as a table for the terminal (a `rich.table.Table`).
+
+    >>> claim = Claim("a", "x is 1", "here", about(1, 0.1), 1.0, source="theory")
+    >>> table([claim.as_dict()]).row_count
+    1
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -275,7 +307,12 @@ def table(claims: Sequence[Mapping[str, Any]]):
 
 
 def html(claims: Sequence[Mapping[str, Any]]) -> str:
-    """The same as HTML, for notebooks: in colors that can be read on black and on white."""
+    """The same as HTML, for notebooks: in colors that can be read on black and on white.
+
+    >>> claim = Claim("a", "x < 1", "here", at_most(1), 0.5, source="theory")
+    >>> "x &lt; 1" in html([claim.as_dict()])
+    True
+    """
     color = {"holds": "#2e9e6b", "differs": "#c77d00", "fails": "#e0503f", "open": "#888888"}
     rows = [
         f'<tr><td style="color: {color[claim["status"]]}"><b>{claim["status"]}</b></td>'

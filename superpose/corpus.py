@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 from numpy.typing import ArrayLike
 
 # Function words hold sentences together and occur whatever the subject: "the" is in three of four
@@ -177,7 +177,7 @@ def bags(windows: Sequence[Sequence[str]], words: Sequence[str]) -> UInt8[np.nda
 
 
 def pointwise_information(bags: ArrayLike) -> Float[np.ndarray, "word word"]:
-    """How much more often two words share a window than if they were independent.
+    """How much more often two words share a window of `bags` than if they were independent.
 
     `log((n_ij + 1) / (n_i n_j / n + 1))`, with the number of windows `n_ij` that have both, and
     `n_i n_j / n` expected: 0 for independent words, positive for those that occur together. The 1 draws pairs too rare
@@ -191,8 +191,8 @@ def pointwise_information(bags: ArrayLike) -> Float[np.ndarray, "word word"]:
     return np.log((together + 1) / (np.outer(count, count) / len(there) + 1))
 
 
-def shuffled(bags: ArrayLike, seed: int) -> np.ndarray:
-    """As many windows, with each word in as many of them as before, but in random ones.
+def shuffled(bags: ArrayLike, seed: int) -> Shaped[np.ndarray, "window word"]:
+    """As many windows as in `bags`, with each word in as many of them as before, but in random ones.
 
     A control for a text: independent words of the same densities, and, unlike fresh draws, no more windows than the text
     has, which models may learn by heart. Raises ValueError for what is not a matrix of 0 and 1.

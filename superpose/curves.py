@@ -1,4 +1,7 @@
-"""Jumps and plateaus in a training curve. `values` has one number for each of the `steps`."""
+"""Jumps and plateaus in a training curve. `values` has one number for each of the `steps`.
+
+What is not such numbers raises TypeError or ValueError, as `inputs.finite` does.
+"""
 
 import numpy as np
 from jaxtyping import Int
@@ -9,11 +12,12 @@ from superpose.inputs import ArrayLike, finite
 def jumps(
     values: ArrayLike, steps: ArrayLike, size: float, factor: float = 1.25
 ) -> Int[np.ndarray, "jump 2"]:
-    """Where a number changes by more than `size` while training becomes at most `factor` times as long.
+    """Where one of the `values` changes by more than `size` while training becomes at most `factor` times as long.
 
     Of jumps that overlap, only the largest counts. Each row has the indices of two steps, between
-    which nine tenths of the change take place. The rows are in the order of training; `steps` must be
-    positive and increasing.
+    which nine tenths of the change take place. The rows are in the order of training.
+
+    Raises ValueError unless `steps` are positive and increasing, and as many as `values`.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Learning Dynamics".
 
@@ -43,7 +47,9 @@ def plateaus(
 
     On a plateau the largest of the `values` is at most `ratio` times the smallest. Each row has the indices
     of a plateau's first and last step. Of plateaus that overlap, only the longest counts, on a log
-    scale. The rows are in the order of training; `steps` and `values` must be positive.
+    scale. The rows are in the order of training.
+
+    Raises ValueError as `jumps` does, and for `values` that are not positive.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Learning Dynamics".
 

@@ -28,7 +28,11 @@ _RAW = {2: "threefry2x32", 4: "rbg"}
 
 
 def one_key(key: AnyKey) -> Key[Array, ""]:
-    """Like `key_of`, for functions that draw with one key only: raises ValueError for an array of keys."""
+    """Like `key_of`, and raises what it does, for functions that draw with one key only: ValueError for an array of keys.
+
+    >>> one_key(7).shape
+    ()
+    """
     key = key_of(key)
     if key.ndim:
         raise ValueError(
@@ -69,6 +73,8 @@ def key_of(key: AnyKey, name: str = "key") -> Key[Array, "..."]:
 def stream(key: AnyKey, purpose: str) -> Key[Array, ""]:
     """The key for one purpose, unrelated to the keys for other purposes and to those of members.
 
+    Raises TypeError and ValueError as `one_key` does.
+
     >>> key = jax.random.key(0)
     >>> bool(stream(key, "evaluation") == stream(key, "evaluation")), bool(stream(key, "x") == stream(key, "y"))
     (True, False)
@@ -85,6 +91,10 @@ def bits(key: Key[Array, ""], shape: tuple[int, ...]) -> UInt32[Array, "..."]:
     `jax.random.bits`; not cryptographic. `tests/test_random.py` tests it, and LOG.md names the
     batteries that it passes. The halves of the key are mixed first, as keys may differ in one bit;
     adding the position again between the halves makes equal words as frequent as they should be.
+
+    >>> one, same = bits(jax.random.key(0), (2, 3)), bits(jax.random.key(0), (2, 3))
+    >>> one.dtype, bool((one == same).all())
+    (dtype('uint32'), True)
     """
     first, second = jax.random.key_data(key)[:2]
     second = _mixed(second, *_LONG)
@@ -112,19 +122,35 @@ def uniform(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
 
     From 32 bits, not the 23 of `jax.random.uniform`: at density 0.001 those would leave an active feature only
     some eight thousand values.
+
+    >>> u = uniform(jax.random.key(0), (1000,))
+    >>> bool((u > 0).all()), bool((u <= 1).all())
+    (True, True)
     """
     return (bits(key, shape).astype(jnp.float32) + 0.5) * 2.0**-32
 
 
 @program
 def normal(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
-    """Normal with mean 0 and standard deviation 1, in float32; at most 5.4 in size."""
+    """Normal with mean 0 and standard deviation 1, in float32; at most 5.4 in size.
+
+    >>> bool(abs(normal(jax.random.key(0), (10_000,)).mean()) < 0.05)  # five standard errors
+    True
+    """
     signed = jax.lax.bitcast_convert_type(bits(key, shape), jnp.int32).astype(jnp.float32)
     within = jnp.clip((signed + 0.5) * 2.0**-31, -1 + 2.0**-24, 1 - 2.0**-24)
     return math.sqrt(2) * jax.lax.erf_inv(within)
 
 
 @program
-def choice(key: Key[Array, ""], shape: tuple[int, ...], n) -> Int[Array, "..."]:
-    """Each of `0, ..., n - 1` equally likely, to within a share `n / 2^32` of its chance."""
+def choice(
+    key: Key[Array, ""], shape: tuple[int, ...], n: int | Int[Array | np.ndarray, "..."]
+) -> Int[Array, "..."]:
+    """Each of `0, ..., n - 1` equally likely, to within a share `n / 2^32` of its chance.
+
+    `n` is one number, or as many as broadcast to `shape`.
+
+    >>> sorted(set(choice(jax.random.key(0), (100,), 3).tolist()))
+    [0, 1, 2]
+    """
     return (bits(key, shape) % jnp.asarray(n).astype(jnp.uint32)).astype(jnp.int32)

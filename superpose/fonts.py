@@ -45,12 +45,20 @@ def families(text: str) -> list[str]:
 
 
 def drawable(text: str) -> bool:
-    """Whether this machine's fonts have all letters of a text, and matplotlib can put them together."""
+    """Whether this machine's fonts have all letters of a text, and matplotlib can put them together.
+
+    >>> drawable("λόγος")
+    True
+    """
     return all(map(_family, _foreign(text))) and not _loose(text)
 
 
 def lacking(texts: Iterable[str]) -> list[str]:
-    """A line for each script in these texts that cannot be drawn on this machine: what to do about it."""
+    """A line for each script in these texts that cannot be drawn on this machine: what to do about it.
+
+    >>> lacking(["word", "λόγος"])
+    []
+    """
     texts = list(texts)
     unknown = {script(char) for text in texts for char in _foreign(text) if not _family(char)}
     loose = {script(char) for text in texts for char in _loose(text)} - unknown
@@ -66,13 +74,13 @@ def lacking(texts: Iterable[str]) -> list[str]:
 
 
 def notes(words: Mapping[int, str]) -> list[str]:
-    """What to say beside a figure that has some words, by their numbers: the words, and which cannot be drawn in it.
+    r"""What to say beside a figure that has some words, by their numbers: the words, and which cannot be drawn in it.
 
     So browsers can show and search them, and a reader finds what "#7" stands for. Right-to-left words are
     isolated by invisible characters, so that they do not carry along the commas and numbers beside them.
 
     >>> notes({3: "word", 7: "cat"})
-    ['The words in the figure: \\u2068word\\u2069, \\u2068cat\\u2069.']
+    ['The words in the figure: \u2068word\u2069, \u2068cat\u2069.']
     """
     numbered = [f"#{i}\xa0" * (not drawable(word)) + f"\u2068{word}\u2069" for i, word in words.items()]
     why = [f"{line[0].upper()}{line[1:]}." for line in lacking(words.values())]
@@ -80,7 +88,8 @@ def notes(words: Mapping[int, str]) -> list[str]:
 
 
 def script(char: str) -> str:
-    """
+    """The script that a character is of, in words.
+
     >>> [script(char) for char in "한ひ漢สअ🚀"]
     ['Hangul', 'Hiragana', 'Chinese characters', 'Thai', 'Devanagari', 'emoji']
     """

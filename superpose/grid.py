@@ -5,17 +5,18 @@ rest is what these are made of.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
 import xarray as xr
+from jaxtyping import Float, Shaped
 
 from superpose import measures
 from superpose.draws import AnyKey, stream
-from superpose.inputs import array
+from superpose.inputs import ArrayLike, array
 from superpose.models import Network, activation_name
 from superpose.train import cosine_adam, ensemble, fit, minimize
 from superpose.values import Binary, Uniform, double
@@ -44,7 +45,8 @@ def fitted(
     learning rate falls from `rate` to 0 along a cosine, unless `optimizer` is among the `settings`, which are those
     of `train.fit`. The dataset is that of `dataset`, its last axis `member`; member `i` starts from the same weights
     at all points. Its `loss` is the mean over the last window of steps, or the value, for the trained models,
-    of the loss that `judged` makes for each point, all with the same key.
+    of the loss that `judged` makes for each point, all with the same key. Raises TypeError and ValueError as `train.fit`
+    and `dataset` do.
 
     >>> from superpose.features import Independent
     >>> from superpose.losses import Population, Sampled
@@ -73,7 +75,19 @@ def solved(
 ) -> xr.Dataset:
     """Local minima of an exact loss at every point of a grid, from `members` different initial weights at each.
 
-    Like `fitted`, but with `train.minimize`; the dataset also says which searches have `converged`.
+    Like `fitted`, but with `train.minimize`; the dataset also says which searches have `converged`. Raises TypeError and
+    ValueError as `train.minimize` and `dataset` do.
+
+    >>> from superpose.features import Independent
+    >>> from superpose.losses import Population
+    >>> from superpose.models import ReluOutput
+    >>> data = solved(
+    ...     lambda key: ReluOutput.init(2, 1, key=key),
+    ...     lambda density: Population(Independent(density, n_features=2)),
+    ...     {"density": [1.0, 0.1]}, members=4, key=0, progress=False,
+    ... )
+    >>> best(data).loss.values.round(4).tolist()
+    [0.0833, 0.0033]
     """
     axes, values, models = _starts(init, axes, members, key)
     losses = _losses(loss, values)
@@ -87,6 +101,12 @@ def described(data: xr.Dataset) -> xr.Dataset:
 
     Of each feature, `norm`, `represented` (whether that is above 1/2), `dimensionality` and `superposition`; of each
     pair, their `cosine`; `reach`, the share of members within 0.1% of its loss, and `members`, how many there are.
+    Raises ValueError as `best` does, and TypeError without weights `W`.
+
+    >>> W = xr.DataArray([[[1.0, -1.0]], [[1.0, 0.0]]], dims=("member", "hidden", "feature"))
+    >>> found = described(xr.Dataset({"W": W, "loss": ("member", [0.1, 0.2])}))
+    >>> found.dimensionality.values.tolist(), float(found.reach)
+    ([0.5, 0.5], 0.5)
     """
     chosen = best(data)
     norm = over_models(measures.norms, chosen.W, "feature")
@@ -101,10 +121,21 @@ def described(data: xr.Dataset) -> xr.Dataset:
     )
 
 
-def evaluated(models, loss: Callable, values, key: AnyKey) -> np.ndarray:
+def evaluated(
+    models: Any, loss: Callable, values: Sequence[ArrayLike], key: AnyKey
+) -> Float[np.ndarray, " point"]:
     """The loss of each model at its point, whose number on each axis is in `values`, one model after the other.
 
-    A sampled loss uses the same samples for all of them, so that small differences show.
+    A sampled loss uses the same samples for all of them, so that small differences show. Raises ValueError for `values`
+    of different lengths.
+
+    >>> from superpose.features import Independent
+    >>> from superpose.losses import Population
+    >>> from superpose.models import ReluOutput
+    >>> pairs = ReluOutput(np.array([[[1.0, -1.0]]] * 2), np.zeros((2, 2)))
+    >>> loss = lambda density: Population(Independent(density, n_features=2))
+    >>> evaluated(pairs, loss, [[0.3, 0.6]], key=0).round(6).tolist()  # density^2 / 3
+    [0.03, 0.12]
     """
     common = stream(key, "evaluation")
     if not values:
@@ -157,7 +188,7 @@ def law(features: Any) -> dict[str, Any]:
 
 def dataset(
     models: Network,
-    loss,
+    loss: ArrayLike,
     *,
     axes: Axes,
     **more: Any,
@@ -169,6 +200,14 @@ def dataset(
     dataset has `W` (..., hidden, feature), `b` (..., feature), also `W_out` and `hidden_bias` where the
     models have them, and `loss` (...). `more` adds variables with one value per model. Its attributes say the
     models' `activation` and `hidden_activation`.
+
+    Raises ValueError for another number of models or values than points, and TypeError for what are no networks.
+
+    >>> from superpose.models import ReluOutput
+    >>> pairs = ReluOutput(np.array([[[1.0, -1.0]]] * 2), np.zeros((2, 2)))
+    >>> data = dataset(pairs, [0.03, 0.12], axes={"density": [0.3, 0.6]})
+    >>> data.W.dims, data.loss.sel(density=0.6).item()
+    (('density', 'hidden', 'feature'), 0.12)
     """
     if not hasattr(models, "W"):
         raise TypeError(f"models must be networks side by side, got {type(models).__name__}")
@@ -198,8 +237,8 @@ def dataset(
     return xr.Dataset(variables, {name: np.asarray(values) for name, values in axes.items()}, said)
 
 
-def points(*axes) -> tuple[np.ndarray, ...]:
-    """Each axis's value at every point of the grid that they span, in C order.
+def points(*axes: ArrayLike) -> tuple[Shaped[np.ndarray, " point"], ...]:
+    """Each axis's value at every point of the grid that the `axes` span, in C order.
 
     >>> points([0.1, 0.2], range(2))
     (array([0.1, 0.1, 0.2, 0.2]), array([0, 1, 0, 1]))
@@ -207,10 +246,14 @@ def points(*axes) -> tuple[np.ndarray, ...]:
     return tuple(axis.ravel() for axis in np.meshgrid(*map(np.asarray, axes), indexing="ij"))
 
 
-def each(make, *values):
+def each(make: Callable, *values: ArrayLike) -> Any:
     """One loss for each point: `make(value, ...)` with every leaf stacked along a leading axis.
 
-    The values reach `make` in float64.
+    The `values` reach `make` in float64. Raises ValueError where they are not arrays of one length.
+
+    >>> from superpose.features import Independent
+    >>> each(lambda density: Independent(density, n_features=2), [0.1, 0.5]).density.tolist()
+    [[0.1, 0.1], [0.5, 0.5]]
     """
     numbers = [double(array(value, "values")) for value in values]
     if len({len(value) if value.ndim else 0 for value in numbers}) != 1 or numbers[0].ndim == 0:
@@ -221,7 +264,7 @@ def each(make, *values):
 
 
 def best(data: xr.Dataset) -> xr.Dataset:
-    """The member of least loss at each point of the grid.
+    """The member of least loss at each point of the grid. Raises ValueError for data without a loss along `member`.
 
     >>> best(xr.Dataset({"loss": (("point", "member"), [[3.0, 1.0], [2.0, 5.0]])})).loss.values.tolist()
     [1.0, 2.0]
@@ -235,6 +278,11 @@ def stacked(datasets: Mapping[Any, xr.Dataset], dim: str) -> xr.Dataset:
     """Datasets of models of different sizes in one, along `dim`, padded with NaN; `unstacked` takes them apart again.
 
     What their attributes say differently of models, law and target, becomes a variable along `dim`.
+
+    >>> one, two = (xr.Dataset({"W": (("hidden", "feature"), np.ones((1, n)))}) for n in (2, 3))
+    >>> both = stacked({2: one, 3: two}, "size")
+    >>> both.W.values.tolist()
+    [[[1.0, 1.0, nan]], [[1.0, 1.0, 1.0]]]
     """
     differ = [name for name in SAID if len({data.attrs.get(name, "") for data in datasets.values()}) > 1]
     sized = [
@@ -252,8 +300,13 @@ def stacked(datasets: Mapping[Any, xr.Dataset], dim: str) -> xr.Dataset:
     return together.assign_coords({dim: list(datasets)})
 
 
-def unstacked(data: xr.Dataset, dim: str, label) -> xr.Dataset:
-    """The dataset that `stacked` put at `label`, without the padding."""
+def unstacked(data: xr.Dataset, dim: str, label: Any) -> xr.Dataset:
+    """The dataset that `stacked` put at `label`, without the padding.
+
+    >>> one, two = (xr.Dataset({"W": (("hidden", "feature"), np.ones((1, n)))}) for n in (2, 3))
+    >>> unstacked(stacked({2: one, 3: two}, "size"), "size", 2).W.shape
+    (1, 2)
+    """
     part = data.sel({dim: label}, drop=True)
     for axis in part.dims:
         absent = part.W.isnull().all([other for other in part.W.dims if other != axis])
@@ -262,8 +315,15 @@ def unstacked(data: xr.Dataset, dim: str, label) -> xr.Dataset:
     return part
 
 
-def over_models(measure, W: xr.DataArray, *dims: str) -> xr.DataArray:
-    """A measure of `W` for every model of a dataset; `dims` are those of one model's measure."""
+def over_models(measure: Callable, W: xr.DataArray, *dims: str) -> xr.DataArray:
+    """A measure of `W` for every model of a dataset; `dims` are those of one model's measure.
+
+    Raises TypeError for what is no such DataArray, and ValueError unless its last axes are `hidden` and `feature`.
+
+    >>> W = xr.DataArray([[[1.0, -1.0]], [[3.0, 0.0]]], dims=("member", "hidden", "feature"))
+    >>> over_models(measures.norms, W, "feature").values.tolist()
+    [[1.0, 1.0], [3.0, 0.0]]
+    """
     if not isinstance(W, xr.DataArray) or W.ndim < 2:
         raise TypeError(f"W must be a DataArray (..., hidden, feature), got {type(W).__name__}")
     if {"hidden", "feature"} <= set(W.dims) and W.dims[-2:] != ("hidden", "feature"):

@@ -22,7 +22,7 @@ __all__ = ["ArrayLike", "array", "check_each", "finite", "number", "numbers", "w
 def array(value: ArrayLike, name: str, *axes: str) -> Float[Array | np.ndarray, "..."]:
     """Real numbers as an array with these axes: JAX's arrays stay as they are, all else becomes NumPy's.
 
-    Whole numbers become float64, floats keep their precision. Without `axes`, any shape will do. Raises TypeError for
+    `value` is what a user gave, and `name` what the errors call it. Whole numbers become float64, floats keep their precision. Without `axes`, any shape will do. Raises TypeError for
     anything but an array of real numbers, and ValueError for other axes.
 
     >>> array([[1, 2]], "W", "hidden", "feature").tolist()
@@ -68,14 +68,25 @@ def _hint(value, axes) -> str:
 
 
 def weights(W: ArrayLike, name: str = "W") -> Float[Array | np.ndarray, "hidden feature"]:
-    """The weights of one model: column `W[:, i]` is the direction of feature `i`."""
+    """The weights of one model: column `W[:, i]` is the direction of feature `i`.
+
+    Raises TypeError and ValueError as `array` does; `name` is what they call the weights.
+
+    >>> weights([[1, -1]]).shape
+    (1, 2)
+    """
     return array(W, name, "hidden", "feature")
 
 
 def finite(value: ArrayLike, name: str, *axes: str) -> Float[np.ndarray, "..."]:
     """Like `array`, but NumPy's, for what can have no answer of NaN: raises ValueError for NaN and infinity.
 
-    Raises TypeError for traced values.
+    Raises TypeError for a `value` that JAX traces, which has no numbers yet.
+
+    >>> finite([0.5, float("nan")], "density")
+    Traceback (most recent call last):
+    ...
+    ValueError: density must be finite, got NaN or infinity
     """
     if isinstance(value, jax.core.Tracer):
         raise TypeError(f"{name} must be known numbers here: outside of jax.jit, jax.vmap and jax.grad")
@@ -86,9 +97,12 @@ def finite(value: ArrayLike, name: str, *axes: str) -> Float[np.ndarray, "..."]:
 
 
 def numbers(**named: ArrayLike) -> Iterator[Any]:
-    """Arguments of a formula, by name: numbers stay as they are, all else becomes an array.
+    """Arguments of a formula, `named`: numbers stay as they are, all else becomes an array.
 
     Raises ValueError for a `density` outside [0, 1]; NaN stays.
+
+    >>> [type(given).__name__ for given in numbers(density=0.5, importance=[1, 2])]
+    ['float', 'ndarray']
     """
     for name, value in named.items():
         given = value if isinstance(value, int | float | np.floating) else array(value, name)
@@ -97,8 +111,8 @@ def numbers(**named: ArrayLike) -> Iterator[Any]:
         yield given
 
 
-def check_each(value, right: Callable[[Any], Any], said: str, unit: str = "") -> None:
-    """Raise ValueError with `said`, the first number that is not `right` and, given a `unit`, its position.
+def check_each(value: ArrayLike, right: Callable[[Any], Any], said: str, unit: str = "") -> None:
+    """Raise ValueError with `said`, the first number of `value` that is not `right` and, given a `unit`, its position.
 
     >>> check_each([0.5, 2.0], lambda p: p <= 1, "density must be at most 1", unit="feature")
     Traceback (most recent call last):
@@ -114,8 +128,8 @@ def check_each(value, right: Callable[[Any], Any], said: str, unit: str = "") ->
         raise ValueError(f"{said}, got {float(each.flat[wrong[0]]):g}{place}")
 
 
-def number(value, name: str) -> float:
-    """One real number, of any type.
+def number(value: Any, name: str) -> float:
+    """One real number, of any type. Raises TypeError for anything else.
 
     >>> number(np.float32(0.5), "scale")
     0.5
@@ -126,8 +140,8 @@ def number(value, name: str) -> float:
     return float(single)
 
 
-def whole(value, name: str) -> int:
-    """A whole number, of any type.
+def whole(value: Any, name: str) -> int:
+    """A whole number, of any type. Raises TypeError for anything else, True and False included.
 
     >>> whole(np.int8(3), "steps")
     3

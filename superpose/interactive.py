@@ -24,6 +24,7 @@ class Run:
     """What an experiment gave. In a notebook it shows itself: the figure, the claims and the notes."""
 
     experiment: Experiment
+    """Which one it was."""
     config: Any
     """The settings."""
     data: xr.Dataset
@@ -36,6 +37,7 @@ class Run:
 
     @cached_property
     def figure(self) -> Figure:
+        """The experiment's figure."""
         return self.experiment.module().figure(self.measured)
 
     @cached_property

@@ -33,6 +33,7 @@ def leaving_at_once(first: Callable[[], None] = lambda: None) -> Iterator[None]:
 
 
 def end() -> None:
+    """End the process at once, with a line that says so and the status 130 of one that was interrupted."""
     cursor = "\x1b[?25h" if sys.stderr is not None and sys.stderr.isatty() else ""  # progress bars hide it
     with suppress(OSError):  # not through a stream, which the process may be writing to
         os.write(2, f"{cursor}superpose: interrupted; nothing half-done was written\n".encode())

@@ -1,7 +1,7 @@
 """What a model is trained to make small: `loss(model, key) -> scalar`, sampled or exact.
 
-Each is the mean over samples of `sum_i importance_i (t_i - x'_i)^2`, for a target `t` that is x or |x|;
-`Sampled` may add a penalty on the hidden layer.
+Each is the mean over samples of `sum_i importance_i (t_i - x'_i)^2`, for a target `t` that is `x` or `|x|`;
+`Sampled` may add a penalty on the hidden layer. What is no model or no law of features raises TypeError.
 """
 
 from collections.abc import Callable
@@ -48,10 +48,16 @@ def mean_error(
 ) -> Float[Array, ""]:
     """`sum_i importance_i (x_i - x'_i)^2`, averaged over the samples `x`.
 
-    With `weight`, sample `s` counts `weight[s] / sum(weight)`. With the target "abs" the model is
-    to give |x_i|.
+    `importance` is one number, or one for each feature. With `weight`, sample `s` counts `weight[s] / sum(weight)`. With the target "abs" the model is
+    to give `|x_i|`. Raises ValueError for shapes that do not fit, no samples, an importance that is negative or not
+    finite, and an unknown target.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Experiment Setup".
+
+    >>> from superpose.models import ReluOutput
+    >>> pair = ReluOutput([[1, -1]], [0, 0])
+    >>> float(mean_error(pair, [[1.0, 0.0], [0.0, 0.5]])), float(mean_error(pair, [[1.0, 0.5]]))
+    (0.0, 0.5)
     """
     _known_target(target)
     x, weight = _samples(model, x, weight)
@@ -80,7 +86,7 @@ def mean_activation(
 ) -> Float[Array, ""]:
     """`|h|_1`, the sum of the magnitudes of the hidden layer, averaged over the samples `x`.
 
-    With `weight`, sample `s` counts `weight[s] / sum(weight)`.
+    With `weight`, sample `s` counts `weight[s] / sum(weight)`. Raises ValueError for shapes that do not fit, and no samples.
 
     Elhage et al. (2022), "Toy Models of Superposition", "The Strategic Picture of Superposition".
 
@@ -131,10 +137,11 @@ def _as_penalty(value) -> Float[Array, "..."] | None:
 
 
 class Sampled(eqx.Module):
-    """The loss on `batch` samples, drawn afresh with each key.
+    """The loss on `batch` samples of `features`, drawn afresh with each key.
 
     `weight`, a function of one sample, makes a sample count in proportion to it. `target` is "x", or
-    "abs" for models that are to compute |x|.
+    "abs" for models that are to compute `|x|`. Raises ValueError for any other target and a batch below 1, and TypeError
+    for a `weight` that is no function.
 
     With `stratified`, some feature is active in every sample of the batch. The contribution of all
     other samples is exact, since they are all the same: no work is done for them. The
@@ -143,6 +150,9 @@ class Sampled(eqx.Module):
 
     `penalty` adds `penalty * |h|_1`, the sum of the magnitudes of the hidden layer, which makes the model
     pay for every unit that it uses. Raises ValueError for a negative one.
+
+    Elhage et al. (2022), "Toy Models of Superposition", "Experiment Setup"; the penalty is that of "The Strategic Picture
+    of Superposition".
 
     >>> from superpose.features import Independent
     >>> from superpose.models import ReluOutput
@@ -174,6 +184,7 @@ class Sampled(eqx.Module):
             )
 
     def __call__(self, model: Network, key: AnyKey) -> Float[Array, ""]:
+        """The loss of `model` on samples drawn with `key`."""
         check_features(model, self.features.n_features)
         key = one_key(key)
         if self.stratified:
@@ -199,13 +210,13 @@ class Population(eqx.Module):
 
     Each output sees one number `z`, a sum of independent parts, and with a ReLU its error is
 
-        E[(t - ReLU(z))^2] = E[t^2] - E[t z] + E[z^2] / 2 + E[z |z|] / 2 - E[t |z|].
+        `E[(t - ReLU(z))^2] = E[t^2] - E[t z] + E[z^2] / 2 + E[z |z|] / 2 - E[t |z|]`.
 
-    The moments are polynomials. The last two terms come from one of the `method`s:
+    The moments are polynomials. The last two terms come from a `method`:
 
     - "enumeration": the sum over all supports, the sets of active features, each in closed form. Exact
       but for rounding; for few features.
-    - "characteristic": a Fourier series of `|z|` and `z|z|` with `harmonics` terms, times the
+    - "characteristic": a Fourier series of `|z|` and `z |z|` with `harmonics` terms, times the
       characteristic function of z, a product over features. Supports of at most one feature, on which
       the series converges slowly, are in closed form. For exponential values it is an integral over a contour
       instead, which converges geometrically.
@@ -218,7 +229,8 @@ class Population(eqx.Module):
     Valid for `Independent`, `Correlated` and `Anticorrelated` features with any of their values, for a
     `Hierarchy` whose roots are independent and whose values are not scaled, and for `Sum` and `Scaled` of these, in
     models whose hidden layer is linear; and for `Empirical` features, where it is the mean over
-    all rows, in any model. Other laws say why it is not known. `target` is "x", or "abs" for models that are to compute |x|.
+    all rows, in any model. Other laws say why it is not known. `target` is "x", or "abs" for models that are to compute
+    `|x|`.
 
     Raises ValueError for an unknown target or method, for a model with a hidden activation (use
     `Sampled`), and for a method that cannot do what is asked.
@@ -249,6 +261,7 @@ class Population(eqx.Module):
 
     @_promoting
     def __call__(self, model: Network, key: AnyKey | None = None) -> Float[Array, ""]:
+        """The exact loss of `model`."""
         check_features(model, self.features.n_features)
         model = jax.tree.map(double, model)
         if hasattr(self.features, "rows"):
@@ -259,7 +272,7 @@ class Population(eqx.Module):
     def with_error(self, model: Network) -> tuple[Float[Array, ""], Float[Array, ""]]:
         """The loss and an estimate of its error: rounding, and what twice as many harmonics change in each output.
 
-        For data, and by enumeration, there is only rounding. In 960 models of 8 features, with few harmonics,
+        Raises ValueError as the loss itself does. For data, and by enumeration, there is only rounding. In 960 models of 8 features, with few harmonics,
         the true error was within twice the estimate for all but 3, with binary values, and for those within
         3.1 times.
 
@@ -327,7 +340,7 @@ class Active(eqx.Module):
     one active feature and with none are all that is left, so `Active(features, 1)` at a small density
     is the sparse limit. For sets of features, `count` sets are active. All in closed form, for ReLU,
     linear and absolute value outputs; the number of supports is a binomial coefficient. It is 0 where
-    exactly `count` active features have no chance.
+    exactly `count` active features have no chance. `target` is as in `Population`.
 
     Raises ValueError as `Population` does, and for a count outside 0..n.
 
@@ -365,6 +378,7 @@ class Active(eqx.Module):
 
     @_promoting
     def __call__(self, model: Network, key: AnyKey | None = None) -> Float[Array, ""]:
+        """The exact loss of `model`, given that `count` features are active."""
         check_features(model, self.features.n_features)
         A, c = jax.tree.map(double, model).preactivation()
         world = _world(self.features, self.target)
@@ -390,6 +404,7 @@ class SameSamples(eqx.Module):
     seed: int = eqx.field(static=True)
 
     def __call__(self, model: Network) -> Float[Array, ""]:
+        """The loss of `model` on the samples of `seed`."""
         return self.loss(model, stream(self.seed, "samples to minimize on"))
 
 

@@ -1,8 +1,8 @@
 """Measures of one model, as pure functions of its weights `W` of shape `(hidden, feature)`.
 
 Column `W[:, i]` is the direction of feature `i`, and `What_i` that column at length 1. For an
-ensemble, `jax.vmap` them. Weights are anything that `numpy.asarray` takes. Where they are NaN so is the
-measure; one that cannot be NaN raises ValueError.
+ensemble, `jax.vmap` them. Weights are anything that `numpy.asarray` takes; all else raises TypeError, and an array
+of another shape ValueError. Where they are NaN so is the measure; one that cannot be NaN raises ValueError.
 """
 
 from collections.abc import Callable
@@ -21,14 +21,15 @@ from superpose.jit import program
 from superpose.polytopes import nearest, parts
 
 Encoder = Callable[[Float[Array, " feature"]], Float[Array, " hidden"]]
+"""What computes the hidden layer of one sample, such as `model.encode`."""
 
-F = TypeVar("F", bound=Callable)
+_Measure = TypeVar("_Measure", bound=Callable)
 
 # A column shorter than this has no direction to speak of: its What is 0.
 _NO_LENGTH = 1e-6
 
 
-def _of_weights(measure: F) -> F:
+def _of_weights(measure: _Measure) -> _Measure:
     """A measure of the weights of one model, of any type; one program where it is called by itself."""
     compiled = program(measure)
 
@@ -144,7 +145,7 @@ def leverage(W: ArrayLike) -> Float[Array, " feature"]:
     rank of `W`. `dimensionality` is nowhere larger than this, so its shares sum to no more than the rank, and
     to the rank itself only if all `W_i` are eigenvectors of `W W^T`. The scale of `W` does not matter.
 
-    F. Zhang's comment in Elhage et al. (2022), "Toy Models of Superposition".
+    A comment by F. Zhang in Elhage et al. (2022), "Toy Models of Superposition".
 
     >>> np.asarray(leverage(jnp.array([[1.0, 0.0, 3.0], [0.0, 1.0, 0.0]])), float).round(3).tolist()
     [0.1, 1.0, 0.9]
@@ -260,7 +261,7 @@ def linearity(encode: Encoder, x: ArrayLike) -> Float[Array, ""]:
 
     With `e(x) = encode(x) - encode(0)`, `1 - sum |e(x) - M x|^2 / sum |e(x)|^2` over the samples `x` for the best
     matrix `M`: from 0 to 1, and 1 where the hidden layer is `sum_i x_i W_i` plus a constant. `encode` takes
-    one sample, such as `model.encode`. NaN where no sample has an effect.
+    one sample, such as `model.encode`. NaN where no sample has an effect. Raises ValueError without samples.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Definitions and Motivation".
 
@@ -277,10 +278,10 @@ def linearity(encode: Encoder, x: ArrayLike) -> Float[Array, ""]:
 def decomposability(encode: Encoder, x: ArrayLike) -> Float[Array, ""]:
     """How much of the features' effect on the hidden layer each has whatever the others are.
 
-    With `e(x) = encode(x) - encode(0)`, `1 - sum |e(x) - sum_i e(x_i alone)|^2 / sum |e(x)|^2` over the samples `x`:
-    at most 1, reached where the features' contributions add up, so that each can be understood by itself;
+    With `e(x) = encode(x) - encode(0)`, `1 - sum |e(x) - sum_i e(x_i)|^2 / sum |e(x)|^2` over the samples `x`, where
+    `e(x_i)` is the effect of feature `i` alone: at most 1, reached where the features' contributions add up, so that each can be understood by itself;
     negative where they mostly undo each other. A feature's own contribution need not be linear,
-    but where the hidden layer is linear this is 1. `encode` is as for `linearity`.
+    but where the hidden layer is linear this is 1. `encode` is as for `linearity`. Raises ValueError without samples.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Definitions and Motivation".
 
@@ -348,7 +349,7 @@ def rescaled(
 
     Input weights are divided, and output weights multiplied, by the same number, which makes no difference
     where the hidden layer is of ReLUs without a bias. A unit without input weights, which does nothing, gets
-    output weights of 0.
+    output weights of 0. Raises ValueError unless `W_out` has the shape `(feature, hidden)` where `W` has `(hidden, feature)`.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Computation in Superposition", footnote 15.
 
@@ -381,7 +382,7 @@ def asymmetric_motifs(
     - another unit, the inhibitor, responds to A with the same sign and takes away again at least the share
       `inhibits` of what A pushes onto B. The strongest is named.
 
-    Raises ValueError for weights that are not finite.
+    Raises ValueError for weights that are not finite, or whose shapes do not fit each other.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Computation in Superposition".
 

@@ -10,6 +10,9 @@ def free() -> int:
     """Bytes of memory that this process can still take: what the machine has left, or what its container allows.
 
     Where neither can be known (on systems other than Linux), all memory of the machine.
+
+    >>> free() > 2**20
+    True
     """
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
@@ -41,7 +44,11 @@ def check(needed: float, what: str, remedy: str) -> None:
 
 
 def exhausted(error: Exception) -> bool:
-    """Whether an error says that memory ran out: Python's, NumPy's or JAX's."""
+    """Whether an error says that memory ran out: Python's, NumPy's or JAX's.
+
+    >>> exhausted(MemoryError()), exhausted(ValueError("no"))
+    (True, False)
+    """
     return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
 
 

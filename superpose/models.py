@@ -43,7 +43,9 @@ activations = _Activations(
 )
 """The activations that a model can name. Any function that acts on an array entry by entry will do too."""
 Preactivation = tuple[Float[Array | np.ndarray, "feature feature"], Float[Array | np.ndarray, " feature"]]
+"""`A` and `c` of a model `x' = activation(A x + c)`."""
 Activation = str | Callable[[Array], Array]
+"""A name in `activations`, or a function that acts on an array entry by entry."""
 
 
 def _known(activation: Activation) -> Activation:
@@ -71,7 +73,13 @@ def _std(scale, n_features, n_hidden):
 
 
 def check_features(model: Any, n: int) -> None:
-    """Raise TypeError or ValueError unless `model` is one network with `n` features."""
+    """Raise TypeError or ValueError unless `model` is one network with `n` features.
+
+    >>> check_features(ReluOutput([[1, -1]], [0, 0]), 3)
+    Traceback (most recent call last):
+    ...
+    ValueError: the model has 2 features and the data 3; they must be equal
+    """
     if not hasattr(model, "W"):
         raise TypeError(f"model must be a network, such as ReluOutput(W, ...), got {type(model).__name__}")
     if model.W.ndim != 2:
@@ -83,7 +91,11 @@ def check_features(model: Any, n: int) -> None:
 
 
 def activation_name(activation: Activation) -> str:
-    """What an activation is called."""
+    """What an activation is called.
+
+    >>> activation_name("relu"), activation_name(jax.nn.relu)
+    ('relu', 'relu')
+    """
     return activation if isinstance(activation, str) else getattr(activation, "__name__", repr(activation))
 
 
@@ -106,7 +118,10 @@ class Network(eqx.Module):
 
     Column `W[:, i]` is the direction of feature `i`. `readout` is the transpose of `W`, or
     `W_out` in a model that has one. `hidden_bias` is None in a model without one. An activation is a
-    name in `activations`, or a function.
+    name in `activations`, or a function. Many models side by side have leading axes in all their arrays.
+
+    Raises ValueError for shapes that do not fit and for an unknown activation, and TypeError for weights that are no
+    numbers and for an activation that is not for JAX's arrays.
 
     >>> model = ReluOutput([[1, -1]], [0, 0], activation=lambda z: z.clip(-0.5, 0.5))
     >>> model([2, 1]).tolist()
@@ -125,6 +140,7 @@ class Network(eqx.Module):
     hidden_activation: Activation = _activation("identity")
 
     tied: ClassVar[bool] = True
+    """Whether models of this class have no output weights of their own."""
 
     def __check_init__(self):
         if self.W.ndim < 2:
@@ -155,7 +171,7 @@ class Network(eqx.Module):
         The standard deviation is `scale * sqrt(2 / (n_features + n_hidden))`, whatever is
         trained alongside the model. Raises ValueError for sizes below 1, for more hidden
         dimensions than features where the hidden layer is linear, and for an unknown
-        activation.
+        activation, and TypeError as `Network` does.
         """
         activation = _known(activation or _usual(cls, "activation"))
         hidden_activation = _known(hidden_activation or _usual(cls, "hidden_activation"))
@@ -200,9 +216,11 @@ class Network(eqx.Module):
 
     @property
     def readout(self) -> Float[Array | np.ndarray, "feature hidden"]:
+        """The output weights: the transpose of `W` where they are tied to it."""
         return self.W.T if self.W_out is None else self.W_out
 
     def encode(self, x: ArrayLike) -> Float[Array, " hidden"]:
+        """The hidden layer `h` for one sample `x`. Raises ValueError unless it has the model's features."""
         h = self.W @ self._sample(x)
         if self.hidden_bias is not None:
             h = h + self.hidden_bias
@@ -215,9 +233,11 @@ class Network(eqx.Module):
         return x
 
     def decode(self, h: Float[Array, " hidden"]) -> Float[Array, " feature"]:
+        """The output `x'` for a hidden layer `h`."""
         return activations[self.activation](self.readout @ h + self.b)
 
     def __call__(self, x: ArrayLike) -> Float[Array, " feature"]:
+        """The output `x'` for one sample `x`."""
         return self.decode(self.encode(x))
 
     def preactivation(self) -> Preactivation:
@@ -239,6 +259,9 @@ class Linear(Network):
     """`x' = W^T W x + b`: the baseline, which stores the most important features and no more.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Experiment Setup".
+
+    >>> Linear([[1, -1]], [0, 0])([1, 0]).tolist()
+    [1.0, -1.0]
     """
 
     activation: Activation = _activation("identity")
@@ -259,6 +282,10 @@ class ReluHidden(Network):
     """`h = ReLU(W x)`, `x' = ReLU(W^T h + b)`: hidden units that each mean something by themselves.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Superposition in a Privileged Basis".
+
+    >>> model = ReluHidden([[1, -1]], [0, 0])
+    >>> model.encode([0, 1]).tolist(), model([1, 0]).tolist()
+    ([0.0], [1.0, 0.0])
     """
 
     hidden_activation: Activation = _activation("relu")
@@ -270,6 +297,9 @@ class Untied(Network):
     With `hidden_activation="relu"` it is the paper's model of computation in superposition.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Computation in Superposition".
+
+    >>> Untied([[1, 1]], [0, 0], W_out=[[0.5], [-1]])([1, 1]).tolist()
+    [1.0, 0.0]
     """
 
     tied = False
@@ -309,7 +339,7 @@ class Mixture(Network):
         """A model in which `n_hidden` units work on each sample, out of `n_hidden * experts / active`.
 
         Weights are drawn like those of a `ReluOutput` with `n_hidden` hidden dimensions. Raises ValueError
-        for sizes below 1, unless `active` is within 1..`experts`, and unless `n_hidden` is a multiple of
+        for sizes below 1, unless `1 <= active <= experts`, and unless `n_hidden` is a multiple of
         `active`.
         """
         n_features, n_hidden = whole(n_features, "n_features"), whole(n_hidden, "n_hidden")
@@ -328,12 +358,14 @@ class Mixture(Network):
         )
 
     def encode(self, x: ArrayLike) -> Float[Array, " hidden"]:
+        """The hidden layer `h` for one sample `x`, with 0 for the experts that do not work on it."""
         h = super().encode(x).reshape(self.experts, -1)
         length = (h**2).sum(axis=1)
         longer = (length[:, None] > length[None]).sum(axis=0)  # how many experts are ahead of each
         return jnp.where((longer < self.active)[:, None], h, 0.0).reshape(-1)
 
     def preactivation(self) -> Preactivation:
+        """As of any network where all experts are active. Raises ValueError where not all are."""
         if self.experts == self.active:
             return super().preactivation()
         raise ValueError(

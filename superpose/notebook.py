@@ -39,7 +39,7 @@ def std(n_features: int, n_hidden: int, n_instances: int) -> float:
     """The standard deviation of the notebook's initial weights: the more instances, the smaller.
 
     `sqrt(2 / (n_hidden (n_features + n_instances)))`: PyTorch's `xavier_normal_` takes the last of the
-    three axes, `n_hidden`, for the size of a convolution's kernel.
+    three axes, `n_hidden`, for the size of a convolution's kernel. Raises ValueError for a size below 1.
 
     >>> round(std(5, 2, 10), 3), round(std(200, 20, 20), 3)
     (0.258, 0.021)
@@ -54,6 +54,8 @@ def std(n_features: int, n_hidden: int, n_instances: int) -> float:
 def init(n_features: int, n_hidden: int, n_instances: int, *, key: AnyKey) -> Network:
     """The notebook's `Model(Config(n_features, n_hidden, n_instances))`: an ensemble of `n_instances`.
 
+    Raises ValueError as `std` and `ReluOutput.init` do.
+
     >>> init(5, 2, 10, key=jax.random.key(0)).W.shape
     (10, 2, 5)
     """
@@ -67,6 +69,10 @@ def optimizer(steps: int, rate: str = "constant", lr: float = 1e-3) -> optax.Gra
     """`torch.optim.AdamW(parameters, lr)`, with its weight decay of 0.01, on the biases too.
 
     `rate` is one of `rates`. Raises ValueError for any other.
+
+    >>> step = optimizer(steps=100).update(jnp.array(1.0), optimizer(100).init(jnp.array(0.0)), jnp.array(0.0))[0]
+    >>> round(float(step), 6)  # the first step of Adam is the learning rate, downhill
+    -0.001
     """
     if rate not in rates:
         raise ValueError(f"unknown rate {rate!r}; known are {', '.join(rates)}")
@@ -84,8 +90,10 @@ class MeanSquare(eqx.Module):
     """
 
     sampled: Sampled
+    """The loss as a sum over features."""
 
     def __call__(self, model: Network, key: AnyKey) -> Float[Array, ""]:
+        """The loss of `model` on samples drawn with `key`."""
         return self.sampled(model, key) / model.b.shape[-1]
 
 
@@ -100,6 +108,8 @@ def optimize(
     lr: float = 1e-3,
 ) -> Fit:
     """The notebook's `optimize(model)`, with its defaults. `features` has a law for each of the `models`.
+
+    Raises ValueError for an unknown `rate`, and as `train.fit` does.
 
     >>> from superpose import grid
     >>> from superpose.features import Independent

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
@@ -17,15 +17,20 @@ import xarray as xr
 from jaxtyping import Float
 from matplotlib.animation import FuncAnimation
 from matplotlib.axes import Axes
+from matplotlib.axis import XAxis, YAxis
 from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import FigureBase
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from superpose import fonts, measures, polytopes
+from superpose.inputs import ArrayLike
 
 INK, FAINT, GRAY = "#222222", "#b8b8b8", "#dcdcd8"
+"""Text and lines; lines that help to read; a feature that is not represented."""
 BLUE, RED = "#2a5fb0", "#d1422f"
+"""A feature with a dimension of its own, and one in superposition; negative and positive weights."""
 SETS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
 """Colors of things without an order, such as sets of features; M. Okabe and K. Ito's, which all eyes can tell apart."""
 POLYTOPE_COLORS = {
@@ -44,9 +49,8 @@ importance_colors = LinearSegmentedColormap.from_list(
     "importance", matplotlib.colormaps["viridis"](np.linspace(0.25, 0.92, 64))
 )
 """Teal for the least important feature, yellow-green for the most."""
-superposition_colors = matplotlib.colormaps["inferno"].resampled(256)
 superposition_colors = LinearSegmentedColormap.from_list(
-    "superposition", superposition_colors(np.linspace(0.08, 0.88, 64))
+    "superposition", matplotlib.colormaps["inferno"].resampled(256)(np.linspace(0.08, 0.88, 64))
 )
 """Black for a dedicated dimension, yellow for one that is shared with as much again."""
 weight_colors = LinearSegmentedColormap.from_list("weights", [BLUE, "#f2f1ee", RED])
@@ -81,6 +85,10 @@ def style() -> Iterator[None]:
     """The look of all figures, for as long as the block lasts, whatever matplotlib's settings are otherwise.
 
     `@plot.style()` gives it to what a function draws.
+
+    >>> with style():
+    ...     matplotlib.rcParams["font.size"]
+    9.0
     """
     with matplotlib.style.context(["default", _style]):
         yield
@@ -89,7 +97,8 @@ def style() -> Iterator[None]:
 class Figure(matplotlib.figure.Figure):
     """A figure that shows itself in a notebook, though pyplot does not know it."""
 
-    def savefig(self, *args, **kwargs) -> None:
+    def savefig(self, *args: Any, **kwargs: Any) -> None:
+        """As `matplotlib.figure.Figure.savefig`, in our style."""
         with style():
             super().savefig(*args, **kwargs)
 
@@ -102,6 +111,9 @@ def figure(width: float, height: float) -> Any:
 
     As the last line of a notebook's cell it shows itself. (Its type is not given, because that of what
     `subplots` returns depends on the arguments.)
+
+    >>> figure(4, 3).get_size_inches().tolist()
+    [4.0, 3.0]
     """
     return Figure(figsize=(width, height), layout="constrained")
 
@@ -117,7 +129,11 @@ class Animation(FuncAnimation):
 
 
 def html(fig: matplotlib.figure.Figure, alt: str) -> str:
-    """A figure as HTML that needs no file."""
+    """A figure as HTML that needs no file, with `alt` for those who cannot see it.
+
+    >>> html(figure(1, 1), alt="nothing").endswith('alt="nothing" width="100">')
+    True
+    """
     png, size = _png(fig)
     return _image(png, "image/png", alt=alt, width=size["width"])
 
@@ -137,8 +153,10 @@ def _image(data, kind, **attributes) -> str:
     return f'<img src="data:{kind};base64,{text}" style="max-width: 100%; height: auto"{more}>'
 
 
-def directions(ax: Axes, W: Float[np.ndarray, "2 feature"], importance, *, reach: float = 1.35) -> None:
-    """The features' directions in 2 hidden dimensions, colored by importance relative to the most important."""
+def directions(
+    ax: Axes, W: Float[np.ndarray, "2 feature"], importance: ArrayLike, *, reach: float = 1.35
+) -> None:
+    """The features' directions in 2 hidden dimensions, colored by `importance` relative to the most important."""
     ax.axhline(0, color=FAINT, lw=0.7, ls=(0, (3, 3)), zorder=0)
     ax.axvline(0, color=FAINT, lw=0.7, ls=(0, (3, 3)), zorder=0)
     color = importance_colors(Normalize(np.min(importance) - 1e-9, np.max(importance))(importance))
@@ -154,6 +172,9 @@ def upright(W: Float[np.ndarray, "2 feature"]) -> Float[np.ndarray, "2 feature"]
     """The same model turned so that feature 0 points up, and flipped so that the next lies to its right.
 
     Rotating or reflecting the hidden layer does not change what the model does.
+
+    >>> (upright(np.array([[1.0, 0.0], [0.0, 1.0]])) + 0).tolist()
+    [[0.0, 1.0], [1.0, 0.0]]
     """
     x, y = W[:, 0]
     length = np.hypot(x, y) or 1.0
@@ -162,10 +183,13 @@ def upright(W: Float[np.ndarray, "2 feature"]) -> Float[np.ndarray, "2 feature"]
     return W * np.array([[np.sign(beside)], [1.0]])
 
 
-def aligned(W: Float[np.ndarray, "2 feature"], sets) -> Float[np.ndarray, "2 feature"]:
+def aligned(W: Float[np.ndarray, "2 feature"], sets: ArrayLike) -> Float[np.ndarray, "2 feature"]:
     """The same model turned so that the sum of set 0 points up, or its feature 0 where they cancel.
 
     It is flipped so that the next set lies to the right. `sets` has each feature's set.
+
+    >>> (aligned(np.array([[2.0, 0.0], [0.0, 1.0]]), sets=[0, 1]) + 0).tolist()
+    [[0.0, 1.0], [2.0, 0.0]]
     """
     sums = [W[:, np.asarray(sets) == s].sum(axis=1) for s in np.unique(sets)]
     if np.linalg.norm(sums[0]) < 0.1:
@@ -176,14 +200,14 @@ def aligned(W: Float[np.ndarray, "2 feature"], sets) -> Float[np.ndarray, "2 fea
 def points(
     ax: Axes,
     W: Float[np.ndarray, "2 feature"],
-    sets,
+    sets: ArrayLike,
     *,
     circles: tuple[float, ...] = (1.0,),
     reach: float = 1.35,
 ) -> None:
     """The features as points in 2 hidden dimensions, colored by set, with the unit circle.
 
-    Points at the same place are drawn as rings, one within the other.
+    `sets` has each feature's set. Points at the same place are drawn as rings, one within the other.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Correlated and Anticorrelated Features".
     """
@@ -202,7 +226,9 @@ def points(
     ax.spines[:].set_visible(False)
 
 
-def feature_graph(ax: Axes, W: Float[np.ndarray, "hidden feature"], parts, *, link: float = 0.2) -> None:
+def feature_graph(
+    ax: Axes, W: Float[np.ndarray, "hidden feature"], parts: Iterable[measures.Polytope], *, link: float = 0.2
+) -> None:
     """The features as points, linked where their cosine is beyond `link` by a line as wide as `|W_i . W_j|`.
 
     `parts` are the model's polytopes, from `measures.polytopes`: each is drawn by itself, its features at its corners
@@ -285,11 +311,16 @@ def norm_bars(ax: Axes, W: Float[np.ndarray, "hidden feature"]) -> None:
     ax.spines["left"].set_visible(False)
 
 
-def phase_colors(norm, superposition) -> Float[np.ndarray, "... 3"]:
-    """The paper's two-dimensional color map.
+def phase_colors(norm: ArrayLike, superposition: ArrayLike) -> Float[np.ndarray, "... 3"]:
+    """The paper's two-dimensional color map of a feature's `norm` and `superposition`.
 
     Hue goes from blue (superposition 0) to red (1 or more), saturation from gray (norm 0) to
     full (norm 1 or more).
+
+    Elhage et al. (2022), "Toy Models of Superposition", "Superposition as a Phase Change".
+
+    >>> matplotlib.colors.to_hex(phase_colors(0.0, 0.0)) == GRAY, matplotlib.colors.to_hex(phase_colors(1.0, 1.0)) == RED
+    (True, True)
     """
     gray, blue, red = (np.array(matplotlib.colors.to_rgb(color)) for color in (GRAY, BLUE, RED))
     there = np.clip(norm, 0, 1)[..., None]
@@ -308,7 +339,9 @@ def phase_key(ax: Axes) -> None:
     ax.set_ylabel("superposition\n$\\sum_{j≠i}(\\hat W_i\\cdot W_j)^2$")
 
 
-def stacks(ax: Axes, W: Float[np.ndarray, "hidden feature"], color, *, names: bool = False, **boxes) -> None:
+def stacks(
+    ax: Axes, W: Float[np.ndarray, "hidden feature"], color: Any, *, names: bool = False, **boxes: Any
+) -> None:
     """A bar for each hidden neuron, a stack of its weights: up where positive, down where negative.
 
     A box is as high as `|W[neuron, feature]|`, the largest nearest to the axis, in its feature's `color`, or
@@ -354,21 +387,25 @@ def stacks(ax: Axes, W: Float[np.ndarray, "hidden feature"], color, *, names: bo
     ax.spines["bottom"].set_visible(False)
 
 
-def log_edges(centers) -> Float[np.ndarray, " edge"]:
-    """The edges of cells around centers that are evenly spaced on a log scale."""
+def log_edges(centers: ArrayLike) -> Float[np.ndarray, " edge"]:
+    """The edges of cells around `centers` that are evenly spaced on a log scale.
+
+    >>> log_edges([1.0, 100.0]).round(6).tolist()
+    [0.1, 10.0, 1000.0]
+    """
     log = np.log(np.asarray(centers))
     half = (log[1] - log[0]) / 2
     return np.exp(np.append(log - half, log[-1] + half))
 
 
-def log_axis(axis, ticks) -> None:
-    """Make an axis (`ax.xaxis` or `ax.yaxis`) logarithmic, with these ticks, written as they are, and no others."""
+def log_axis(axis: XAxis | YAxis, ticks: ArrayLike) -> None:
+    """Make an axis (`ax.xaxis` or `ax.yaxis`) logarithmic, with these `ticks`, written as they are, and no others."""
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})
     axis.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
     axis.axes.minorticks_off()
 
 
-def percent_axis(axis) -> None:
+def percent_axis(axis: XAxis | YAxis) -> None:
     """Write an axis (`ax.xaxis` or `ax.yaxis`), logarithmic as a rule, in percent of 1, with few ticks."""
     low, high = axis.get_view_interval()
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > 5 * low else MaxNLocator(4))
@@ -420,9 +457,17 @@ def stacked_bars(ax: Axes, shares: xr.DataArray, colors: Mapping[str, str], othe
 
 
 def colorbar(
-    fig: FigureBase, ax, cmap, label: str, *, low: float = 0.0, high: float = 1.0, ticks=None, **where
-):
-    """A color bar for a map from `low` to `high`."""
+    fig: FigureBase,
+    ax: Any,
+    cmap: Any,
+    label: str,
+    *,
+    low: float = 0.0,
+    high: float = 1.0,
+    ticks: Any = None,
+    **where: Any,
+) -> Colorbar:
+    """A color bar for a map from `low` to `high`, beside the axes `ax`; `where` goes to `fig.colorbar`."""
     scale = matplotlib.cm.ScalarMappable(Normalize(low, high), cmap)
     bar = fig.colorbar(scale, ax=ax, label=label, ticks=ticks, **where)
     bar.outline.set_visible(False)

@@ -1,7 +1,8 @@
 """Regular arrangements of unit vectors: the corners of polytopes, and which polytope an arrangement is.
 
 Features that share dimensions point at the corners of regular polytopes. Corners are columns, as features
-are in `W`: arrays have the shape `(hidden, feature)`.
+are in `W`: arrays have the shape `(hidden, feature)`. What is no array of numbers raises TypeError, and one of another
+shape ValueError.
 """
 
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from jaxtyping import Float, Int
 from superpose.inputs import ArrayLike, finite, weights, whole
 
 Corners = Float[np.ndarray, "hidden feature"]
+"""Unit vectors as columns."""
 
 
 def _count(value, name, least) -> int:
@@ -22,6 +24,8 @@ def _count(value, name, least) -> int:
 
 def polygon(k: int) -> Corners:
     """The corners of a regular polygon: `k` unit vectors in 2 dimensions, each with `2 / k` of a dimension.
+
+    Raises ValueError for `k` below 1.
 
     >>> polygon(4).round(3).T.tolist()
     [[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [-0.0, -1.0]]
@@ -35,7 +39,7 @@ def simplex(d: int) -> Corners:
     """The corners of a regular simplex: `d + 1` unit vectors in `d` dimensions, with cosines of `-1 / d`.
 
     They sum to 0, so that only one direction of the features is lost: of all ways to store one feature more
-    than there are dimensions, this one has the least superposition.
+    than there are dimensions, this one has the least superposition. Raises ValueError for `d` below 1.
 
     Elhage et al. (2022), "Toy Models of Superposition", "The Geometry of Superposition".
 
@@ -54,6 +58,7 @@ def antiprism(k: int, height: float = 1 / np.sqrt(3)) -> Corners:
 
     They are `2 k` unit vectors in 3 dimensions, those above first. At the height `1 / sqrt(3)` each
     has `3 / (2 k)` of a dimension, at any other height less. `height` is from 0, a polygon, to 1.
+    Raises ValueError for any other, and for `k` below 1.
 
     Elhage et al. (2022), "Toy Models of Superposition", "The Geometry of Superposition".
 
@@ -69,9 +74,10 @@ def antiprism(k: int, height: float = 1 / np.sqrt(3)) -> Corners:
 
 
 def tegum(*parts: ArrayLike) -> Corners:
-    """The tegum product: the parts side by side, each in dimensions of its own, at right angles to the others.
+    """The tegum product: the `parts` side by side, each in dimensions of its own, at right angles to the others.
 
     Features of different parts do not interfere, so each keeps the share of a dimension it has in its part.
+    Raises ValueError without parts.
 
     Elhage et al. (2022), "Toy Models of Superposition", "The Geometry of Superposition".
 
@@ -124,6 +130,8 @@ TEGUMS: dict[str, tuple[str, ...]] = {
 def share(name: str) -> float:
     """The share of a dimension that each corner of a polytope in `POLYTOPES` or `TEGUMS` has: dimensions over corners.
 
+    Raises KeyError for any other name.
+
     >>> share("digon"), share("tetrahedron"), share("pentagon")
     (0.5, 0.75, 0.4)
     """
@@ -143,9 +151,10 @@ def corners(name: str) -> Corners:
 
 
 def parts(linked: ArrayLike) -> list[list[int]]:
-    """The connected components of a graph: features linked to each other, directly or through others.
+    """The connected components of a graph: features `linked` to each other, directly or through others.
 
-    They are in the order of their first features, and so are the features in each.
+    They are in the order of their first features, and so are the features in each. Raises ValueError for a matrix that
+    is not square.
 
     >>> parts(np.array([[0, 0, 1], [0, 0, 0], [1, 0, 0]], bool))
     [[0, 2], [1]]
@@ -171,8 +180,9 @@ class Match(NamedTuple):
 def nearest(cosines: ArrayLike) -> Match:
     """The polytope with as many corners whose angles are most like these, in any order of the features.
 
-    An antiprism may have any height from 0.4 to 0.75. Up to 5 corners all orders are tried; beyond that,
+    `cosines` are those of the features with each other. An antiprism may have any height from 0.4 to 0.75. Up to 5 corners all orders are tried; beyond that,
     only the 256 that fit best so far are followed, and the error may be too large but never too small.
+    Raises ValueError for a matrix that is not square.
 
     >>> square = np.array([[1.0, 0.0, -1.0, 0.0], [0.0, 1.0, 0.0, -1.0]])
     >>> nearest(square.T @ square).name, nearest(np.eye(2)).error

@@ -32,7 +32,12 @@ def say(text: str) -> None:
 def progress_bar(
     what: str, total: float, shown: bool = True, after: float = 2.0
 ) -> Iterator[Callable[[float], None]]:
-    """A bar that appears after some seconds; call what it yields, from any thread, with how much is done."""
+    """A bar that appears `after` some seconds; call what it yields, from any thread, with how much of `total` is done.
+
+    >>> with progress_bar("counting", total=3) as advanced:
+    ...     for done in range(1, 4):
+    ...         advanced(done)
+    """
     bar = _Bar(what, total, after)
     notebook = _marimo() or _jupyter()
     if not shown or not (notebook or console.is_terminal):

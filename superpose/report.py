@@ -20,16 +20,25 @@ class Result:
     """How one experiment went: what its folder holds, or the error that ended it."""
 
     experiment: Experiment
+    """Which one it was."""
     config: dict[str, Any]
+    """Its settings."""
     versions: dict[str, str] = field(default_factory=dict)
+    """Those of superpose, Python and the packages that it was computed with."""
     seconds: float = 0.0
+    """How long it took, in seconds."""
     claims: list[dict[str, Any]] = field(default_factory=list)
+    """What was claimed, as `Claim.as_dict` gives it."""
     notes: list[str] = field(default_factory=list)
+    """What was chosen where the paper is silent."""
     folder: Path | None = None
+    """Where its files are."""
     error: str = ""
+    """Why there is no result, in one line; empty where there is one."""
 
     @property
     def score(self) -> Score:
+        """How many of its claims hold."""
         return Score.of(self.claims)
 
     @property
@@ -66,26 +75,34 @@ class Report:
     """What the pages show: the results, paper by paper, in the order in which each presents them."""
 
     results: list[Result]
+    """One for each experiment that was run, or should have been."""
     left_out: list[Experiment]
+    """Experiments without a result."""
     quick: bool
+    """Whether the experiments were run in their small versions."""
     seed: int
+    """The seed that all were given."""
     of: str = ""
     """The name of the paper that the report is about; empty for all papers."""
 
     @property
     def score(self) -> Score:
+        """How many of all claims hold."""
         return Score.of([claim for result in self.results for claim in result.claims])
 
     @property
     def failed(self) -> list[Result]:
+        """The results that are errors."""
         return [result for result in self.results if result.error]
 
     @property
     def seconds(self) -> float:
+        """How long all of them took, in seconds."""
         return sum(result.seconds for result in self.results)
 
     @property
     def command(self) -> str:
+        """The command that makes the report."""
         words = [
             "superpose reproduce",
             self.of,
@@ -145,7 +162,7 @@ _RENAMED = {"place": "section", "basis": "source"}
 """Keys of claims in version 0.1."""
 
 
-def failed(experiment: Experiment, config, error: str) -> Result:
+def failed(experiment: Experiment, config: Any, error: str) -> Result:
     """The result of an experiment that ended with an error."""
     return Result(experiment, {} if config is None else store.plain(asdict(config)), error=error)
 

@@ -19,7 +19,7 @@ from superpose.progress import duration, progress_bar, say
 from superpose.provenance import library_hash, versions
 
 
-def run(experiment: Experiment, config, folder: Path, *, announced: bool = False) -> report.Result:
+def run(experiment: Experiment, config: Any, folder: Path, *, announced: bool = False) -> report.Result:
     """Run one experiment, and put data, figure, claims and settings at `folder`, whole or not at all.
 
     Raises OSError where nothing can be put there, before the work if that can be known then, and MemoryError as
@@ -33,7 +33,7 @@ def run(experiment: Experiment, config, folder: Path, *, announced: bool = False
     return replace(result, folder=folder)
 
 
-def computed(experiment: Experiment, config, *, announced: bool = False) -> tuple[xr.Dataset, float]:
+def computed(experiment: Experiment, config: Any, *, announced: bool = False) -> tuple[xr.Dataset, float]:
     """What the experiment gives with these settings, including what it was made from, and the seconds that it took.
 
     With `announced`, one line says beforehand how long it will take. Raises MemoryError, before the work, where the
@@ -132,7 +132,7 @@ def _config(experiment: Experiment, quick, seed):
     return replace(config, seed=seed)
 
 
-def made(experiment: Experiment, config) -> dict[str, Any]:
+def made(experiment: Experiment, config: Any) -> dict[str, Any]:
     """What a result is made from, as plain values: config, versions, and a hash of the code."""
     return {
         "config": asdict(config),
@@ -194,7 +194,7 @@ def _redrawn(experiment, config, folder) -> report.Result:
     return replace(result, folder=folder)
 
 
-def write(experiment: Experiment, made_from, data: xr.Dataset, folder: Path) -> report.Result:
+def write(experiment: Experiment, made_from: dict[str, Any], data: xr.Dataset, folder: Path) -> report.Result:
     """Data, settings, and what is measured, drawn and claimed from them, as files of a folder; returns them as a result."""
     from superpose import plot
     from superpose.claims import Claims
@@ -223,7 +223,12 @@ def write(experiment: Experiment, made_from, data: xr.Dataset, folder: Path) -> 
 
 
 def is_small(experiment: Experiment, config: dict[str, Any]) -> bool:
-    """Whether these settings are those of the experiment's small version."""
+    """Whether these settings are those of the experiment's small version.
+
+    >>> intro = experiments()["intro"]
+    >>> is_small(intro, asdict(intro.module().Config()))
+    False
+    """
     quick = store.plain(experiment.quick)
     return bool(quick) and quick.items() <= store.plain(config).items()
 

@@ -25,7 +25,7 @@ from superpose.values import Uniform
 
 
 class Family(eqx.Module):
-    """Models whose features point in given directions; the length and the bias of each are free.
+    """Models whose features point in given `directions`; the length and the bias of each are free.
 
     A feature without a direction, a column of zeros, is dropped and has only a bias. `lift` is a
     second direction in which features can be moved together, as the two squares of an antiprism
@@ -38,12 +38,18 @@ class Family(eqx.Module):
     directions: Float[np.ndarray | Array, "*batch hidden feature"]
     lift: Float[np.ndarray | Array, "*batch hidden feature"]
 
-    def model(self, length, bias, height=0.0) -> ReluOutput:
-        length = length if np.ndim(length) == 0 else length[..., None, :]
-        W = self.directions * length + self.lift * height
+    def model(
+        self,
+        length: Float[Array | np.ndarray, "*batch feature"] | Float[Array, ""] | float,
+        bias: Float[Array | np.ndarray, "*batch feature"],
+        height: Float[Array | np.ndarray, "*batch"] | float = 0.0,
+    ) -> ReluOutput:
+        """The model with these lengths and biases, and features moved along `lift` by `height`."""
+        each: Any = length
+        W = self.directions * (each if np.ndim(each) == 0 else each[..., None, :]) + self.lift * height
         return ReluOutput(W, bias)
 
-    def assigned(self, order) -> "Family":
+    def assigned(self, order: Sequence[int]) -> "Family":
         """The family in which feature `order[i]` plays the part of feature `i`."""
         inverse = np.argsort(np.asarray(order))
         return Family(self.directions[:, inverse], self.lift[:, inverse])
@@ -55,7 +61,8 @@ def families(n_features: int, n_hidden: int) -> dict[str, Family]:
     One dimension holds one feature, an antipodal pair, or an aligned one (which wins where features
     are dense); two a regular polygon (a square is two pairs); three a square antiprism;
     `d >= 3` a simplex of `d + 1`. All other features are dropped. In each the features play these
-    parts in order: the dedicated ones come first, the dropped ones last.
+    parts in order: the dedicated ones come first, the dropped ones last. Raises ValueError unless
+    `1 <= n_hidden <= n_features`.
 
     Elhage et al. (2022), "Toy Models of Superposition", "The Geometry of Superposition".
 
@@ -144,7 +151,7 @@ def regular(names: Sequence[str], density: ArrayLike) -> Regular:
     The search starts near unit length and finds the local minimum next to it. Losses are accurate
     to 1e-6.
 
-    Raises KeyError for an unknown name.
+    Raises KeyError for an unknown name, and ValueError for a `density` outside [0, 1].
 
     Elhage et al. (2022), "Toy Models of Superposition", "The Geometry of Superposition".
 
@@ -185,7 +192,9 @@ class Candidates(NamedTuple):
     """What `optimized` returns, as NumPy arrays."""
 
     names: list[str]
+    """The families, in the order of the candidates."""
     loss: Float[np.ndarray, "family *law"]
+    """The least exact loss of each."""
     models: ReluOutput
     """The best model of each family, with leading axes `family`, and `law` where `loss` has it."""
 
@@ -204,6 +213,7 @@ def optimized(candidates: Mapping[str, Family], features: Any) -> Candidates:
 
     The search starts once for each, near unit lengths, and finds the local minimum next to that.
     The leaves of `features` may have a leading axis `law`: then each family is optimized for each law.
+    Raises ValueError without candidates, and for a law of another number of features.
 
     >>> from superpose.features import Independent
     >>> best = optimized(families(2, 1), Independent(0.1, n_features=2))
@@ -240,10 +250,10 @@ def optimized(candidates: Mapping[str, Family], features: Any) -> Candidates:
     return Candidates(list(candidates), by_family(solved.loss), jax.tree.map(by_family, models))
 
 
-Shape = tuple[str, Float[np.ndarray, "hidden feature"], Float[np.ndarray, "hidden feature"]]
+_Shape = tuple[str, Float[np.ndarray, "hidden feature"], Float[np.ndarray, "hidden feature"]]
 
 
-def _shapes(n, m) -> list[Shape]:
+def _shapes(n, m) -> list[_Shape]:
     """The regular shapes of at most `n` features in at most `m` dimensions, with their lifts."""
     flat = {
         "dedicated": np.array([[1.0]]),
@@ -260,7 +270,7 @@ def _shapes(n, m) -> list[Shape]:
     return [shape for shape in shapes if shape[1].shape[0] <= m and shape[1].shape[1] <= n]
 
 
-def _mixtures(shapes, n, m) -> Iterator[list[Shape]]:
+def _mixtures(shapes, n, m) -> Iterator[list[_Shape]]:
     """All ways to fill `m` dimensions with shapes of no more than `n` features in total."""
     if m == 0:
         yield []

@@ -1,7 +1,7 @@
 """What papers, or a short calculation, predict, to compare with what training finds.
 
 Features are independent, active with chance `density` and then uniform on [0, 1]. The functions
-take NumPy or JAX arrays, or numbers, and broadcast.
+take NumPy or JAX arrays, or numbers, and broadcast. All else raises TypeError, and a density outside [0, 1] ValueError.
 """
 
 import math
@@ -21,7 +21,7 @@ Numbers = ArrayLike
 
 
 def dropped_cost(density: Numbers, importance: Numbers = 1.0) -> Numbers:
-    """The loss of a feature that is not represented and has its best bias, `density / 2`.
+    """The loss of a feature that is not represented and has its best bias, `p / 2` at density `p`.
 
     `importance * Var(x) = importance (p/3 - p^2/4)`.
 
@@ -38,7 +38,7 @@ def antipodal_cost(density: Numbers, importance: Numbers = 1.0, other: Numbers =
     """The loss of two features, of importance `importance` and `other`, stored as `W_a = -W_b` at length 1.
 
     With biases of 0 an output is wrong only where both are active, short by the smaller of the
-    two values, and `E[min(x, y)^2] = 1/6`: `(importance + other) p^2 / 6`.
+    two values, and `E[min(x, y)^2] = 1/6`: `(importance + other) p^2 / 6`, at density `p`.
 
     Elhage et al. (2022), theory notebook to "Superposition as a Phase Change".
 
@@ -52,7 +52,8 @@ def antipodal_cost(density: Numbers, importance: Numbers = 1.0, other: Numbers =
 def linear_loss(density: Numbers, importance: Numbers, n_hidden: int) -> float:
     """The least loss of the linear model: the features that would cost most get a dimension each.
 
-    The others cost `dropped_cost`; no superposition, at any density.
+    The others cost `dropped_cost`; no superposition, at any density. `density` and `importance` have one number for each
+    feature, or one for all where the other has several. Raises ValueError for a negative `n_hidden`.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Basic Results".
 
@@ -83,6 +84,7 @@ def linear_terms(
     It is `sum_i I_i |e_i - W^T W_i|^2`, the squared length of `diag(sqrt(I)) (Id - W^T W)`, and at least
     the sum of all importances but the `n_hidden` largest: features at right angles have no
     interference, and what more features could add to the benefit costs at least as much interference.
+    Raises ValueError unless `importance` is a number or one for each feature.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Mathematical Understanding", after A. Saxe,
     J. McClelland, S. Ganguli (2014), "Exact solutions to the nonlinear dynamics of learning".
@@ -107,6 +109,7 @@ def one_active_loss(
     For feature `i` it is `I_i int (x - ReLU(|W_i|^2 x + b_i))^2 dx + sum_{j != i} I_j int ReLU(W_j . W_i x
     + b_j)^2 dx`, from 0 to 1. Their sum is the paper's `L_1`, and their mean is
     `losses.Active(Independent(...), 1)` for equal densities. Negative interference costs nothing.
+    Raises ValueError unless `b` and `importance` are numbers or one for each feature.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Mathematical Understanding".
 
@@ -162,7 +165,7 @@ def thomson_energy(
 def pair_loss(w1: Numbers, w2: Numbers, density: Numbers, importance: Numbers = 1.0) -> Numbers:
     """The exact loss of two features in one dimension, `W = [w1, w2]`, without biases.
 
-    The first feature has importance 1, the second `importance`. Each of the events "only the first
+    The first feature has importance 1, the second `importance`, and both the same density. Each of the events "only the first
     is active", "only the second", "both" has a closed form; in the last one, for negative `w1 w2`, only
     what lies on one side of a line through the origin gets through a ReLU.
 
@@ -203,8 +206,8 @@ def learned_features_bound(n_features: int, n_hidden: Numbers, density: Numbers)
     """How many features compressed sensing lets a model learn, up to a constant: `m / (-p log p)`.
 
     A map from `n` features, of which about `n p` are active, to `m` dimensions can be undone only if `m` is
-    of the order of `-n p log p` or more. So the number of features grows in proportion to `m` and, below a
-    density of 1/e, rises as they get sparser; but it is never more than `n_features`. The logarithm is
+    of the order of `-n p log p` or more. So the number of features grows in proportion to `m`, which is `n_hidden`, and,
+    below a density of 1/e, rises as they get sparser; but it is never more than `n_features`. The logarithm is
     natural.
 
     Elhage et al. (2022), "Toy Models of Superposition", the appendix on compressed sensing.
@@ -241,7 +244,7 @@ def staircase(x: Numbers, levels: int, width: float) -> Numbers:
     """`floor(levels x)` for `x` in [0, 1), with each step a steep line of this width instead of a jump.
 
     A step is `(ReLU(x - a) - ReLU(x - a - width)) / width` around `k / levels`, which two neurons can
-    compute; for `width = 0` it is a jump.
+    compute; for `width = 0` it is a jump. Raises ValueError for fewer levels than 1, and a negative width.
 
     Elhage et al. (2022), "Toy Models of Superposition", the appendix on non-linear compression.
 
@@ -262,7 +265,7 @@ def compressed_pair(x: Numbers, y: Numbers, levels: int, width: float) -> tuple[
 
     `x` comes back as the middle of its level, `y` as what is left of `t` beyond that level. With jumps the mean
     squared error of the two is `1 / (24 levels^2)`; the best that one linear dimension can do, which is to
-    keep either one or their mean, is 1/24.
+    keep either one or their mean, is 1/24. Raises ValueError as `staircase` does.
 
     Elhage et al. (2022), "Toy Models of Superposition", the appendix on non-linear compression.
 
@@ -311,9 +314,10 @@ def recoverable(undersampling: Numbers, signed: bool = False) -> Numbers:
     of m, nearly all random directions let the least `sum(|z|)` with `D z = h` find `z`, as n grows, whatever its values; with
     more, nearly none do. Positive codes, unless `signed`, which are harder. Along a curve with the parameter t,
 
-        share = 1 - t Q(t) / phi(t),  undersampling = c phi / (t + c (phi - t Q)),
+        `share = 1 - t Q(t) / phi(t)`, `undersampling = c phi / (t + c (phi - t Q))`,
 
-    with the normal density phi and its upper tail Q, c = 1 for positive codes and 2 for signed ones.
+    with the normal density phi and its upper tail Q, c = 1 for positive codes and 2 for signed ones. Raises ValueError for
+    an `undersampling` outside (0, 1].
 
     Donoho and Tanner (2009), "Observed universality of phase transitions"; Donoho, Maleki and Montanari (2009).
 
@@ -330,9 +334,10 @@ def recoverable(undersampling: Numbers, signed: bool = False) -> Numbers:
 
 
 def phase_losses(n_features: int, density: Numbers, importance: Numbers) -> Float[np.ndarray, "phase ..."]:
-    """The loss of each prototype in `PHASES[n_features]`, for an extra feature of this importance.
+    """The loss of each prototype in `PHASES[n_features]`, for an extra feature of this `importance`.
 
-    The other features have importance 1. A dropped feature has its best bias.
+    The other features have importance 1, and all the same density. A dropped feature has its best bias. Raises ValueError
+    unless `n_features` is 2 or 3.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Superposition as a Phase Change".
 
@@ -351,7 +356,8 @@ def phase_boundary(n_features: int, importance: Numbers) -> Numbers:
     """The density below which the best prototype has superposition.
 
     For `importance <= 1`, `4 r / (2 + 5 r)`; above, `4 / (5 + 2 r)` for 2 features in 1
-    dimension and 4/7 for 3 in 2, where the extra feature is dedicated and the others share.
+    dimension and 4/7 for 3 in 2, where the extra feature is dedicated and the others share. `r` is `importance`, that of the
+    extra feature over that of the others. Raises ValueError unless `n_features` is 2 or 3.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Superposition as a Phase Change".
 

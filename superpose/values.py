@@ -12,7 +12,7 @@ A law is an `eqx.Module` whose parameters are static. `Sampled` needs
   numbers `k` along a new last axis;
 - `cumulant(s)`, the logarithm of the moment generating function `E[exp(s x)]` at real `s`;
 - `halves`, the law as a mixture of laws of positive values: `(share, sign, law)` each, where `law` has
-  `mean`, `square` and `characteristic`. Needed for the target |x|.
+  `mean`, `square` and `characteristic`. Needed for the target `|x|`.
 
 A law may bring a closed form, with which losses are exact for few features and converge faster for many:
 
@@ -36,9 +36,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.lax import stop_gradient
 from jax.scipy.special import erf, erfc
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Int, Num
 
-from superpose.inputs import finite
+from superpose.inputs import ArrayLike, finite
 
 # Exact losses need float64 where it is asked for by name, and nowhere else. This option grants
 # exactly that; the defaults of a program that imports superpose stay as they were.
@@ -56,6 +56,8 @@ MEMBERS = ("mean", "square", "bounds", "characteristic", "cumulant", "halves")
 
 class Uniform(eqx.Module):
     """An active feature is uniform on `[low, high]`. The paper's law is `Uniform()`.
+
+    Raises ValueError unless `low < high`, both finite.
 
     >>> Uniform(-1, 1).quantile(jnp.array([0.25, 0.5])).tolist()
     [-0.5, 0.0]
@@ -99,7 +101,7 @@ class Uniform(eqx.Module):
             return ((1.0, -1, Uniform(-high, -low)),)
         return (high / (high - low), 1, Uniform(0, high)), (-low / (high - low), -1, Uniform(0, -low))
 
-    def characteristic(self, angle, k) -> Complex:
+    def characteristic(self, angle: Float[Array, "..."], k: Num[Array | np.ndarray, " k"]) -> Complex:
         """The characteristic function `E[exp(i k angle x)]`, its real and imaginary part, of shape `(*angle, k)`."""
         # exp(i t mean) sin(y) / y, with y = t (high - low) / 2
         half = (self.high - self.low) / 2
@@ -114,14 +116,21 @@ class Uniform(eqx.Module):
             cos, sin = cos_sin(self.mean * angle, k)
         return cos * sinc, sin * sinc
 
-    def cumulant(self, s) -> Float[Array, "..."]:
+    def cumulant(self, s: Float[Array, "..."]) -> Float[Array, "..."]:
         """The logarithm of `E[exp(s x)]`, at real `s`; infinite where the expectation is."""
         y = jnp.abs(s) * (self.high - self.low) / 2
         near = y < 1e-4
         safe = jnp.where(near, 1.0, y)
         return self.mean * s + jnp.where(near, y**2 / 6, safe + jnp.log(-jnp.expm1(-2 * safe) / (2 * safe)))
 
-    def signed_square(self, c, gains, active, here, half):
+    def signed_square(
+        self,
+        c: Float[Array, "..."],
+        gains: Float[Array, "row gain"],
+        active: Int[np.ndarray, " row"],
+        here: Bool[Array | np.ndarray, "row gain"],
+        half: Any,
+    ) -> Float[Array, " row"]:
         """`E[z |z|] / 2` for `z = c + gains . x`, for each row of `gains`; x is of the law `half` where `here`."""
         low = jnp.where(here, double(half.low), double(self.low))
         width = jnp.where(here, double(half.high - half.low), double(self.high - self.low))
@@ -129,7 +138,11 @@ class Uniform(eqx.Module):
 
 
 class Binary(eqx.Module):
-    """An active feature is 1."""
+    """An active feature is 1.
+
+    >>> Binary().quantile(jnp.array([0.25, 0.5])).tolist()
+    [1.0, 1.0]
+    """
 
     bounds = (1.0, 1.0)
     mean = 1.0
@@ -145,26 +158,37 @@ class Binary(eqx.Module):
         """The law as a mixture of laws of positive values: the `share` of each, its `sign`, and the law of `|x|` there."""
         return ((1.0, 1, self),)
 
-    def characteristic(self, angle, k) -> Complex:
+    def characteristic(self, angle: Float[Array, "..."], k: Num[Array | np.ndarray, " k"]) -> Complex:
         """The characteristic function `E[exp(i k angle x)]`, its real and imaginary part, of shape `(*angle, k)`."""
         return cos_sin(angle, k)
 
-    def cumulant(self, s) -> Float[Array, "..."]:
+    def cumulant(self, s: Float[Array, "..."]) -> Float[Array, "..."]:
         """The logarithm of `E[exp(s x)]`, at real `s`; infinite where the expectation is."""
         return s
 
-    def signed_square(self, c, gains, active, here, half):
+    def signed_square(
+        self,
+        c: Float[Array, "..."],
+        gains: Float[Array, "row gain"],
+        active: Int[np.ndarray, " row"],
+        here: Bool[Array | np.ndarray, "row gain"],
+        half: Any,
+    ) -> Float[Array, " row"]:
         """`E[z |z|] / 2` for `z = c + gains . x`, for each row of `gains`; x is of the law `half` where `here`."""
         return signed_square(c + gains.sum(-1))
 
-    def generating(self, s) -> Complex:
+    def generating(self, s: Complex) -> Complex:
         """`E[exp(s x)]` at complex `s`, given and returned as real and imaginary part."""
         size, (cos, sin) = jnp.exp(s[0]), _turned(s[1])
         return size * cos, size * sin
 
 
 class Exponential(eqx.Module):
-    """An active feature is exponential with mean `scale`."""
+    """An active feature is exponential with mean `scale`. Raises ValueError unless that is positive and finite.
+
+    >>> Exponential(2.0).mean, Exponential(2.0).square
+    (2.0, 8.0)
+    """
 
     scale: float = eqx.field(static=True, default=1.0, converter=float)
 
@@ -195,13 +219,13 @@ class Exponential(eqx.Module):
         """The law as a mixture of laws of positive values: the `share` of each, its `sign`, and the law of `|x|` there."""
         return ((1.0, 1, self),)
 
-    def characteristic(self, angle, k) -> Complex:
+    def characteristic(self, angle: Float[Array, "..."], k: Num[Array | np.ndarray, " k"]) -> Complex:
         """The characteristic function `E[exp(i k angle x)]`, its real and imaginary part, of shape `(*angle, k)`."""
         t = outer(self.scale * angle, k)
         real = 1 / (1 + t**2)
         return real, t * real
 
-    def cumulant(self, s) -> Float[Array, "..."]:
+    def cumulant(self, s: Float[Array, "..."]) -> Float[Array, "..."]:
         """The logarithm of `E[exp(s x)]`, at real `s`; infinite where the expectation is."""
         return jnp.where(self.scale * s < 1, -jnp.log1p(-jnp.minimum(self.scale * s, 0.999)), jnp.inf)
 
@@ -210,17 +234,24 @@ class Exponential(eqx.Module):
         """Where `generating` has its one pole."""
         return 1 / self.scale
 
-    def generating(self, s) -> Complex:
+    def generating(self, s: Complex) -> Complex:
         """`E[exp(s x)]` at complex `s`, given and returned as real and imaginary part."""
         re, im = 1 - self.scale * s[0], self.scale * s[1]
         size = re**2 + im**2
         return re / size, im / size
 
-    def beyond(self, level):
+    def beyond(self, level: Float[Array, "..."]) -> Float[Array, "..."]:
         """`E[max(x - level, 0)^2]` for a level of at least 0."""
         return self.square * jnp.exp(-level / self.scale)
 
-    def signed_square(self, c, gains, active, here, half):
+    def signed_square(
+        self,
+        c: Float[Array, "..."],
+        gains: Float[Array, "row gain"],
+        active: Int[np.ndarray, " row"],
+        here: Bool[Array | np.ndarray, "row gain"],
+        half: Any,
+    ) -> Float[Array, " row"]:
         """`E[z |z|] / 2` for `z = c + gains . x`, for each row of `gains`; x is of the law `half` where `here`."""
         return _ray_mean(c, gains.sum(-1), self)
 
@@ -228,7 +259,11 @@ class Exponential(eqx.Module):
 class Gaussian(eqx.Module):
     """An active feature is normal with standard deviation `scale` around its `mean`.
 
-    With a mean other than 0, exact losses are known for the target x only.
+    With a mean other than 0, exact losses are known for the target x only. Raises ValueError unless `scale` is positive
+    and both are finite.
+
+    >>> Gaussian().quantile(jnp.array([0.5])).tolist()
+    [0.0]
     """
 
     scale: float = eqx.field(static=True, default=1.0, converter=float)
@@ -255,12 +290,15 @@ class Gaussian(eqx.Module):
 
     @property
     def halves(self) -> Halves:
-        """The law as a mixture of laws of positive values: the `share` of each, its `sign`, and the law of `|x|` there."""
+        """The law as a mixture of laws of positive values: the `share` of each, its `sign`, and the law of `|x|` there.
+
+        Raises AttributeError for a mean other than 0: exact losses then see that there are no halves.
+        """
         if self.mean:
             raise AttributeError("the magnitude of a normal number whose mean is not 0 is not known here")
         return (0.5, 1, HalfGaussian(self.scale)), (0.5, -1, HalfGaussian(self.scale))
 
-    def characteristic(self, angle, k) -> Complex:
+    def characteristic(self, angle: Float[Array, "..."], k: Num[Array | np.ndarray, " k"]) -> Complex:
         """The characteristic function `E[exp(i k angle x)]`, its real and imaginary part, of shape `(*angle, k)`."""
         size = jnp.exp(-(outer(self.scale * angle, k) ** 2) / 2)
         if not self.mean:
@@ -268,11 +306,18 @@ class Gaussian(eqx.Module):
         cos, sin = cos_sin(self.mean * angle, k)
         return size * cos, size * sin
 
-    def cumulant(self, s) -> Float[Array, "..."]:
+    def cumulant(self, s: Float[Array, "..."]) -> Float[Array, "..."]:
         """The logarithm of `E[exp(s x)]`, at real `s`; infinite where the expectation is."""
         return self.mean * s + (self.scale * s) ** 2 / 2
 
-    def signed_square(self, c, gains, active, here, half):
+    def signed_square(
+        self,
+        c: Float[Array, "..."],
+        gains: Float[Array, "row gain"],
+        active: Int[np.ndarray, " row"],
+        here: Bool[Array | np.ndarray, "row gain"],
+        half: Any,
+    ) -> Float[Array, " row"]:
         """`E[z |z|] / 2` for `z = c + gains . x`, for each row of `gains`; x is of the law `half` where `here`."""
         normal = _normal_mean(c + self.mean * gains.sum(-1), self.scale**2 * (gains**2).sum(-1))
         if half is self:
@@ -284,7 +329,10 @@ class LogNormal(eqx.Module):
     """An active feature is `exp(y)` for a normal `y` with mean 0 and standard deviation `scale`: heavy-tailed.
 
     Exact losses are not known for it: its characteristic function has no closed form, and `E[exp(s x)]` is infinite for
-    any positive s.
+    any positive s. Raises ValueError unless `scale` is positive and finite.
+
+    >>> LogNormal(0.5).quantile(jnp.array([0.5])).tolist()
+    [1.0]
     """
 
     scale: float = eqx.field(static=True, default=1.0, converter=float)
@@ -313,6 +361,8 @@ class LogNormal(eqx.Module):
 class Discrete(eqx.Module):
     """An active feature is one of `levels`, each with its chance; without `chances`, each as likely.
 
+    Raises ValueError unless there is a chance of 0 or more for each, and a sum of 1.
+
     >>> Discrete((1.0, 3.0), (0.75, 0.25)).mean
     1.5
     """
@@ -322,7 +372,7 @@ class Discrete(eqx.Module):
 
     closed = math.inf
 
-    def __init__(self, levels, chances=None):
+    def __init__(self, levels: ArrayLike, chances: ArrayLike | None = None):
         self.levels = tuple(map(float, np.ravel(finite(levels, "levels"))))
         n = len(self.levels)
         chances = np.full(n, 1 / max(n, 1)) if chances is None else np.ravel(finite(chances, "chances"))
@@ -367,12 +417,12 @@ class Discrete(eqx.Module):
                 found.append((share, sign, Discrete([x for x, _ in some], [p / share for _, p in some])))
         return tuple(found)
 
-    def characteristic(self, angle, k) -> Complex:
+    def characteristic(self, angle: Float[Array, "..."], k: Num[Array | np.ndarray, " k"]) -> Complex:
         """The characteristic function `E[exp(i k angle x)]`, its real and imaginary part, of shape `(*angle, k)`."""
         turns = [(p, *cos_sin(x * angle, k)) for x, p in zip(self.levels, self.chances, strict=True)]
         return reduce(add, (p * cos for p, cos, _ in turns)), reduce(add, (p * sin for p, _, sin in turns))
 
-    def cumulant(self, s) -> Float[Array, "..."]:
+    def cumulant(self, s: Float[Array, "..."]) -> Float[Array, "..."]:
         """The logarithm of `E[exp(s x)]`, at real `s`; infinite where the expectation is."""
         each = outer(s, double(self.levels)) + double(np.log(np.maximum(self.chances, 1e-300))).reshape(
             (1,) * s.ndim + (-1,)
@@ -385,7 +435,14 @@ class Discrete(eqx.Module):
         """By how much one more active feature multiplies the work of `signed_square`."""
         return len(self.levels)
 
-    def signed_square(self, c, gains, active, here, half):
+    def signed_square(
+        self,
+        c: Float[Array, "..."],
+        gains: Float[Array, "row gain"],
+        active: Int[np.ndarray, " row"],
+        here: Bool[Array | np.ndarray, "row gain"],
+        half: Any,
+    ) -> Float[Array, " row"]:
         """`E[z |z|] / 2` for `z = c + gains . x`, for each row of `gains`; x is of the law `half` where `here`."""
         z, chance, means = c + jnp.zeros_like(gains[None, :, 0]), jnp.ones_like(gains[None, :, 0]), []
         each = [(x, p) for law in (self, half) for x, p in zip(law.levels, law.chances, strict=True)]
@@ -412,7 +469,13 @@ class Discrete(eqx.Module):
 
 
 class HalfGaussian(eqx.Module):
-    """An active feature is the magnitude of a normal number with standard deviation `scale`."""
+    """An active feature is the magnitude of a normal number with standard deviation `scale`.
+
+    Raises ValueError unless that is positive and finite.
+
+    >>> HalfGaussian(2.0).square
+    4.0
+    """
 
     scale: float = eqx.field(static=True, default=1.0, converter=float)
 
@@ -438,12 +501,12 @@ class HalfGaussian(eqx.Module):
         """`E[x^2]`."""
         return self.scale**2
 
-    def characteristic(self, angle, k) -> Complex:
+    def characteristic(self, angle: Float[Array, "..."], k: Num[Array | np.ndarray, " k"]) -> Complex:
         """The characteristic function `E[exp(i k angle x)]`, its real and imaginary part, of shape `(*angle, k)`."""
         t = outer(self.scale * angle, k)
         return jnp.exp(-(t**2) / 2), 2 / math.sqrt(math.pi) * _dawson(t / math.sqrt(2))
 
-    def beyond(self, level):
+    def beyond(self, level: Float[Array, "..."]) -> Float[Array, "..."]:
         """`E[max(x - level, 0)^2]` for a level of at least 0."""
         t = level / self.scale
         tail = (1 + t**2) * erfc(t / math.sqrt(2)) - math.sqrt(2 / math.pi) * t * jnp.exp(-(t**2) / 2)
@@ -454,7 +517,7 @@ class HalfGaussian(eqx.Module):
         """The law as a mixture of laws of positive values: the `share` of each, its `sign`, and the law of `|x|` there."""
         return ((1.0, 1, self),)
 
-    def cumulant(self, s) -> Float[Array, "..."]:
+    def cumulant(self, s: Float[Array, "..."]) -> Float[Array, "..."]:
         """The logarithm of `E[exp(s x)]`, at real `s`; infinite where the expectation is."""
         # log(exp(s^2 / 2) erfc(-s / sqrt 2)), by its asymptotic series where erfc would be 0.
         s = self.scale * s
@@ -465,7 +528,14 @@ class HalfGaussian(eqx.Module):
         )
         return jnp.where(far, series, near**2 / 2 + jnp.log(erfc(-near / math.sqrt(2))))
 
-    def signed_square(self, c, gains, active, here, half):
+    def signed_square(
+        self,
+        c: Float[Array, "..."],
+        gains: Float[Array, "row gain"],
+        active: Int[np.ndarray, " row"],
+        here: Bool[Array | np.ndarray, "row gain"],
+        half: Any,
+    ) -> Float[Array, " row"]:
         """`E[z |z|] / 2` for `z = c + gains . x`, for each row of `gains`; x is of the law `half` where `here`."""
         return _ray_mean(c, gains.sum(-1), self)
 
@@ -474,20 +544,30 @@ class HalfGaussian(eqx.Module):
 # that feature's gain.
 
 
-def signed_square(z, degree=2):
+def signed_square(z: Float[Array, "..."], degree: int = 2) -> Float[Array, "..."]:
+    """`sgn(z) z^degree / degree!`: for the degree 2, `z |z| / 2`.
+
+    >>> signed_square(jnp.array([-3.0, 2.0])).tolist()
+    [-4.5, 2.0]
+    """
     return jnp.sign(z) * z**degree / float(math.factorial(degree))  # beyond 12 it does not fit into int32
 
 
-def cube_mean(c, gains, active):
+def cube_mean(
+    c: Float[Array, "..."], gains: Float[Array, "row gain"], active: Int[np.ndarray, " row"]
+) -> Float[Array, " row"]:
     """The mean of `z |z| / 2` over u in the unit cube, with `z = c + gains . u`, for each row of gains.
 
-    Let F_k be the k-th antiderivative of z|z|/2, `sgn(z)^(k+1) |z|^(k+2) / (k+2)!`. Where z has one
-    sign the mean of F_k is a polynomial. Where it has both, the integral along the largest gain is
-    a difference of means of F_(k+1), in one dimension less, divided by that gain. Since |z| is
+    Let `F_k` be the k-th antiderivative of `z |z| / 2`, `sgn(z)^(k+1) |z|^(k+2) / (k+2)!`. Where z has one
+    sign the mean of `F_k` is a polynomial. Where it has both, the integral along the largest gain is
+    a difference of means of `F_(k+1)`, in one dimension less, divided by that gain. Since `|z|` is
     then at most a few times the gain, nothing is lost to rounding, however small the others are.
 
     Rows have at most `active` gains that are not 0, and these numbers never rise from row to row. Level k
     takes in the k largest gains of a row, for the rows that have that many.
+
+    >>> round(float(cube_mean(double(0.0), double([[1.0]]), np.array([1]))[0]), 6)  # the mean of u^2 / 2
+    0.166667
     """
     n = gains.shape[-1]
     rows = [int((active >= k).sum()) for k in range(n + 1)]
@@ -512,7 +592,8 @@ def cube_mean(c, gains, active):
         # Rows that have no more gains than these have none left to integrate over.
         above, below = jnp.split(_longer(mean, some - rows[k + 1]), 2)
         across = (above - below) / (2 * jnp.where(crossing, half[None, :some, k], 0.5))
-        square, polynomial = middle**2, 1 / math.factorial(degree)
+        square = middle**2
+        polynomial: Any = 1 / math.factorial(degree)
         for m in range(1, degree // 2 + 1):
             polynomial = polynomial * square + series[m][None, :some, k] / math.factorial(degree - 2 * m)
         one_sided = jnp.abs(middle) * polynomial if degree % 2 else jnp.sign(middle) * polynomial
@@ -560,19 +641,28 @@ def _ray_mean(c, g, law):
     return jnp.where(crossing, jnp.sign(g) * (g**2 * law.beyond(level) - whole / 2), side * whole / 2)
 
 
-def outer(a: Array, k: Array | np.ndarray) -> Array:
-    """The numbers `a`, each times the numbers `k`, which run along a new last axis."""
+def outer(a: Num[Array, "..."], k: Num[Array | np.ndarray, " k"]) -> Num[Array, "... k"]:
+    """The numbers `a`, each times the numbers `k`, which run along a new last axis.
+
+    >>> outer(jnp.array([1.0, 2.0]), np.array([1.0, 10.0])).tolist()
+    [[1.0, 10.0], [2.0, 20.0]]
+    """
     return a[..., None] * k.reshape((1,) * a.ndim + (-1,))
 
 
 @jax.custom_jvp
-def cos_sin(angle: Float[Array, "..."], k) -> Complex:
-    """`(cos(k angle), sin(k angle))` for the numbers k along a new last axis."""
+def cos_sin(angle: Float[Array, "..."], k: Num[Array | np.ndarray, " k"]) -> Complex:
+    """`(cos(k angle), sin(k angle))` for the numbers k along a new last axis; `angle` is in radians.
+
+    >>> cos, sin = cos_sin(jnp.array(0.0), np.array([1.0, 2.0]))
+    >>> cos.tolist(), sin.tolist()
+    ([1.0, 1.0], [0.0, 0.0])
+    """
     return _turned(outer(angle, k))
 
 
 def _turned(x) -> Complex:
-    """`(cos(x), sin(x))` to rounding, for |x| up to a million: by polynomials, between multiples of pi / 2.
+    """`(cos(x), sin(x))` to rounding, for `|x|` up to a million: by polynomials, between multiples of pi / 2.
 
     On a CPU this takes a fourth of the time of XLA's, which do not become vector instructions. The
     polynomials are those of Sun's fdlibm (1993).
@@ -608,8 +698,12 @@ def _cos_sin_jvp(primals, tangents):
     return (cos, sin), (-sin * dt, cos * dt)
 
 
-def double(numbers) -> Float[Array, "..."]:
-    """Python's and NumPy's numbers in float64, unrounded: JAX would round them to float32 first."""
+def double(numbers: ArrayLike) -> Float[Array, "..."]:
+    """Python's and NumPy's `numbers` in float64, unrounded: JAX would round them to float32 first.
+
+    >>> float(double(0.1)), float(jnp.asarray(0.1, "float32")) == 0.1
+    (0.1, False)
+    """
     return jnp.asarray(
         numbers if isinstance(numbers, jax.Array) else np.asarray(numbers, np.float64), jnp.float64
     )

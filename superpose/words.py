@@ -3,14 +3,19 @@
 from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from matplotlib.axes import Axes
 from scipy import optimize
 
 from superpose import fonts, measures, plot
 
 
-def named_plane(ax: Axes, W: Float[np.ndarray, "2 feature"], names: Mapping[int, str], color) -> None:
+def named_plane(
+    ax: Axes,
+    W: Float[np.ndarray, "2 feature"],
+    names: Mapping[int, str],
+    color: Shaped[np.ndarray, "feature ..."],
+) -> None:
     """The features' directions in 2 hidden dimensions, each in its `color`, and the names of some of them.
 
     `names` has them by feature, as `fonts.labels` gives them. The names stand left and right, each on a line of its own;
@@ -34,7 +39,12 @@ def named_plane(ax: Axes, W: Float[np.ndarray, "2 feature"], names: Mapping[int,
     ax.set_axis_off()
 
 
-def named_sphere(ax: Axes, W: Float[np.ndarray, "3 feature"], names: Mapping[int, str], color) -> None:
+def named_sphere(
+    ax: Axes,
+    W: Float[np.ndarray, "3 feature"],
+    names: Mapping[int, str],
+    color: Shaped[np.ndarray, "feature ..."],
+) -> None:
     """The directions of some features in 3 hidden dimensions on a map of the sphere that keeps areas (Hammer's).
 
     `names` has them by feature, as `fonts.labels` gives them, the most important first, because the first are placed best;

@@ -26,7 +26,7 @@ def score(settings: Sequence[str]) -> int:
         inference: str = ""
         """How codes are made, instead of by the dictionary's own encoder: omp=K, fista=PENALTY, nnls or relu=THRESHOLD."""
         threshold: float = 0.0
-        """Above which size a code is on, and a feature active: in support_, latent_ and absorption; dead and l0 count all."""
+        """Above which size a code is on, and a feature active: in all that begins with support or latent, and in absorption; dead and l0 count all."""
         layout: Literal["guess", "columns", "rows"] = "guess"
         """Whether the columns or the rows of its matrix are directions: where it is square this is guessed by its name."""
         center: Literal["guess", "bias", "none"] = "guess"

@@ -38,11 +38,13 @@ def check_has(activations: Any, name: str) -> None:
 class Activations(eqx.Module):
     """A model's hidden layer as a law of its own: `h = model.encode(x) + noise * normal`, for x of `features`.
 
-    With `active`, only samples with an active feature are drawn: the others would teach nothing. `model` is a network, or the directions of the features themselves, a matrix (hidden, feature). Whatever makes
-    dictionaries draws from it with `sample`; what scores them compares with the truth, `pairs` and `directions`. A
-    matrix of activations from elsewhere is `features.Empirical(h)`, which has `sample` alone.
+    With `active`, only samples with an active feature are drawn: the others would teach nothing. `model` is a network, or
+    the directions of the features themselves, a matrix (hidden, feature). Whatever makes dictionaries draws from it with
+    `sample`; what scores them compares with the truth, `pairs` and `directions`. A matrix of activations from elsewhere is
+    `features.Empirical(h)`, which has `sample` alone.
 
-    Raises ValueError for a model of another number of features than the law, and for noise that is negative.
+    Raises ValueError for a model of another number of features than the law, for noise that is negative, and where
+    `active` samples cannot be drawn from the law; TypeError for what is no law of features.
 
     >>> from superpose.features import Independent
     >>> activations = Activations(jnp.eye(2), Independent(density=[1.0, 0.0]))
@@ -78,10 +80,12 @@ class Activations(eqx.Module):
 
     @property
     def n_features(self) -> int:
+        """How many features there are."""
         return self.model.W.shape[-1]
 
     @property
     def n_hidden(self) -> int:
+        """How many hidden dimensions there are."""
         return self.model.W.shape[-2]
 
     def hidden(self, x: Float[Array, "sample feature"], key: AnyKey) -> Float[Array, "sample hidden"]:

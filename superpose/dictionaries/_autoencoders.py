@@ -122,7 +122,7 @@ class _Method(eqx.Module):
         return {}
 
     def codes(self, u: Float[Array, "latent sample"], own: dict[str, Array], training: bool = False):
-        """The codes for preactivations `u`."""
+        """The codes for preactivations `u`, with the method's parameters `own`; in `training`, of a batch as a whole."""
         raise NotImplementedError
 
     def extra(self, sae: "Autoencoder", h, u, z) -> Float[Array, " sample"] | float:
@@ -151,9 +151,13 @@ class _Method(eqx.Module):
 class Relu(_Method):
     """`z = ReLU(u)`, with `penalty * sum(z)` added to the squared error: the first sparse autoencoders.
 
-    Because the hidden layers of toy models have lengths near 1, penalties of 0.01 to 0.5 are useful.
+    Because the hidden layers of toy models have lengths near 1, penalties of 0.01 to 0.5 are useful. Raises ValueError
+    for a negative one.
 
     Sharkey, Braun and Millidge (2022), "Taking features out of superposition with sparse autoencoders".
+
+    >>> Relu(penalty=0.1).codes(jnp.array([[2.0], [-1.0], [0.5]]), {}).T.tolist()
+    [[2.0, 0.0, 0.5]]
     """
 
     penalty: Float[Array, "..."] | float = _knob("penalty")
@@ -168,9 +172,12 @@ class Relu(_Method):
 
 
 class TopK(_Method):
-    """`z` keeps the `k` largest entries of `ReLU(u)`.
+    """`z` keeps the `k` largest entries of `ReLU(u)`. Raises ValueError unless `k` is a whole number of at least 1.
 
     Makhzani and Frey (2013), "k-Sparse Autoencoders"; Gao et al. (2024), "Scaling and Evaluating Sparse Autoencoders".
+
+    >>> TopK(k=1).codes(jnp.array([[2.0], [-1.0], [0.5]]), {}).T.tolist()
+    [[2.0, 0.0, 0.0]]
     """
 
     k: Float[Array, "..."] | float = _knob("k")
@@ -187,9 +194,14 @@ class TopK(_Method):
 class BatchTopK(_Method):
     """Of a batch, `z` keeps the `k` times the number of samples largest entries; later, those above a threshold.
 
-    The threshold is the running mean, over the steps of training, of the least entry kept.
+    The threshold is the running mean, over the steps of training, of the least entry kept. Raises ValueError for `k`
+    below 1.
 
     Bussmann, Leask and Nanda (2024), "BatchTopK Sparse Autoencoders".
+
+    >>> two_samples = jnp.array([[3.0, 0.5], [2.0, 0.25]])
+    >>> BatchTopK(k=1).codes(two_samples, {}, training=True).T.tolist()
+    [[3.0, 2.0], [0.0, 0.0]]
     """
 
     k: Float[Array, "..."] | float = _knob("k")
@@ -215,9 +227,14 @@ class Matryoshka(BatchTopK):
     """`BatchTopK` whose first latents must reconstruct by themselves, too: the errors of nested prefixes are added up.
 
     The prefixes are the first `1 / 2^(prefixes - 1)`, ..., 1/4, 1/2 of the latents, and all of them; the error is the mean of
-    theirs, each but the last times `inner`.
+    theirs, each but the last times `inner`. Raises ValueError for fewer than one prefix, a negative `inner`, and `k` below 1.
 
     Bussmann et al. (2025), "Learning Multi-Level Features with Matryoshka Sparse Autoencoders".
+
+    >>> sae = Autoencoder([[1, 0], [0, 1]], [0, 0], [[1, 0], [0, 1]], [0, 0], Matryoshka(k=2, prefixes=2), {}, [0, 0], 0)
+    >>> h = z = jnp.array([[1.0], [2.0]])
+    >>> sae.method.error(sae, h, z)[0].tolist()  # the mean of 4, without the second latent, and 0, with both
+    [2.0]
     """
 
     prefixes: int = eqx.field(static=True, kw_only=True, default=4)
@@ -245,9 +262,14 @@ class Matryoshka(BatchTopK):
 class JumpReLU(_Method):
     """`z = u` where `u` is above the latent's own threshold, else 0; `penalty` times the number of active latents is added.
 
-    Gradients reach the thresholds through a rectangle of `width` around them.
+    Gradients reach the thresholds through a rectangle of `width` around them. Raises ValueError for a width that is not
+    above 0, and a negative penalty.
 
     Rajamanoharan et al. (2024), "Jumping Ahead: Improving Reconstruction Fidelity with JumpReLU Sparse Autoencoders".
+
+    >>> method = JumpReLU(penalty=0.1)
+    >>> method.codes(jnp.array([[2.0], [0.05]]), method.own(2)).T.tolist()  # thresholds start at 0.1
+    [[2.0, 0.0]]
     """
 
     penalty: Float[Array, "..."] | float = _knob("penalty")
@@ -271,12 +293,17 @@ class JumpReLU(_Method):
 
 
 class Gated(_Method):
-    """`z = ReLU(r u + c)` where the gate `u` is above 0, else 0; the penalty is on the gate alone.
+    """`z = ReLU(r u + c)` where the gate `u` is above 0, else 0; the `penalty` is on the gate alone.
 
     Each latent has its own `r` and `c`. The gate must reconstruct, too, with the decoder held fixed. As no
-    penalty reaches the decoder, it must be larger than that of `Relu`: 0.2 to 1 where lengths are near 1.
+    penalty reaches the decoder, it must be larger than that of `Relu`: 0.2 to 1 where lengths are near 1. Raises
+    ValueError for a negative one.
 
     Rajamanoharan et al. (2024), "Improving Dictionary Learning with Gated Sparse Autoencoders".
+
+    >>> method = Gated(penalty=0.5)
+    >>> method.codes(jnp.array([[2.0], [-1.0]]), method.own(2)).T.tolist()  # at first r is 1 and c is 0
+    [[2.0, 0.0]]
     """
 
     penalty: Float[Array, "..."] | float = _knob("penalty")
@@ -360,6 +387,7 @@ class Autoencoder(eqx.Module):
 
     `W_enc` is None where it is tied: the decoder's directions. `own` are parameters of the method beyond these; `carried`
     sums the squares of each latent's codes since idle ones were last looked for, and `step` counts steps of training.
+    Raises TypeError for weights that are no numbers.
 
     >>> sae = Autoencoder.init(10, 40, TopK(k=4), key=0)
     >>> sae.encode(jnp.ones(10)).shape, sae(jnp.ones(10)).shape, int((sae.encode(jnp.ones(10)) > 0).sum())
@@ -376,6 +404,7 @@ class Autoencoder(eqx.Module):
     step: Float[Array, ""]
 
     signed: ClassVar[bool] = False
+    """Codes are never negative."""
 
     @classmethod
     def init(cls, n_hidden: int, n_latents: int, method: Any, *, key: AnyKey) -> "Autoencoder":
@@ -432,9 +461,11 @@ class Autoencoder(eqx.Module):
 
     @property
     def bias(self) -> Float[Array, " hidden"]:
+        """What is decoded from codes of 0."""
         return self.b_dec
 
     def preactivation(self, h: Float[Array, "hidden sample"]) -> Float[Array, "latent sample"]:
+        """`u` for the activations in the columns of `h`."""
         W = self.written_by.T if self.W_enc is None else self.W_enc
         if self.method.encoder == "frozen":
             W = stop_gradient(W)
@@ -442,15 +473,18 @@ class Autoencoder(eqx.Module):
         return W @ h + (self.b_enc - W @ self.b_dec)[:, None]
 
     def written(self, z: Float[Array, "latent sample"]) -> Float[Array, "hidden sample"]:
+        """`h'` for the codes in the columns of `z`."""
         return self.written_by @ z + self.b_dec[:, None]
 
     def encode(self, h: ArrayLike) -> Float[Array, " latent"]:
+        """The codes of one activation `h`. Raises ValueError unless it has the autoencoder's hidden dimensions."""
         h, n = jnp.asarray(array(h, "h", "hidden")), self.W_dec.shape[-2]
         if h.shape != (n,):
             raise ValueError(f"h must have the {n} hidden dimensions of the autoencoder, got {len(h)}")
         return self.method.codes(self.preactivation(h[:, None]), self.own)[:, 0]
 
     def decode(self, z: Float[Array, " latent"]) -> Float[Array, " hidden"]:
+        """The reconstruction `h'` from the codes of one activation."""
         return self.written(z[:, None])[:, 0]
 
     def __call__(self, h: ArrayLike) -> Float[Array, " hidden"]:
@@ -460,7 +494,7 @@ class Autoencoder(eqx.Module):
 class Reconstruction(eqx.Module):
     """The mean over a batch of `|h - h'|^2` and of what the autoencoder's method adds to it.
 
-    `activations` are drawn anew at each step. With it, `train.fit` trains ensembles of autoencoders; `fit_each` is the
+    `batch` of the `activations` are drawn anew at each step. With it, `train.fit` trains ensembles of autoencoders; `fit_each` is the
     shorter way.
 
     Raises TypeError for activations that cannot be drawn, ValueError for a batch below 1.

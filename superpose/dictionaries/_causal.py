@@ -25,7 +25,7 @@ class Causal(NamedTuple):
     error: Float[np.ndarray, " feature"]
     """The standard error of the agreement, over samples."""
     effect: Float[np.ndarray, " feature"]
-    """The mean of `E.E` over samples: what the model's outputs lose without the feature, as a square."""
+    """The mean of `|E|^2` over samples: what the model's outputs lose without the feature, as a square."""
     feature_cost: Float[np.ndarray, " feature"]
     """By how much the model's loss rises without the feature, on these samples; exactly, it is `removal`."""
     latent_cost: Float[np.ndarray, " feature"]
@@ -45,7 +45,7 @@ def causal(
     Without feature `i` the input `x_i` is 0; without its latent `j = latent[i]` the hidden layer is `h - z_j d_j`. With `E`
     and `F` what the outputs lose by this, for each sample and output, the agreement is
 
-        2 E.F / (E.E + F.F), with E.F = sum over samples and outputs k of importance_k E_k F_k.
+        `2 E . F / (|E|^2 + |F|^2)`, with `E . F = sum_k importance_k E_k F_k` over samples and outputs `k`.
 
     It is from -1 to 1: 1 exactly where `F = E`, as for the true directions with the true codes in a model with a linear
     hidden layer; 0 where the latent is dead, or missing (`latent[i] = -1`), or changes other samples or outputs than
@@ -54,7 +54,7 @@ def causal(
     do nothing: its code may be 0, or of another scale, or fire elsewhere.
 
     `x` are samples and `z` the codes of `model.encode(x)` for columns `directions` of length 1. The answer is about
-    these samples: it is exact where they are all there are.
+    these samples: it is exact where they are all there are. `importance` is one number, or one for each feature.
 
     Raises ValueError for shapes that do not fit together.
 
@@ -109,7 +109,7 @@ def _passed(model, x) -> tuple[Float[Array, "sample hidden"], Float[Array, "samp
 
 @program
 def _lost(model, x, h, y, feature, code, direction, weight) -> Float[Array, "number pair"]:
-    """For each pair E.F, E.E, E.E + F.F, and by how much the losses without feature and latent exceed that with both."""
+    """For each pair `E . F`, `|E|^2`, `|E|^2 + |F|^2`, and by how much the losses without feature and latent exceed that with both."""
 
     def of_one(x, h, y, feature, code, direction):
         # Exactly nothing where there is nothing to remove: rounding depends on how many samples are multiplied at once.

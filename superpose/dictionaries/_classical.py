@@ -23,7 +23,7 @@ from superpose.jit import program
 
 
 class MOD(eqx.Module):
-    """The method of optimal directions: codes by `inference`, directions by least squares, in turn.
+    """The method of optimal directions: codes by `inference`, directions by least squares, in turn, `iterations` times.
 
     Directions `D` become `H^T Z (Z^T Z)^-1` for activations `H` and their codes `Z`, then of length 1. It starts from
     activations drawn. Two kinds of latents start again: those with codes for less than a tenth as many activations as
@@ -32,7 +32,8 @@ class MOD(eqx.Module):
     explain of it. So a latent that stands for two features is divided.
 
     `H` is one draw of `samples`; the `bias` is 0. Where `inference` is of several settings, such as OMP(k) for `k`
-    traced by `jax.vmap`, many are fitted in one call.
+    traced by `jax.vmap`, many are fitted in one call. Raises ValueError for fewer than one sample or iteration, and
+    TypeError for an inference that is none.
 
     Engan, Aase and Husøy (1999), "Method of optimal directions for frame design".
 
@@ -52,6 +53,7 @@ class MOD(eqx.Module):
         _check_counts(samples=self.samples, iterations=self.iterations)
 
     def fit(self, activations: Any, n_latents: int, *, key: AnyKey) -> Dictionary:
+        """A dictionary of `n_latents` directions. Raises ValueError for fewer than 1, and TypeError for activations without `sample`."""
         return _in_turn(_optimal_directions, self, activations, n_latents, key)
 
 
@@ -72,6 +74,7 @@ class KSVD(MOD):
     """
 
     def fit(self, activations: Any, n_latents: int, *, key: AnyKey) -> Dictionary:
+        """As `MOD.fit`, and raises what it does."""
         return _in_turn(_one_by_one, self, activations, n_latents, key)
 
 
@@ -164,7 +167,7 @@ class PCA(eqx.Module):
     """Principal components: the orthogonal directions that explain most, with least-squares codes of either sign.
 
     `bias` is the mean. There are no more than hidden dimensions; the columns of further latents are 0. It has no
-    sparsity: what it finds in superposition is a span, not its features.
+    sparsity: what it finds in superposition is a span, not its features. Raises ValueError for fewer than 1 of `samples`.
 
     Pearson (1901), "On lines and planes of closest fit to systems of points in space".
 
@@ -179,6 +182,7 @@ class PCA(eqx.Module):
         _check_counts(samples=self.samples)
 
     def fit(self, activations: Any, n_latents: int, *, key: AnyKey) -> Dictionary:
+        """As `MOD.fit`, and raises what it does."""
         H = _sample(activations, self.samples, key)
         mean = H.mean(axis=0)
         components = jnp.linalg.svd(H - mean[None], full_matrices=False)[2]
@@ -190,9 +194,14 @@ class ICA(eqx.Module):
 
     Directions are the columns of its mixing matrix, in which the components are independent; `bias` is the mean. There are
     no more than hidden dimensions; the columns of further latents are 0. So it finds features that are not in
-    superposition. Raises ImportError without scikit-learn.
+    superposition. Raises ImportError without scikit-learn, and ValueError for fewer than 1 of `samples` or `iterations`.
 
     Hyvärinen and Oja (2000), "Independent component analysis: algorithms and applications".
+
+    >>> from superpose.features import Independent
+    >>> D = ICA(samples=2000).fit(Independent(0.2, n_features=2), 2, key=0).directions
+    >>> bool((abs(D).max(axis=1) > 0.99).all())  # features are the axes, and in an order and with signs of its own
+    True
     """
 
     samples: int = eqx.field(static=True, default=20_000)
@@ -202,6 +211,7 @@ class ICA(eqx.Module):
         _check_counts(samples=self.samples, iterations=self.iterations)
 
     def fit(self, activations: Any, n_latents: int, *, key: AnyKey) -> Dictionary:
+        """As `MOD.fit`, and raises what it does; ValueError too for samples that are all the same."""
         library, H = _scikit_learn("ICA"), _doubles(activations, self.samples, key)
         if not np.ptp(H, axis=0).any():
             raise ValueError("ICA needs activations that vary; all samples are the same")
@@ -216,10 +226,16 @@ class NMF(eqx.Module):
     """Non-negative matrix factorization, by scikit-learn's `NMF`: directions and codes without negative numbers.
 
     `penalty` is scikit-learn's `alpha_W`, on the sum of either. Codes are those of `NNLS`; `bias` is 0. It is for
-    activations that are never negative, such as behind a ReLU. Raises ValueError for others: a constant that made them
-    so would be one more direction to find. Raises ImportError without scikit-learn.
+    activations that are never negative, such as behind a ReLU. `fit` raises ValueError for others: a constant that made
+    them so would be one more direction to find. Raises ImportError without scikit-learn, and ValueError for fewer than 1 of
+    `samples` or `iterations`, and a negative penalty.
 
     Lee and Seung (1999), "Learning the parts of objects by non-negative matrix factorization".
+
+    >>> from superpose.features import Independent
+    >>> D = NMF(samples=2000).fit(Independent(0.2, n_features=2), 2, key=0).directions
+    >>> bool((D.max(axis=1) > 0.99).all())
+    True
     """
 
     penalty: Float[Array, ""] | float = eqx.field(
@@ -233,6 +249,7 @@ class NMF(eqx.Module):
         _check_penalty(self.penalty)
 
     def fit(self, activations: Any, n_latents: int, *, key: AnyKey) -> Dictionary:
+        """As `MOD.fit`, and raises what it does; ValueError too for negative activations."""
         H = _doubles(activations, self.samples, key)
         if H.min() < 0:
             raise ValueError(
@@ -250,9 +267,15 @@ class DictionaryLearning(eqx.Module):
     """Online dictionary learning, by scikit-learn's `MiniBatchDictionaryLearning`, with codes of `FISTA(penalty)`.
 
     Codes of 0 or more and directions of length 1 make `|h - D z|^2 / 2 + penalty sum(z)` small; `bias` is 0. It passes
-    over the samples at most `passes` times. Raises ImportError without scikit-learn.
+    over the samples at most `passes` times. Raises ImportError without scikit-learn, and ValueError for fewer than 1 of
+    `samples` or `passes`, and a negative penalty.
 
     Mairal, Bach, Ponce and Sapiro (2009), "Online dictionary learning for sparse coding".
+
+    >>> from superpose.features import Independent
+    >>> D = DictionaryLearning(penalty=0.05, samples=2000).fit(Independent(0.2, n_features=2), 2, key=0).directions
+    >>> bool((D.max(axis=1) > 0.99).all())
+    True
     """
 
     penalty: Float[Array, ""] | float = eqx.field(
@@ -266,6 +289,7 @@ class DictionaryLearning(eqx.Module):
         _check_penalty(self.penalty)
 
     def fit(self, activations: Any, n_latents: int, *, key: AnyKey) -> Dictionary:
+        """As `MOD.fit`, and raises what it does."""
         H = _doubles(activations, self.samples, key)
         made = _scikit_learn("DictionaryLearning").MiniBatchDictionaryLearning(
             _count(n_latents), alpha=float(self.penalty), max_iter=self.passes, batch_size=256, fit_algorithm="cd",

@@ -18,9 +18,9 @@ _AT_A_TIME = 256
 def codes(dictionary: Any, h: ArrayLike) -> Float[Array, "sample latent"]:
     """What `dictionary.encode` gives for each activation `h` (sample, hidden), some at a time, so that memory is bounded.
 
-    Raises TypeError for what has no `encode`, and ValueError for activations that are no matrix.
-
     A dictionary that is a pytree of arrays is compiled once for all of its kind.
+
+    Raises TypeError for what has no `encode`, and ValueError for activations that are no matrix.
 
     >>> import numpy as np
     >>> from superpose.dictionaries import Dictionary, LeastSquares

@@ -31,10 +31,11 @@ def fit_each(
 
     `activations`, `n_latents` and `key` may be one for all, or one for each (a list; an array of keys). Autoencoders
     that differ in their knobs, keys and activations only train side by side, as many as there are, in one compiled
-    program; each is the same, bit for bit, as if it were trained alone. Latents of autoencoders write and read along random directions
-    at first, or `along` the columns of a matrix (hidden, latent).
+    program; each is the same, bit for bit, as if it were trained alone. Latents of autoencoders write and read along
+    random directions at first, or `along` the columns of a matrix (hidden, latent).
 
-    Raises ValueError where lengths, or the shape of `along`, do not fit, or for `along` with a method that is no autoencoder's.
+    Raises ValueError where lengths, or the shape of `along`, do not fit, or for `along` with a method that is no
+    autoencoder's, and TypeError for methods that are none.
 
     >>> import jax
     >>> from superpose.dictionaries import Activations, TopK

@@ -18,9 +18,9 @@ from superpose.inputs import ArrayLike, array, check_each, finite, whole
 class OMP(eqx.Module):
     """Orthogonal matching pursuit: at most `k` latents, taken one after another.
 
-    Each step, of which there are no more than hidden dimensions, takes the latent whose direction has the largest product with what is not explained yet, then fits all
-    codes taken so far by least squares; `nonnegative` ones by non-negative least squares, so that a latent may be
-    dropped again. What remains is therefore orthogonal to every direction with a code. It finds any `k` active
+    Each step, of which there are no more than hidden dimensions, takes the latent whose direction has the largest product
+    with what is not explained yet, then fits all codes taken so far by least squares; `nonnegative` ones by non-negative
+    least squares, so that a latent may be dropped again. What remains is therefore orthogonal to every direction with a code. It finds any `k` active
     features where `k < (1 + 1/c) / 2`, with `c` the largest cosine of two directions, and most often far more. It
     stops early where no direction explains more than rounding.
 
@@ -40,7 +40,7 @@ class OMP(eqx.Module):
     nonnegative: bool = eqx.field(static=True)
     largest: int = eqx.field(static=True)
 
-    def __init__(self, k, nonnegative: bool = True, largest: int | None = None):
+    def __init__(self, k: Any, nonnegative: bool = True, largest: int | None = None):
         if not isinstance(k, jax.core.Tracer):
             k = whole(k, "k")
             if k < 1 or (largest is not None and k > whole(largest, "largest")):
@@ -57,6 +57,7 @@ class OMP(eqx.Module):
 
     @property
     def signed(self) -> bool:
+        """Whether codes may be negative."""
         return not self.nonnegative
 
     def __call__(
@@ -148,6 +149,7 @@ class FISTA(eqx.Module):
 
     @property
     def signed(self) -> bool:
+        """Whether codes may be negative."""
         return not self.nonnegative
 
     def __call__(
@@ -189,7 +191,8 @@ class NNLS(eqx.Module):
     Nothing but the sign asks for few latents. Where all directions are on one side of a plane, sums of few of them have
     often no other non-negative codes (Bruckstein, Elad and Zibulevsky 2008). Where a positive sum of directions is 0,
     as is likely for random ones of more than twice the hidden dimensions (Wendel 1962), codes are never unique: this
-    finds some, that are not sparse. It ends as `FISTA` does.
+    finds some, that are not sparse. It ends as `FISTA` does, after `steps` or within `tolerance`. Raises ValueError for a
+    negative tolerance, or fewer than 1 step.
 
     Lawson and Hanson (1974), "Solving least squares problems", has the conditions that hold at the minimum.
 
@@ -200,6 +203,7 @@ class NNLS(eqx.Module):
     steps: int = eqx.field(static=True, default=5000)
     tolerance: float = eqx.field(static=True, default=1e-5)
     signed = False
+    """Codes are never negative."""
 
     def __check_init__(self):
         _check_ends(self)
@@ -220,6 +224,7 @@ class LeastSquares(eqx.Module):
     """
 
     signed = True
+    """Codes may be negative."""
 
     def __call__(
         self, directions: Float[Array, "hidden latent"], h: Float[Array, " hidden"]
@@ -230,7 +235,7 @@ class LeastSquares(eqx.Module):
 class ReluStep(eqx.Module):
     """`z = ReLU(D^T h - threshold)`: what the encoder of a sparse autoencoder does, with tied weights.
 
-    `threshold` is one number, or one for each latent. No such map inverts superposed features, however good its
+    `threshold` is one number, or one for each latent: the call raises ValueError for any other. No such map inverts superposed features, however good its
     directions: O'Neill, Gumran and Klindt (2024), "Compute optimal inference and provable amortisation gap in sparse
     autoencoders".
 
@@ -242,6 +247,7 @@ class ReluStep(eqx.Module):
         converter=lambda value: jnp.asarray(array(value, "threshold"))
     )
     signed = False
+    """Codes are never negative."""
 
     def __call__(
         self, directions: Float[Array, "hidden latent"], h: Float[Array, " hidden"]
@@ -266,7 +272,7 @@ def best_threshold(directions: ArrayLike, x: ArrayLike, h: ArrayLike) -> float:
 
     Latent `i` is for feature `i`: `x[s, i] > 0` should be where `directions[:, i] . h[s]` is above the threshold. Of
     all thresholds it has the largest F1 of that, all samples and features counted together. Directions are taken
-    with length 1. Raises ValueError for NaN and infinity.
+    with length 1. Raises ValueError for NaN and infinity, and for shapes that do not fit.
 
     >>> best_threshold(jnp.eye(2), jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.array([[0.75, 0.25], [0.0, 0.5]]))
     0.375
@@ -293,7 +299,7 @@ class Dictionary(eqx.Module):
     Each column of `directions` becomes of length 1; a column of zeros stays, for a latent that is absent: it never
     has a code. Codes are `signed` where the inference's may be negative; a direction then counts up to its sign.
 
-    Raises ValueError for shapes that do not fit.
+    Raises ValueError for shapes that do not fit, and TypeError for an inference that is none.
 
     >>> dictionary = Dictionary([[2.0, 0.0], [0.0, 3.0]], 0.0, OMP(k=1))
     >>> dictionary.directions.tolist(), dictionary.encode(jnp.array([5.0, 1.0])).tolist()
@@ -315,9 +321,11 @@ class Dictionary(eqx.Module):
 
     @property
     def signed(self) -> bool:
+        """Whether codes may be negative."""
         return self.inference.signed
 
     def encode(self, h: ArrayLike) -> Float[Array, " latent"]:
+        """The codes of one activation `h`. Raises ValueError unless it has the dictionary's hidden dimensions."""
         h = jnp.asarray(array(h, "h", "hidden"))
         if h.shape != self.bias.shape:
             raise ValueError(
@@ -326,6 +334,7 @@ class Dictionary(eqx.Module):
         return self.inference(self.directions, h - self.bias)
 
     def decode(self, z: Float[Array, " latent"]) -> Float[Array, " hidden"]:
+        """The reconstruction `h'` from the codes of one activation."""
         return self.directions @ z + self.bias
 
     def __call__(self, h: ArrayLike) -> Float[Array, " hidden"]:

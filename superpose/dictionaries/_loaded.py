@@ -20,10 +20,10 @@ class Loaded(eqx.Module):
 
     With `p = W_enc (h - center) + b_enc` a latent's code is `|W_dec_j|` times, by `kind`,
 
-        relu      ReLU(p)
-        topk      ReLU(p) of the k largest p, else 0
-        jumprelu  ReLU(p) where p > threshold, else 0
-        gated     ReLU(exp(r_mag) (p - b_enc) + b_mag) where p > 0, else 0
+    - "relu": `ReLU(p)`;
+    - "topk": `ReLU(p)` of the `k` largest `p`, else 0;
+    - "jumprelu": `ReLU(p)` where `p > threshold`, else 0;
+    - "gated": `ReLU(exp(r_mag) (p - b_enc) + b_mag)` where `p > 0`, else 0.
 
     `center` is what is taken off the input: `bias`, or 0. Lengths of decoder columns so make no difference to
     `h' = directions z + bias`.

@@ -5,6 +5,7 @@ shorter than 1e-6 has no direction and matches nothing, but counts. Codes `z` an
 `live` says which latents can be matched: `live(z)`, so that one that never fires cannot, or all where it is None.
 With `signed`, for methods whose codes may be negative, such as PCA and ICA, a direction counts up to its sign.
 
+What is no array of numbers raises TypeError, and what is no matrix, or is of sizes that do not fit, ValueError.
 A NaN anywhere that matters makes the score NaN. `matching`, `mcc`, `consistency` and `subspace` are computed by
 SciPy or NumPy, outside of `jax.jit`; the others can be compiled and mapped.
 """
@@ -113,6 +114,7 @@ class Matching(NamedTuple):
     cosine: Float[np.ndarray, " feature"]
     """Its cosine to the feature; 0 where there is none."""
     n_latents: int
+    """How many latents there are, matched or not."""
 
     @property
     def mcc(self) -> float:
@@ -196,6 +198,8 @@ def consistency(dictionaries: Sequence[ArrayLike], *, signed: bool = False) -> f
 
     Raises ValueError for fewer than two dictionaries.
 
+    Song et al. (2025), arXiv 2505.20254.
+
     >>> consistency([np.eye(4), np.eye(4)[:, ::-1], np.eye(4)[:, [0, 1, 0, 1]]])  # pairs: 1, 1/2, 1/2
     0.6666666666666666
     """
@@ -273,7 +277,7 @@ def support(z: ArrayLike, x: ArrayLike, threshold: float = 0.0) -> Support:
     From 0 to 1, and 1 where both are on for the same samples: on is above `threshold` in size, for both. Take pairs both
     ways. `support(columns(z, matching(...).latent), x)` has one for each feature, and shows what is missed;
     `support(z, columns(x, nearest(...)))` one for each latent, and shows what is made up: a mean over it alone hides the
-    features that no latent stands for.
+    features that no latent stands for. Raises ValueError for `z` and `x` of different shapes.
 
     >>> z, x = [[0.9], [0.5], [0.0], [0.0]], [[1.0], [0.0], [1.0], [0.0]]
     >>> [each.tolist() for each in support(z, x)], [each.tolist() for each in support(z, x, threshold=0.6)[:2]]
@@ -286,7 +290,7 @@ def support(z: ArrayLike, x: ArrayLike, threshold: float = 0.0) -> Support:
 
 
 def columns(values: ArrayLike, which: ArrayLike) -> Float[Array, "sample pair"]:
-    """These columns of codes or features, and columns of 0 for -1, which is no column.
+    """The columns `which` of the `values` of codes or features, and columns of 0 for -1, which is no column.
 
     >>> columns([[1.0, 2.0]], [1, -1, 0]).tolist()
     [[2.0, 0.0, 1.0]]
@@ -300,12 +304,12 @@ def columns(values: ArrayLike, which: ArrayLike) -> Float[Array, "sample pair"]:
 def absorption(
     z: ArrayLike, parent: ArrayLike, child: ArrayLike, threshold: float = 0.0
 ) -> Float[Array, " edge"]:
-    """How much less often the parent's latent fires where the child is active too: a column of each for each edge.
+    """How much less often the parent's latent fires where the child is active too.
 
-    The latent's recall of the parent over samples without the child, minus that over samples with it. From -1 to 1: 0
+    `z`, the codes of the parents' latents, and `parent` and `child`, the features, have a column for each edge. The latent's recall of the parent over samples without the child, minus that over samples with it. From -1 to 1: 0
     where the child makes no difference, 1 where the child's latent has taken over the parent wherever both are
     active. It may be negative. A latent that never fires has 0: see its recall. NaN where one of the two cases has no
-    sample, as it then is unknown.
+    sample, as it then is unknown. Raises ValueError for shapes that differ.
 
     Chanin et al. (2024), "A is for Absorption".
 
@@ -322,7 +326,7 @@ def absorption(
 
 
 def explained_variance(h: ArrayLike, reconstruction: ArrayLike) -> Float[Array, ""]:
-    """`1 - sum |h - h'|^2 / sum |h - mean h|^2`, over samples and dimensions.
+    """`1 - sum |h - h'|^2 / sum |h - m|^2`, over samples and dimensions: `h'` is the `reconstruction`, `m` the mean of `h`.
 
     At most 1, where `h' = h`; 0 for the mean as reconstruction, negative for worse. NaN where `h` does not vary. Dense
     codes explain all of it with any directions that span the space: alone it says nothing of the truth.
@@ -336,7 +340,7 @@ def explained_variance(h: ArrayLike, reconstruction: ArrayLike) -> Float[Array, 
 
 
 def shrinkage(h: ArrayLike, reconstruction: ArrayLike) -> Float[Array, ""]:
-    """The mean length of reconstructions over that of activations, `sum |h'| / sum |h|`.
+    """The mean length of reconstructions over that of activations, `sum |h'| / sum |h|`, with `h'` the `reconstruction`.
 
     0 or more: 1 where lengths are kept, below 1 where a penalty on codes has made them smaller. It may be 1
     where each reconstruction is wrong.

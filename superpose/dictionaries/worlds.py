@@ -29,7 +29,10 @@ from superpose.values import Gaussian
 
 
 class World:
-    """What a name stands for, for good: where it changes so does `version`, and `hash` shows that it has."""
+    """What a `name` stands for, for good: where it changes so does `version`, and `hash` shows that it has.
+
+    `activations` are those of the world, and `about` says in a line what it is.
+    """
 
     def __init__(self, name: str, version: int, about: str, activations: Any):
         self.name, self.version, self.about, self.activations = name, version, about, activations
@@ -59,7 +62,11 @@ def named(name: str) -> World:
 
 
 def names() -> dict[str, str]:
-    """What each world is, in one line."""
+    """What each world is, in one line.
+
+    >>> names()["zipf"]
+    'the same directions, feature i active at 0.5 / i'
+    """
     return {name: about for name, (_, about, _) in _WORLDS.items()}
 
 
@@ -68,6 +75,10 @@ def content(activations: Any) -> str:
 
     Of all shapes, of the signs of directions, of which features are active on the first samples of key 0, and of means
     and spreads of directions, features and activations to three digits.
+
+    >>> world = named("independent")
+    >>> world.hash == content(world.activations)
+    True
     """
     x, h = (np.asarray(each) for each in activations.pairs(0, _HASHED))
     W = np.asarray(activations.directions)
@@ -125,7 +136,7 @@ def _along(features) -> Any:
 
 
 def _synth_sae_bench(roots: int, n_hidden: int, most: float, rank: int, largest: float) -> Any:
-    """SynthSAEBench with 128 features for each root"""
+    """SynthSAEBench with 128 features for each root."""
     n, parents = 128 * roots, regular_forest(roots, branching=4, depth=3)
     density, inside = zipf(n, 0.5, most, least=5e-4), len(parents)
     loadings = random_loadings(n, rank, 0.1, key=stream(0, "correlations"))

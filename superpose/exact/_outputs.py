@@ -23,17 +23,30 @@ from superpose.values import double, signed_square
 World = Sets | Trees
 """What the errors depend on besides the model."""
 METHODS = ("enumeration", "characteristic", "quadrature")
+"""How errors can be computed; `losses.Population` says what each is."""
 # An error is a polynomial in moments, plus these multiples of `E[z |z|] / 2` and of `E[t |z|]`.
 KINKS: dict[Activation, tuple[float, float]] = {"relu": (1.0, -1.0), "abs": (0.0, -2.0)}
 
 
 def closed_size(world: World) -> float:
-    """Up to how many active features supports have a closed form."""
+    """Up to how many active features supports have a closed form.
+
+    >>> from superpose.values import Exponential, Uniform
+    >>> sets = Sets(jnp.array([0.5, 0.5]), Uniform(), (1, 1), True, "x")
+    >>> closed_size(sets), closed_size(sets._replace(value=Exponential()))
+    (inf, 1)
+    """
     return min(getattr(law, "closed", 0) for law in (world.value, *(law for _, _, law in parts(world))))
 
 
 def method(world: World, activation: Activation) -> str:
-    """The best method, by size."""
+    """The best of `METHODS`, by size.
+
+    >>> from superpose.values import Uniform
+    >>> few, many = (Sets(jnp.full(n, 0.1), Uniform(), (1,) * n, True, "x") for n in (5, 50))
+    >>> method(few, "relu"), method(many, "relu"), method(few, "gelu")
+    ('enumeration', 'characteristic', 'quadrature')
+    """
     if activation not in ("identity", "relu", "abs"):
         return "quadrature"
     closed = world.largest_support() <= closed_size(world)
@@ -42,7 +55,12 @@ def method(world: World, activation: Activation) -> str:
 
 
 def harmonics(world: World, method: str) -> int:
-    """How many harmonics keep the error within 1e-8 of the loss for up to 10 features, and within 1e-6 beyond."""
+    """How many harmonics keep the error within 1e-8 of the loss for up to 10 features, and within 1e-6 beyond.
+
+    >>> from superpose.values import Uniform
+    >>> harmonics(Sets(jnp.full(50, 0.1), Uniform(), (1,) * 50, True, "x"), "characteristic")
+    384
+    """
     few, law = world.n_features <= 10, world.value
     if method == "characteristic" and not math.isfinite(law.bounds[1]) and not hasattr(law, "pole"):
         return 4096 if few else 512
@@ -90,10 +108,10 @@ def _moments_of(world, i, gains, c, group, weight):
 def _characteristic(world, i, gains, c, kink, harmonics):
     """Terms with a kink, by the characteristic function of z: `E[z |z|] / 2` and `E[t |z|]`, times `kink`.
 
-    For |z| <= H, with k over the odd numbers,
+    For `|z| <= H`, with k over the odd numbers,
 
-        z |z| = H z - (8 H^2 / pi^3) sum_k sin(pi k z / H) / k^3,
-          |z| = H / 2 - (4 H / pi^2) sum_k cos(pi k z / H) / k^2.
+        `z |z| = H z - (8 H^2 / pi^3) sum_k sin(pi k z / H) / k^3`,
+        `|z| = H / 2 - (4 H / pi^2) sum_k cos(pi k z / H) / k^2`.
 
     The supports of no and of one active set or branch, whose part of the series converges slowly, are taken out of
     it and added in closed form.
@@ -121,7 +139,8 @@ def _contour(world, i, gains, c, kink, count):
 
     For c <= 0, with s along any path that goes around the poles of positive real part, to their left,
 
-        E[max(z, 0)^2] = 1 / (2 pi i) int 2 s^-3 M(s) ds,  E[t max(z, 0)] = 1 / (2 pi i) int s^-2 M_t(s) ds.
+        `E[max(z, 0)^2] = 1 / (2 pi i) int 2 s^-3 M(s) ds`,
+        `E[t max(z, 0)] = 1 / (2 pi i) int s^-2 M_t(s) ds`.
 
     The path is a hyperbola around the positive axis, along which exp(s c) falls, with points
     at equal distances in the logarithm of s: M is a rational function, smooth at
@@ -151,10 +170,10 @@ def _contour(world, i, gains, c, kink, count):
 
 
 def _range(world, gains, c, margin):
-    """H such that |z| < H, with a margin, except for a chance that is lost in rounding.
+    """H such that `|z| < H`, with a margin, except for a chance that is lost in rounding.
 
-    The series has a second kink at |z| = H, which z must stay away from. H is no larger than the
-    largest possible |z|, and smaller where Chernoff's bound shows that all but exp(-36) is nearer.
+    The series has a second kink at `|z| = H`, which z must stay away from. H is no larger than the
+    largest possible `|z|`, and smaller where Chernoff's bound shows that all but exp(-36) is nearer.
     """
     gains, c = stop_gradient((gains, c))
     low, high = world.value.bounds
@@ -198,7 +217,15 @@ def output_errors(
     method: str,
     harmonics: int,
 ) -> Float[Array, " output"]:
-    """`E[(t_i - activation(z_i))^2]` for each output i, `z = A x + c`; `A` may have only the first few."""
+    """`E[(t_i - activation(z_i))^2]` for each output i, `z = A x + c`; `A` may have only the first few.
+
+    >>> from superpose.values import Uniform
+    >>> sets = Sets(double([0.5, 0.5]), Uniform(), (1, 1), True, "x")
+    >>> A, c = double([[1, -1], [-1, 1]]), double([0, 0])
+    >>> errors = output_errors(A, c, sets, "relu", "enumeration", 512)  # of an antipodal pair: density^2 / 6
+    >>> [round(float(error), 6) for error in errors]
+    [0.041667, 0.041667]
+    """
     if method == "enumeration":
         group, weight = world.supports()
 
@@ -222,7 +249,13 @@ def output_errors(
 def rounding(
     A: Float[Array, "output feature"], c: Float[Array, " output"], world: World, activation: Activation
 ) -> Float[Array, " output"]:
-    """Roughly how much rounding may change each of `output_errors`, which are differences of moments."""
+    """Roughly how much rounding may change each of `output_errors`, which are differences of moments.
+
+    >>> from superpose.values import Uniform
+    >>> sets = Sets(double([0.5, 0.5]), Uniform(), (1, 1), True, "x")
+    >>> bool((rounding(double([[1, -1], [-1, 1]]), double([0, 0]), sets, "relu") < 1e-14).all())
+    True
+    """
 
     def each(i, gains, c):
         tt, _, _, _, zz = world.moments(i, gains, c)
@@ -238,7 +271,14 @@ def errors_given(
     activation: Activation,
     count: int,
 ) -> Float[Array, " feature"]:
-    """`output_errors` given that exactly `count` sets are active; 0 where that has no chance."""
+    """`output_errors` given that exactly `count` sets are active; 0 where that has no chance.
+
+    >>> from superpose.values import Uniform
+    >>> sets = Sets(double([0.5, 0.5]), Uniform(), (1, 1), True, "x")
+    >>> A, c = double([[1, -1], [-1, 1]]), double([0, 0])
+    >>> [round(float(error), 6) for error in errors_given(A, c, sets, "relu", 2)]  # E[min(x, y)^2] = 1/6
+    [0.166667, 0.166667]
+    """
     group, weight = world.supports((count,))
     weight = weight / jnp.where(weight.sum() > 0, weight.sum(), 1.0)
 
@@ -253,7 +293,7 @@ def errors_given(
 
 
 def _error(activation, tt, tz, zz, bent, silent):
-    """`E[(t - f(z))^2]` from moments and the terms with a kink (`KINKS`), for `f(z) = max(z, 0) = (z + |z|) / 2`, |z| and z."""
+    """`E[(t - f(z))^2]` from moments and the terms with a kink (`KINKS`), for `f(z) = max(z, 0) = (z + |z|) / 2`, `|z|` and `z`."""
     error = {"relu": tt - tz + zz / 2, "abs": tt + zz, "identity": tt - 2 * tz + zz}[activation] + bent
     return jnp.where(silent, tt, error)
 

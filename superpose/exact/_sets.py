@@ -12,27 +12,39 @@ import numpy as np
 from jax import lax
 from jax.lax import stop_gradient
 from jax.scipy.special import logsumexp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from superpose.exact._terms import Supports, apart_from_zero, divided, parts, target_moments, two_slopes
 from superpose.values import Binary, double
 
 
 class Sets(NamedTuple):
-    """Sets of features that are active independently of each other: static, but for `chance`."""
+    """Sets of features that are active independently of each other: static, but for `chance`.
 
-    chance: Any  # that each set is active
-    value: Any  # a law, as superpose/values.py describes it
-    sizes: tuple[int, ...]  # of the sets
-    together: bool  # all members of an active set are active, or just one, each equally likely
+    >>> from superpose.values import Uniform
+    >>> sets = Sets(jnp.array([0.5, 0.1]), Uniform(), sizes=(2, 1), together=True, target="x")
+    >>> sets.n_features, sets.largest_support(), sets.set_of.tolist()
+    (3, 3, [0, 0, 1])
+    """
+
+    chance: Any
+    """That each set is active."""
+    value: Any
+    """A law, as `superpose.values` describes it."""
+    sizes: tuple[int, ...]
+    """Those of the sets."""
+    together: bool
+    """Whether all members of an active set are active, or just one, each equally likely."""
     target: str
+    """What outputs are to be: "x" or "abs"."""
 
     @property
-    def set_of(self):
+    def set_of(self) -> Int[np.ndarray, " feature"]:
+        """The set of each feature."""
         return np.repeat(np.arange(len(self.sizes), dtype=np.int32), self.sizes)
 
     @property
-    def members(self):
+    def members(self) -> Int[np.ndarray, "set member"]:
         """The features of each set, in columns; where a set has fewer, the number of features."""
         starts = np.cumsum((0, *self.sizes))
         place = np.arange(max(self.sizes))
@@ -51,7 +63,8 @@ class Sets(NamedTuple):
         return 64
 
     @property
-    def n_features(self):
+    def n_features(self) -> int:
+        """How many features there are."""
         return sum(self.sizes)
 
     def largest_support(self, count: int | None = None) -> int:
@@ -99,10 +112,9 @@ class Sets(NamedTuple):
         return active * square, active * t_mean, tz, z, zz
 
     def few(self, i, gains, finest, closed):
-        """What is taken out of the series: the weight of no active set and the odds of each; these supports, their
-        weights, and a shift of c.
+        """What is taken out of the series, and a shift of c.
 
-        Any weights of these supports will do, since the series takes up the difference. Sets other than i's
+        It is the weight of no active set and the odds of each; these supports; and their weights. Any weights of these supports will do, since the series takes up the difference. Sets other than i's
         count as inactive where their gains are too small for the series to tell them from 0, and the chance of
         being inactive has a floor: so little that converges slowly is left in the series. The shift is what
         the sets that do not count add to z on average. It keeps the derivative by a gain of

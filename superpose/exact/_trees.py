@@ -20,21 +20,35 @@ from superpose.values import Binary, double
 
 
 class Trees(NamedTuple):
-    """A `Forest`, and what its features are worth: static, but for `chance`."""
+    """A `Forest`, and what its features are worth: static, but for `chance`.
 
-    chance: Any  # that each node is active, given that its parent is
-    value: Any  # a law, as superpose/values.py describes it
+    >>> from superpose.values import Uniform
+    >>> family = Trees(jnp.array([0.5, 0.5, 0.5]), Uniform(), (-1, 0, 0), (True, False, False), (0, 1, 2), "x")
+    >>> family.n_features, family.largest_support()
+    (3, 2)
+    """
+
+    chance: Any
+    """That each node is active, given that its parent is."""
+    value: Any
+    """A law, as `superpose.values` describes it."""
     parents: tuple[int, ...]
+    """As in `Forest`."""
     exclusive: tuple[bool, ...]
+    """As in `Forest`."""
     features: tuple[int, ...]
+    """As in `Forest`."""
     target: str
+    """What outputs are to be: "x" or "abs"."""
 
     @property
     def forest(self) -> Forest:
+        """The forest itself."""
         return Forest(self.chance, self.parents, self.exclusive, self.features)
 
     @property
     def n_features(self) -> int:
+        """How many features there are."""
         return len(self.features)
 
     @property
@@ -115,10 +129,10 @@ class Trees(NamedTuple):
         return active * square, active * t_mean, active * t_x * gains[i] + t_mean * rest / 2, z, zz
 
     def few(self, i, gains, finest, closed):
-        """What is taken out of the series: the weights of the supports that it has one feature of; these supports, their
-        weights, and a shift of c in each.
+        """What is taken out of the series, and a shift of c in each support.
 
-        These are no feature, and each feature with those above it. Any weights will do, since the series takes up the
+        It is the weights of the supports that it has one feature of; these supports; and their weights. The supports are no
+        feature, and each feature with those above it. Any weights will do, since the series takes up the
         difference. Other features than i count as inactive where their gains are too small for the series to
         tell them from 0. The shift is what the features that do not count add to z on average, given the support. It
         keeps the derivative by a gain of 0 out of the series. Branches of more than `closed` features are left in it.
@@ -226,8 +240,10 @@ def _generated(forest, chance, phi):
 
 @lru_cache(maxsize=64)
 def _branches(trees):
-    """How many features each node's branch has, up from itself; the nodes of features, longest branches first; and these
-    branches, with nothing at the end, as supports."""
+    """How many features each node's branch has, up from itself, and what follows from this.
+
+    That is the nodes of features, longest branches first; and these branches, with nothing at the end, as supports.
+    """
     feature = {node: j for j, node in enumerate(trees.features)}
     branches: list[tuple[int, ...]] = []
     for node, parent in enumerate(trees.parents):
@@ -248,8 +264,10 @@ def _group(rows, n_features) -> Supports:
 
 @lru_cache(maxsize=64)
 def _supports(trees):
-    """All supports, and which factors their chances have: of each node its chance, that it is not active, and that
-    none of its children is, where these exclude each other."""
+    """All supports, and which factors their chances have.
+
+    Of each node that is its chance, that it is not active, and that none of its children is, where these exclude each other.
+    """
     n, above, exclusive = len(trees.parents), np.array(trees.parents), np.array(trees.exclusive)
     found = trees.folded(
         lambda node, below: [(node, *nodes) for nodes in below],

@@ -39,6 +39,9 @@ def page(data: Any = None, *, at: Mapping[str, Any] | None = None, features: Any
 
     All code and style are in the file, and its policy allows exactly these and nothing from any network. Raises
     ValueError or TypeError for what cannot be shown, and OSError where nothing can be read.
+
+    >>> page().startswith("<!doctype html>")
+    True
     """
     code, style, result = _script(), _read("style.css"), ""
     if data is not None:
@@ -62,7 +65,12 @@ def written(
     """Write the `page` to a file, whole or not at all; returns where it is.
 
     Raises FileExistsError for a file that is there already, unless it is such a page, and OSError where the file cannot
-    be written; else as `page` does.
+    be written; ValueError, TypeError and OSError as `page` does.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     written(Path(folder) / "explorer.html").name
+    'explorer.html'
     """
     text = page(data, at=at, features=features)
     with files.replaced(path, _is_ours) as new:
@@ -78,7 +86,13 @@ def _is_ours(place: Path) -> bool:
 def show(
     data: Any = None, *, at: Mapping[str, Any] | None = None, features: Any = None, height: int = 800
 ) -> "Frame":
-    """The `page` in a notebook, `height` pixels high, as the last line of a cell."""
+    """The `page` in a notebook, `height` pixels high, as the last line of a cell.
+
+    Raises ValueError, TypeError and OSError as `page` does.
+
+    >>> show(height=500).height
+    500
+    """
     return Frame(page(data, at=at, features=features), height)
 
 
@@ -92,7 +106,10 @@ def widget(
 ) -> Any:
     """The `page` in a notebook as a widget, whose `state` Python can read and set: what its link has from `#` on.
 
-    Raises ImportError without the package anywidget, which `pip install "superpose[widget]"` brings.
+    It is `height` pixels high.
+
+    Raises ImportError without the package anywidget, which `pip install "superpose[widget]"` brings; ValueError, TypeError
+    and OSError as `page` does.
     """
     try:
         from superpose.explorer._widget import Explorer
@@ -161,12 +178,12 @@ _COMMENT = re.compile(r"^[ ]*(?://.*|/\*\*(?:[^*]|\*(?!/))*\*/[ ]*)\n", re.MULTI
 
 
 def joined(texts: dict[str, str]) -> str:
-    """ES modules, by name and in order, as one classic script.
+    r"""ES modules, by name and in order, as one classic script.
 
     Raises ValueError where a module does what this cannot join: an import that renames or is of a module further
     down, an export without a declaration, a name that is at the top of another module too.
 
-    >>> print(joined({"a": "export const one = 1;\\n", "b": 'import { one } from "./a.js";\\nexport let two = one + one;\\n'}))
+    >>> print(joined({"a": "export const one = 1;\n", "b": 'import { one } from "./a.js";\nexport let two = one + one;\n'}))
     "use strict";
     (() => {
     const one = 1;

@@ -35,7 +35,7 @@ def described(data: Any, *, at: Mapping[str, Any] | None = None, features: Any =
 
     Raises ValueError or TypeError, in one line, for what cannot be shown, and OSError where nothing can be read.
 
-    What it returns, in the page's words (`packed` makes a `Packed`):
+    What it returns, in the page's words (`packed` makes a `Packed`)::
 
         @typedef {{dtype: "float32"|"float64", shape: number[], data: string}} Packed  base64, little-endian, C order
         @typedef {{axes: string[], array: Packed}} Quantity  along axes of the group, then maybe "feature" or "set"

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from superpose.inputs import array, check_each, whole
+from superpose.inputs import ArrayLike, array, check_each, whole
 from superpose.values import double
 
 
@@ -56,6 +56,10 @@ def weights(value, n) -> Float[Array, " feature"]:
     return spread(value, n, "importance", "features", weighs, "finite and not negative")
 
 
-def weighs(importance):
-    """Whether each number can be an importance."""
+def weighs(importance: ArrayLike) -> Any:
+    """Whether each number can be an `importance`: those of 0 or more, and finite.
+
+    >>> weighs(np.array([0.0, 2.0, -1.0, np.inf])).tolist()
+    [True, True, False, False]
+    """
     return (importance >= 0) & np.isfinite(importance)

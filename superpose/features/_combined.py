@@ -10,10 +10,11 @@ from superpose.draws import AnyKey, stream
 from superpose.features._arguments import spread
 from superpose.features._law import Law, check_law
 from superpose.forests import Forest, joined
+from superpose.inputs import ArrayLike
 
 
 class Sum(Law):
-    """The features of several laws side by side, those of one independent of those of the others.
+    """The features of several laws, its `parts`, side by side, those of one independent of those of the others.
 
     Exact losses are known where they are for each of the laws and all have the same law of values. Raises TypeError for what
     is no law of features, and ValueError for none.
@@ -35,10 +36,12 @@ class Sum(Law):
 
     @property  # type: ignore[misc]
     def density(self) -> Float[Array, " feature"]:  # type: ignore[override]
+        """The chance that each feature is active."""
         return jnp.concatenate([part.density for part in self.parts], axis=-1)
 
     @property  # type: ignore[misc]
     def importance(self) -> Float[Array, " feature"]:  # type: ignore[override]
+        """How much the error of each feature counts."""
         return jnp.concatenate([part.importance for part in self.parts], axis=-1)
 
     @property
@@ -72,12 +75,13 @@ class Sum(Law):
         return "" if same else "its parts have values of different laws"
 
     def sample(self, key: AnyKey, n: int) -> Float[Array, "sample feature"]:
+        """`n` samples, the same for the same `key`."""
         drawn = (part.sample(stream(key, f"part {place}"), n) for place, part in enumerate(self.parts))
         return jnp.concatenate(list(drawn), axis=1)
 
 
 class Scaled(Law):
-    """The features of another law, with the values of feature `i` multiplied by `scale[i]`.
+    """The features of another law, `features`, with the values of feature `i` multiplied by `scale[i]`.
 
     Exact losses are known where they are for that law, in models whose output is relu, abs or linear. Raises
     TypeError for what is no law of features, and ValueError for a scale that is not positive and finite.
@@ -91,7 +95,7 @@ class Scaled(Law):
     features: Any
     scale: Float[Array, " feature"]
 
-    def __init__(self, features: Any, scale):
+    def __init__(self, features: Any, scale: ArrayLike):
         check_law(features)
         self.features = features
         right = lambda s: (s > 0) & np.isfinite(s)  # noqa: E731
@@ -99,10 +103,12 @@ class Scaled(Law):
 
     @property  # type: ignore[misc]
     def density(self) -> Float[Array, " feature"]:  # type: ignore[override]
+        """The chance that each feature is active."""
         return self.features.density
 
     @property  # type: ignore[misc]
     def importance(self) -> Float[Array, " feature"]:  # type: ignore[override]
+        """How much the error of each feature counts."""
         return self.features.importance
 
     @property
@@ -111,5 +117,6 @@ class Scaled(Law):
         return self.features.joint_density
 
     def sample(self, key: AnyKey, n: int) -> Float[Array, "sample feature"]:
+        """`n` samples, the same for the same `key`."""
         x = self.features.sample(key, n)
         return x * self.scale.astype(x.dtype)[None]

@@ -13,7 +13,7 @@ from superpose import draws
 from superpose.draws import AnyKey, one_key, stream
 from superpose.features._arguments import length, n_samples, probability, value_law, weights
 from superpose.features._law import Law
-from superpose.inputs import array, check_each, number, whole
+from superpose.inputs import ArrayLike, array, check_each, number, whole
 from superpose.jit import program
 from superpose.values import Uniform, double
 
@@ -23,11 +23,12 @@ class Copula(Law):
 
     Feature `i` is active where a standard normal number `g_i` is among its lowest share `density[i]`, and
 
-        g = loadings @ u + sqrt(1 - |loadings_i|^2) e,
+        `g_i = loadings_i . u + sqrt(1 - |loadings_i|^2) e_i`,
 
     with standard normal `u`, one number for each column of `loadings`, and `e`, one for each feature: `g_i` and `g_j` have the
     correlation `loadings_i . loadings_j`. The correlation of being active, `correlations`, is nearer to 0; 0 and, between equal
-    densities, 1 stay as they are. Values are independent of all this. `random_loadings` and `equal_loadings` make loadings.
+    densities, 1 stay as they are. Values, of the law `value`, are independent of all this; `importance` is one number, or one
+    for each feature. `random_loadings` and `equal_loadings` make loadings.
 
     Exact losses are not known for it. Raises ValueError as `Independent` does, and for a row of loadings longer than 1.
 
@@ -45,8 +46,15 @@ class Copula(Law):
     value: Any
 
     inexact = "z is not a sum of independent parts where all features are correlated"
+    """Why exact losses are not known."""
 
-    def __init__(self, density, loadings, importance=1.0, value: Any = Uniform()):
+    def __init__(
+        self,
+        density: ArrayLike,
+        loadings: ArrayLike,
+        importance: ArrayLike = 1.0,
+        value: Any = Uniform(),
+    ):
         loadings = array(loadings, "loadings", "feature", "factor")
         density, importance = array(density, "density"), array(importance, "importance")
         n = length(len(loadings), density=density, importance=importance)
@@ -61,6 +69,7 @@ class Copula(Law):
         return both_low(self.density, self.loadings)
 
     def sample(self, key: AnyKey, n: int) -> Float[Array, "sample feature"]:
+        """`n` samples, the same for the same `key`."""
         return _drawn(self, one_key(key), n_samples(n))
 
 
@@ -76,6 +85,7 @@ def random_loadings(
     """Loadings of a `Copula`, normal with the standard deviation `scale`: rows are cut to a length of 1.
 
     Two features then have normal numbers with a correlation of about `scale^2 sqrt(rank)` in size, of either sign.
+    Raises ValueError for fewer than one feature or column (`rank`), and a negative scale.
 
     >>> random_loadings(5, rank=2, scale=0.1, key=0).shape
     (5, 2)
@@ -90,6 +100,8 @@ def random_loadings(
 
 def equal_loadings(n_features: int, correlation: float) -> Float[np.ndarray, "feature factor"]:
     """Loadings of a `Copula` with one correlation, within [0, 1], between the normal numbers of all features.
+
+    Raises ValueError for any other correlation, and fewer than one feature.
 
     >>> equal_loadings(2, 0.25).tolist()
     [[0.5], [0.5]]
@@ -131,7 +143,7 @@ def both_low(density, loadings) -> Float[Array, "feature other"]:
 
     Its slope by the correlation `sin(t)` is the normal density at the two bounds a and b (Plackett 1954), so
 
-        P = p_a p_b + 1 / (2 pi) int_0^asin(r) exp(-(a^2 + b^2 - 2 a b sin t) / (2 cos^2 t)) dt.
+        `P = p_a p_b + 1 / (2 pi) int_0^u exp(-(a^2 + b^2 - 2 a b sin t) / (2 cos^2 t)) dt`, with `sin u` the correlation.
     """
     bound = _bound(density)
     a, b = bound[:, None], bound[None]

@@ -11,15 +11,15 @@ from superpose import draws
 from superpose.draws import AnyKey, one_key, stream
 from superpose.features._arguments import length, n_samples, value_law, weights
 from superpose.features._law import Law
-from superpose.inputs import array, whole
+from superpose.inputs import ArrayLike, array, whole
 from superpose.jit import program
 from superpose.values import Uniform
 
 
 class ExactlyK(Law):
-    """Exactly `k` of all features are active, each choice of `k` as likely.
+    """Exactly `k` of all features are active, each choice of `k` as likely, with values of the law `value`.
 
-    Exact losses are those of `losses.Active(Independent(0.5, n_features=n), k)`, for few features.
+    `importance` is one number, with `n_features`, or one for each feature. Exact losses are those of `losses.Active(Independent(0.5, n_features=n), k)`, for few features.
     Raises ValueError as `Independent` does, and for `k` outside 0..n.
 
     >>> (ExactlyK(2, n_features=5).sample(key=0, n=4) > 0).sum(axis=1).tolist()
@@ -31,8 +31,16 @@ class ExactlyK(Law):
     k: int = eqx.field(static=True)
 
     inexact = "z is not a sum of independent parts where the number of active features is fixed"
+    """Why exact losses are not known."""
 
-    def __init__(self, k: int, importance=1.0, value: Any = Uniform(), *, n_features=None):
+    def __init__(
+        self,
+        k: int,
+        importance: ArrayLike = 1.0,
+        value: Any = Uniform(),
+        *,
+        n_features: int | None = None,
+    ):
         importance = array(importance, "importance")
         self.importance = weights(importance, length(n_features, importance=importance))
         self.value = value_law(value)
@@ -42,6 +50,7 @@ class ExactlyK(Law):
 
     @property  # type: ignore[misc]
     def density(self) -> Float[Array, " feature"]:  # type: ignore[override]
+        """The chance that each feature is active."""
         return jnp.full_like(self.importance, self.k / self.n_features)
 
     @property
@@ -52,6 +61,7 @@ class ExactlyK(Law):
         return jnp.where(jnp.eye(n, dtype=bool), density, jnp.asarray(pairs, density.dtype))
 
     def sample(self, key: AnyKey, n: int) -> Float[Array, "sample feature"]:
+        """`n` samples, the same for the same `key`."""
         return _drawn(self, one_key(key), n_samples(n))
 
 

@@ -11,7 +11,7 @@ from superpose import draws
 from superpose.draws import AnyKey, one_key
 from superpose.features._arguments import n_samples, probability, weights
 from superpose.features._law import Law
-from superpose.inputs import array
+from superpose.inputs import ArrayLike, array
 from superpose.values import double
 
 
@@ -20,7 +20,7 @@ class Empirical(Law):
 
     `data` is a dense array or a SciPy sparse matrix of shape `(sample, feature)`. A sparse matrix of more
     than 4 million entries stays sparse: only the entries of the rows drawn become dense. `density` is the
-    share of rows in which a feature is not 0.
+    share of rows in which a feature is not 0; `importance` is one number, or one for each feature.
 
     Laws of matrices of the same shape have leaves of the same shape, whatever the entries, and stack; for
     other matrices, and for large sparse ones, see `train.stack`.
@@ -45,7 +45,7 @@ class Empirical(Law):
     density: Float[Array, " feature"]
     importance: Float[Array, " feature"]
 
-    def __init__(self, data, importance=1.0):
+    def __init__(self, data: ArrayLike, importance: ArrayLike = 1.0):
         sparse = hasattr(data, "tocoo")
         if not sparse:
             data = np.asarray(array(data, "data"))
@@ -114,6 +114,7 @@ class Empirical(Law):
         return double(both) / self.n_rows
 
     def sample(self, key: AnyKey, n: int) -> Float[Array, "sample feature"]:
+        """`n` samples, the same for the same `key`."""
         return self.rows(draws.choice(one_key(key), (n_samples(n),), self.n_rows))
 
 

@@ -12,7 +12,7 @@ def zipf(
     """Densities that fall as a power of the rank: `most / i^exponent` for the i-th feature.
 
     With `least`, they are stretched to end there: `least + (most - least) (i^-exponent - n^-exponent) / (1 - n^-exponent)`.
-    Raises ValueError unless `0 <= least <= most <= 1` and the exponent is positive.
+    Raises ValueError unless `0 <= least <= most <= 1`, the exponent is positive and there is a feature.
 
     Zipf (1949), "Human Behavior and the Principle of Least Effort"; stretched as in Chanin and Garriga-Alonso (2026), "SynthSAEBench".
 

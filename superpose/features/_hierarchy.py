@@ -15,7 +15,7 @@ from superpose.features._arguments import length, n_samples, probability, value_
 from superpose.features._copula import both_low, checked_loadings, low
 from superpose.features._law import OfForest
 from superpose.forests import Forest, levels
-from superpose.inputs import array, whole
+from superpose.inputs import ArrayLike, array, whole
 from superpose.jit import program
 from superpose.values import Uniform
 
@@ -25,7 +25,7 @@ class Hierarchy(OfForest):
 
     `parents[i]` is the parent of feature `i`, a feature before it, or -1 for a root. `chance[i]` is the chance that feature `i`
     is active given that its parent is; for a root, that it is active. Its `density` is the product of these up to
-    its root. Roots are independent, or correlated as in a `Copula` with `loadings`, a row for each root.
+    its root; values are of the law `value`, and `importance` is one number, or one for each feature. Roots are independent, or correlated as in a `Copula` with `loadings`, a row for each root.
 
     - With `exclusive`, at most one child of a parent is active; without, children are independent, given their parent.
     - With `scaled`, the value of an active child is multiplied by its parent's: with values of mean 1, parents make their
@@ -55,14 +55,14 @@ class Hierarchy(OfForest):
 
     def __init__(
         self,
-        chance,
+        chance: ArrayLike,
         parents: Sequence[int],
-        importance=1.0,
+        importance: ArrayLike = 1.0,
         value: Any = Uniform(),
         *,
         exclusive: bool = False,
         scaled: bool = False,
-        loadings=None,
+        loadings: ArrayLike | None = None,
     ):
         chance, importance = array(chance, "chance"), array(importance, "importance")
         self.parents = _parents(parents)
@@ -85,6 +85,7 @@ class Hierarchy(OfForest):
 
     @property  # type: ignore[misc]
     def density(self) -> Float[Array, " feature"]:  # type: ignore[override]
+        """The chance that each feature is active."""
         return self.forest.density
 
     @property
@@ -108,6 +109,7 @@ class Hierarchy(OfForest):
         return "the values of parents multiply those of their children" if self.scaled else ""
 
     def sample(self, key: AnyKey, n: int) -> Float[Array, "sample feature"]:
+        """`n` samples, the same for the same `key`."""
         return _drawn(self, one_key(key), n_samples(n))
 
 
@@ -152,7 +154,8 @@ def _starts(chance, family):
 def regular_forest(roots: int, branching: int, depth: int) -> tuple[int, ...]:
     """The parents of a forest of equal trees, level by level: each node has `branching` children, `depth` times.
 
-    There are `roots (1 + branching + ... + branching^depth)` features, of which the first are the roots.
+    There are `roots (1 + branching + ... + branching^depth)` features, of which the first are the roots. Raises
+    ValueError for fewer than one root or child, and a negative depth.
 
     >>> regular_forest(roots=2, branching=1, depth=2)
     (-1, -1, 0, 1, 2, 3)
@@ -168,11 +171,14 @@ def regular_forest(roots: int, branching: int, depth: int) -> tuple[int, ...]:
     return tuple(parents)
 
 
-def chances(density, parents: Sequence[int], *, exclusive: bool = False) -> Float[np.ndarray, " feature"]:
+def chances(
+    density: ArrayLike, parents: Sequence[int], *, exclusive: bool = False
+) -> Float[np.ndarray, " feature"]:
     """The chances, given their parents, with which the features of a `Hierarchy` have these densities.
 
-    `density_i / density_parent`. A child cannot be more frequent than its parent, nor can exclusive children be
-    together: then their chances are 1, or shares of 1, and the densities become less than asked for.
+    `density_i / density_parent`, of `density`, one number or one for each feature. A child cannot be more frequent than its parent, nor can exclusive children be
+    together: then their chances are 1, or shares of 1, and the densities become less than asked for. Raises ValueError
+    for a density outside [0, 1], and for parents that are not before their children.
 
     >>> chances([0.5, 0.25, 0.5], (-1, 0, 0)).tolist()
     [0.5, 0.5, 1.0]

@@ -12,13 +12,19 @@ from superpose.inputs import whole
 
 
 class Law(eqx.Module):
-    """What follows from a law's `density` and `joint_density`: how many features are active, and with which others."""
+    """What follows from a law's `density` and `joint_density`: how many features are active, and with which others.
+
+    All laws of this package are of this class; `docs/adding.md` shows how to write one.
+    """
 
     density: eqx.AbstractVar[Float[Array, " feature"]]
+    """The chance that each feature is active."""
     importance: eqx.AbstractVar[Float[Array, " feature"]]
+    """How much the error of each feature counts."""
 
     @property
     def n_features(self) -> int:
+        """How many features there are."""
         return self.importance.shape[-1]
 
     @property
@@ -72,7 +78,13 @@ class OfForest(Law):
 
 
 def check_law(features: Any, has: str = "sample") -> None:
-    """Raise TypeError unless `features` is a law of features with the attribute `has`."""
+    """Raise TypeError unless `features` is a law of features with the attribute `has`.
+
+    >>> check_law([0.1, 0.2])
+    Traceback (most recent call last):
+    ...
+    TypeError: features must be a law that samples, such as Independent(0.1, n_features=5), got list; for data of your own give Empirical(data)
+    """
     if isinstance(features, type) or not hasattr(features, has):
         kind = f"the class {features.__name__}" if isinstance(features, type) else type(features).__name__
         raise TypeError(
@@ -82,7 +94,14 @@ def check_law(features: Any, has: str = "sample") -> None:
 
 
 def check_sampled(features: Any, batch: int) -> None:
-    """Raise TypeError or ValueError unless `features` can be sampled and `batch` is a number of samples."""
+    """Raise TypeError or ValueError unless `features` can be sampled and `batch` is a number of samples.
+
+    >>> from superpose.features import Independent
+    >>> check_sampled(Independent(0.1, n_features=5), 0)
+    Traceback (most recent call last):
+    ...
+    ValueError: batch must be at least 1 sample, got 0
+    """
     check_law(features)
     if whole(batch, "batch") < 1:
         raise ValueError(f"batch must be at least 1 sample, got {batch}")

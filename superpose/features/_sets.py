@@ -14,7 +14,7 @@ from superpose.draws import AnyKey, one_key, stream
 from superpose.features._arguments import length, n_samples, probability, value_law, weights
 from superpose.features._law import OfForest
 from superpose.forests import Forest
-from superpose.inputs import array, whole
+from superpose.inputs import ArrayLike, array, whole
 from superpose.jit import program
 from superpose.values import Uniform, double
 
@@ -24,7 +24,8 @@ class _Sets(OfForest):
 
     set_density: eqx.AbstractVar[Float[Array, " set"]]
     sizes: eqx.AbstractVar[tuple[int, ...]]
-    together: ClassVar[bool] = True  # all features of an active set are active, or one of them
+    together: ClassVar[bool] = True
+    """Whether all features of an active set are active, or one of them."""
 
     @property
     def forest(self) -> Forest:
@@ -43,6 +44,7 @@ class _Sets(OfForest):
         """Samples in which each set is active with its chance in `density`: one for all samples or one each."""
 
     def sample(self, key: AnyKey, n: int) -> Float[Array, "sample feature"]:
+        """`n` samples, the same for the same `key`."""
         return _drawn(self, one_key(key), n_samples(n))
 
     @property
@@ -88,7 +90,14 @@ class Independent(_Sets):
     importance: Float[Array, " feature"]
     value: Any
 
-    def __init__(self, density, importance=1.0, value: Any = Uniform(), *, n_features=None):
+    def __init__(
+        self,
+        density: ArrayLike,
+        importance: ArrayLike = 1.0,
+        value: Any = Uniform(),
+        *,
+        n_features: int | None = None,
+    ):
         density, importance = array(density, "density"), array(importance, "importance")
         n = length(n_features, density=density, importance=importance)
         self.density = probability(density, n)
@@ -102,6 +111,7 @@ class Independent(_Sets):
 
     @property  # type: ignore[misc]
     def sizes(self) -> tuple[int, ...]:  # type: ignore[override]
+        """All sets are of one feature."""
         return (1,) * self.n_features
 
     @property
@@ -122,8 +132,8 @@ class Correlated(_Sets):
     """Sets of features that are active together or not at all.
 
     Set `s` has `sizes[s]` features and is active with probability `set_density[s]`; then each
-    member has a value of its own. Features are ordered set by set. A feature's `density` is
-    that of its set.
+    member has a value of its own, drawn from the law `value`. Features are ordered set by set. A feature's `density` is
+    that of its set; `importance` is one number, or one for each feature.
 
     Raises ValueError as `Independent` does, and for a set without features.
 
@@ -141,7 +151,13 @@ class Correlated(_Sets):
     value: Any
     sizes: tuple[int, ...] = eqx.field(static=True)
 
-    def __init__(self, set_density, sizes: Sequence[int], importance=1.0, value: Any = Uniform()):
+    def __init__(
+        self,
+        set_density: ArrayLike,
+        sizes: Sequence[int],
+        importance: ArrayLike = 1.0,
+        value: Any = Uniform(),
+    ):
         self.sizes = _sizes(sizes)
         self.set_density = probability(set_density, len(self.sizes), "set_density", "sets")
         self.importance = weights(importance, sum(self.sizes))
@@ -149,6 +165,7 @@ class Correlated(_Sets):
 
     @property  # type: ignore[misc]
     def density(self) -> Float[Array, " feature"]:  # type: ignore[override]
+        """The chance that each feature is active."""
         return self.set_density[_set_of(self.sizes)]
 
     def _drawn(self, key, n, density):
@@ -161,8 +178,8 @@ class Anticorrelated(_Sets):
     """Sets of features of which at most one is active at a time.
 
     Set `s` has `sizes[s]` features and is active with probability `set_density[s]`; then
-    exactly one member, each equally likely, has a value. Features are ordered set by set. A
-    feature's `density` is its set's, divided by the size of the set.
+    exactly one member, each equally likely, has a value, drawn from the law `value`. Features are ordered set by set. A
+    feature's `density` is its set's, divided by the size of the set; `importance` is one number, or one for each feature.
 
     Raises ValueError as `Independent` does, and for a set without features.
 
@@ -179,8 +196,15 @@ class Anticorrelated(_Sets):
     value: Any
     sizes: tuple[int, ...] = eqx.field(static=True)
     together: ClassVar[bool] = False
+    """Of an active set one feature is active."""
 
-    def __init__(self, set_density, sizes: Sequence[int], importance=1.0, value: Any = Uniform()):
+    def __init__(
+        self,
+        set_density: ArrayLike,
+        sizes: Sequence[int],
+        importance: ArrayLike = 1.0,
+        value: Any = Uniform(),
+    ):
         self.sizes = _sizes(sizes)
         self.set_density = probability(set_density, len(self.sizes), "set_density", "sets")
         self.importance = weights(importance, sum(self.sizes))
@@ -188,6 +212,7 @@ class Anticorrelated(_Sets):
 
     @property  # type: ignore[misc]
     def density(self) -> Float[Array, " feature"]:  # type: ignore[override]
+        """The chance that each feature is active."""
         return (self.set_density / double(self.sizes))[_set_of(self.sizes)]
 
     def _drawn(self, key, n, density):

@@ -44,34 +44,60 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Paper:
-    """What a paper's folder says of the paper, read without running anything."""
+    """What a paper's folder says of the paper, read without running anything.
+
+    >>> papers()["elhage2022"].title, papers()["elhage2022"].year
+    ('Toy Models of Superposition', 2022)
+    """
 
     name: str
+    """That of its folder."""
     title: str
+    """That of the paper."""
     explanation: str
+    """What its page shows."""
     authors: str
+    """In short."""
     year: int
+    """When it appeared."""
     link: str
+    """Where it is on the web, or nothing."""
     citation: str
+    """As its page gives it."""
     bibtex: str
+    """The same for BibTeX, or nothing."""
     order: tuple[str, ...] = ()
+    """Experiments in the order in which it presents them."""
     shown: tuple[str, ...] = ()
+    """Those of the gallery's front row."""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """What an experiment's file says of itself, read without running it."""
+    """What an experiment's file says of itself, read without running it.
+
+    >>> experiments()["intro"].section
+    'Introduction'
+    """
 
     name: str
+    """That of its file, with `-` for `_`."""
     path: Path
+    """Where the file is."""
     paper: Paper
+    """The paper that asks it."""
     summary: str
+    """What it shows, in one sentence."""
     explanation: str
+    """The same in plain words."""
     section: str
+    """Where the paper asks it."""
     seconds: int
+    """How long it takes on two cores."""
     quick: dict[str, Any]
+    """The settings of its small version."""
 
-    def expected(self, config) -> float:
+    def expected(self, config: Any) -> float:
         """About how many seconds a run with these settings takes on two cores."""
         begins = min(3.0, self.seconds / 2)  # to import, and to load compiled programs
         usual = type(config)()
@@ -79,6 +105,7 @@ class Experiment:
         return begins + (self.seconds - begins) * more
 
     def module(self) -> ModuleType:
+        """Its file, run."""
         return import_module(f"superpose.papers.{self.path.parent.name}.{self.path.stem}")
 
     def measured(self, data: "xr.Dataset") -> "xr.Dataset":
@@ -98,13 +125,23 @@ def meant(word: str, known: Iterable[str], written: Callable[[str], str] = str) 
 
 
 def check_seed(seed: int) -> None:
-    """Raise ValueError for a seed from which no key can be made."""
+    """Raise ValueError for a seed from which no key can be made.
+
+    >>> check_seed(-1)
+    Traceback (most recent call last):
+    ...
+    ValueError: seed must be from 0 to 2^63 - 1, got -1
+    """
     if not 0 <= seed < 2**63:
         raise ValueError(f"seed must be from 0 to 2^63 - 1, got {seed}")
 
 
 def papers() -> dict[str, Paper]:
-    """The papers by name, the oldest first. A folder that cannot be one is left out, and a warning says why."""
+    """The papers by name, the oldest first. A folder that cannot be one is left out, and a warning says why.
+
+    >>> "elhage2022" in papers()
+    True
+    """
     files = sorted(Path(__file__).parent.glob("*/__init__.py"))
     each = [paper for path in files if (paper := _known(_read_paper, path)) is not None]
     return {paper.name: paper for paper in sorted(each, key=lambda paper: (paper.year, paper.name))}
@@ -114,6 +151,9 @@ def experiments() -> dict[str, Experiment]:
     """The experiments by name, paper by paper, in the order in which each presents them.
 
     A file that cannot be one is left out, and a warning says why; so is the second of two with the same name.
+
+    >>> experiments()["intro"].paper.name
+    'elhage2022'
     """
     there: dict[str, Experiment] = {}
     for paper in papers().values():

@@ -28,6 +28,12 @@ def save(dataset: xr.Dataset, path: str | Path) -> None:
 
     Every chunk is written, with a checksum that Zarr verifies; the root holds the metadata of all arrays, and a
     hash of itself. Any program that reads Zarr can read the store.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     save(xr.Dataset({"loss": ("member", [0.5, 0.25])}), Path(folder) / "data.zarr")
+    ...     load(Path(folder) / "data.zarr").loss.values.tolist()
+    [0.5, 0.25]
     """
     from zarr.codecs import Crc32cCodec, ZstdCodec
     from zarr.storage import LocalStore
@@ -50,6 +56,11 @@ def load(path: str | Path) -> xr.Dataset:
 
     Raises FileNotFoundError where there is none, and DamagedError where a part of the data is missing or
     damaged. Warns where another file of the result is. Datasets of older versions have no checksums.
+
+    >>> load("no-such-folder")
+    Traceback (most recent call last):
+    ...
+    FileNotFoundError: no-such-folder holds no dataset of superpose; give a result folder or a .zarr folder
     """
     path = Path(path)
     before = listed(path)

@@ -18,12 +18,25 @@ def plain(value: Any) -> Any:
 
 
 def as_json(value: Any) -> str:
-    """`value` as JSON, indented."""
+    """`value` as JSON, indented.
+
+    >>> print(as_json({"seed": 0}), end="")
+    {
+      "seed": 0
+    }
+    """
     return json.dumps(value, indent=2) + "\n"
 
 
 def write_json(value: Any, path: Path) -> None:
-    """A file with `value` as JSON, indented."""
+    """A file with `value` as JSON, indented.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     write_json({"seed": 0}, Path(folder) / "config.json")
+    ...     read_json(Path(folder) / "config.json")
+    {'seed': 0}
+    """
     write_text(as_json(value), path)
 
 
@@ -38,7 +51,11 @@ def as_bytes(text: str) -> bytes:
 
 
 def read_json(path: Path) -> Any:
-    """What the JSON file holds; None where there is no such file, or it cannot be read, or is not JSON."""
+    """What the JSON file holds; None where there is no such file, or it cannot be read, or is not JSON.
+
+    >>> print(read_json(Path("no-such-file.json")))
+    None
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     except (OSError, ValueError, RecursionError):

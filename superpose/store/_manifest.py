@@ -10,6 +10,7 @@ import superpose
 from superpose.store._files import files_below, is_file, read_json, sha256, write_json
 
 MANIFEST = "superpose.json"
+"""What superpose wrote into a folder: the names and hashes of its files."""
 CONFIG, PROVENANCE = "config.json", "provenance.json"
 """Files of a result: its settings; and the versions, the code and the seconds that made it."""
 _SAID = (
@@ -36,7 +37,15 @@ def seal(folder: Path) -> None:
 
 
 def listed(folder: Path) -> dict[str, str] | None:
-    """The files that superpose wrote into a folder, with their hashes; None without an intact manifest."""
+    """The files that superpose wrote into a folder, with their SHA-256; None without an intact manifest.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     (Path(folder) / "notes.txt").write_text("mine", encoding="utf-8")
+    ...     print(listed(Path(folder)))
+    4
+    None
+    """
     read = read_json(folder / MANIFEST) if is_file(folder / MANIFEST) else None
     if not isinstance(read, dict) or set(read) != set(manifest({})):
         return None

@@ -16,9 +16,10 @@ def _nothing(path: Path) -> bool:
 
 
 def check_puttable(names: Iterable[str], folder: Path, is_ours: Callable[[Path], bool] = _nothing) -> None:
-    """Raise OSError where one of these files in the folder is not what superpose wrote there.
+    """Raise OSError where one of these files in the folder is not what superpose wrote there: FileExistsError.
 
-    `is_ours` says which files without a manifest superpose wrote.
+    `is_ours` says which files without a manifest superpose wrote. Where the folder itself cannot be one, it is the
+    NotADirectoryError or FileNotFoundError of `check_replaceable`.
     """
     check_folder(folder)
     files = listed(folder)
@@ -36,6 +37,13 @@ def put(texts: Mapping[str, str], folder: Path, is_ours: Callable[[Path], bool] 
     """Write these files into the folder, each whole or not at all, and a manifest that says whose they are.
 
     A file of superpose's that has been changed since is kept in `set-aside`. Raises OSError as `check_puttable` does.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     put({"index.html": "<p>one</p>"}, Path(folder))
+    ...     put({"index.html": "<p>two</p>"}, Path(folder))
+    ...     (Path(folder) / "index.html").read_text(encoding="utf-8")
+    '<p>two</p>'
     """
     check_puttable(texts, folder, is_ours)
     with workshop(folder / "pages") as shop:

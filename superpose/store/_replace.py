@@ -37,7 +37,11 @@ PROBE = 1 << 16
 
 
 def check_replaceable(path: Path) -> None:
-    """Raise OSError unless a result folder can be put at `path`: free, empty, or a result already."""
+    """Raise OSError unless a result folder can be put at `path`: free, empty, or a result already.
+
+    FileExistsError for a folder that holds something else, NotADirectoryError where `path` is, or lies below, a file, and
+    FileNotFoundError where it lies below a link to nowhere.
+    """
     check_folder(path)
     check_ours(path, is_old(path))
 
@@ -69,7 +73,15 @@ def replaced(path: Path) -> Iterator[Path]:
     write, or what has been changed since, is kept: at its place, or, where the new folder has something of that
     name, in the new one's folder `set-aside`, with a warning. Where `path` is a link, it is followed.
 
-    Raises OSError before the block where nothing can be put at `path`.
+    Raises OSError before the block where nothing can be put at `path`, as `check_replaceable` does.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     with replaced(Path(folder) / "result") as new:
+    ...         (new / "config.json").write_text("{}", encoding="utf-8")
+    ...     sorted(path.name for path in (Path(folder) / "result").iterdir())
+    2
+    ['config.json', 'superpose.json']
     """
     check_replaceable(path)
     place = Path(os.path.realpath(path)) if path.is_symlink() else path

@@ -17,7 +17,9 @@ class Verified:
     """What was found in one result, report or dataset: files that are missing or damaged, by name."""
 
     path: Path
+    """Where it is."""
     faults: dict[str, str]
+    """What each file that is not as it was written is: "missing" or "damaged"."""
     checksums: bool
     """Whether it has any; older versions wrote none, and a changed number cannot be detected without."""
 
@@ -26,6 +28,15 @@ def verified(folder: Path) -> list[Verified]:
     """Every result, report and dataset that `folder` is or holds, compared with the hashes of what was written.
 
     Raises FileNotFoundError where there are none.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> import xarray as xr
+    >>> from superpose.store import save
+    >>> with TemporaryDirectory() as folder:
+    ...     save(xr.Dataset({"loss": ("member", [0.5, 0.25])}), Path(folder) / "losses.zarr")
+    ...     [found] = verified(Path(folder))
+    >>> found.faults, found.checksums
+    ({}, True)
     """
     results = _there(folder) or [one for child in _children(folder) for one in _there(child)]
     if not results:

@@ -12,10 +12,20 @@ may end at any moment: `resume` goes on.
 ...     lambda key: ReluOutput.init(2, 1, key=key), lambda density: Population(Independent(density, n_features=2))
 ... )
 >>> import tempfile
->>> with tempfile.TemporaryDirectory() as folder:
+>>> with tempfile.TemporaryDirectory() as parent:
+...     folder = f"{parent}/sweep"
 ...     done = run(cell, {"density": [1.0, 0.1]}, folder, seeds=4, executor=Here(), progress=False)
 ...     done.data.loss.round(4).values.tolist()
+...     is_sweep(folder), status(folder).cells, failures(folder), verified(folder, progress=False)
+...     select(folder, density=0.1).W.shape
+...     zipped(folder, f"{parent}/sweep.zip")
+...     opened(f"{parent}/sweep.zip").done.values.tolist()
+...     resume(folder, cell, executor=Here(), progress=False).stopped  # nothing is left to do
 [0.0833, 0.0033]
+(True, 2, {}, {})
+(1, 2)
+[True, True]
+False
 """
 
 from superpose.sweep._axes import parsed

@@ -159,8 +159,19 @@ def fitted(
     """A cell function like that of `solved`, for a loss on samples: `steps` of Adam, whose rate falls from `rate` to 0.
 
     `steps` and `rate` are arguments of it, too. Seed `i` starts from the same weights, and draws the same numbers, in all
-    cells. `loss` is the mean over the last window of steps, as in
-    `grid.fitted`; `settings` are those of `train.fit`.
+    cells. `loss` is the mean over the last window of steps, as in `grid.fitted`; `settings` are those of `train.fit`.
+    Raises ValueError for a `keep` other than "best" and "all".
+
+    >>> from superpose.features import Independent
+    >>> from superpose.losses import Sampled
+    >>> from superpose.models import ReluOutput
+    >>> cell = fitted(
+    ...     lambda key: ReluOutput.init(2, 1, key=key),
+    ...     lambda density: Sampled(Independent(density, n_features=2)),
+    ...     steps=1000,
+    ... )
+    >>> inspect.signature(cell)
+    <Signature (density, *, steps=1000, rate=0.01, seeds=10, key)>
     """
     return _Trained(
         init,

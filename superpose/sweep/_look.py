@@ -99,7 +99,8 @@ def select(store: str | Path, **at: Any) -> Network:
     """The models at some point of a sweep, ready to use: `select("sweeps/first", density=0.1, hidden=3)`.
 
     Axes that decide about shapes must be named, unless they have one value. Those that are not named, and `member`, stay
-    as leading axes of the weights. Raises ValueError for a value that an axis does not have, and where there are no models.
+    as leading axes of the weights. Raises ValueError for a value that an axis does not have, and where there are no models,
+    FileNotFoundError where there is no sweep, and DamagedError where what describes it is damaged.
     """
     plan, data = _opened(Path(store))
     if not {"W", "b"} <= {*plan.variables}:
@@ -150,7 +151,9 @@ class Status(NamedTuple):
     """How far a sweep is."""
 
     plan: Plan
+    """What the sweep is to be."""
     chunks: int
+    """Chunks that are done."""
     cells: int
     """Cells that are done."""
     rate: float
@@ -158,6 +161,7 @@ class Status(NamedTuple):
     since: float
     """Seconds since the last chunk was written, or since the sweep was begun where there is none."""
     failed: dict[str, str]
+    """What `failures` gives."""
     other_code: list[str]
     """How the code that made some of the chunks differs, where `resume` was told to go on with it."""
 

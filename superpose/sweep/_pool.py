@@ -48,12 +48,14 @@ class Pool(Executor):
         )
 
     def submit(self, fn: Callable, /, *args: Any, **kwargs: Any) -> Future:
+        """As of any `concurrent.futures.Executor`; a task that ends its process, or takes too long, is an error of its own."""
         return self._pool.schedule(fn, args=args, kwargs=kwargs, timeout=self.timeout)
 
     def __exit__(self, kind, error, trace) -> None:
         self.shutdown(cancel_futures=kind is not None)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """As of any `concurrent.futures.Executor`."""
         self._pool.stop() if cancel_futures else self._pool.close()
         if wait or cancel_futures:
             self._pool.join()
@@ -86,8 +88,10 @@ class Here(Executor):
     """Each task at once, in this process."""
 
     workers = 1
+    """How many tasks are computed at a time."""
 
     def submit(self, fn: Callable, /, *args: Any, **kwargs: Any) -> Future:
+        """What `fn` gives or raises, already done."""
         future: Future = Future()
         try:
             future.set_result(fn(*args, **kwargs))

@@ -74,8 +74,8 @@ def run(
     The variables are arrays of all axes, filled with NaN where shapes differ between the values of an axis: so any
     program that reads Zarr has one array for each, and reads no more of it than it needs.
 
-    `executor` is any `concurrent.futures.Executor`, such as `Client(...).get_executor()` of Dask; without one, a `Pool`. `chunk` is
-    the number of cells in one task; by a first try, about as many as take five seconds.
+    `executor` is any `concurrent.futures.Executor`, such as `Client(...).get_executor()` of Dask; without one, a `Pool`.
+    `chunk` is the number of cells in one task; by a first try, about as many as take five seconds.
 
     A folder that holds the same sweep already is gone on with, as `resume` does.
 
@@ -108,7 +108,10 @@ def gathered(
 ) -> xr.Dataset:
     """The cells of a grid that is small enough for memory, computed at once and here: what `run` would store.
 
-    Variables keep their types, and what the cell raises is raised.
+    Variables keep their types, and what the cell raises is raised. Raises ValueError and TypeError as `run` does.
+
+    >>> gathered(lambda width: {"loss": width**2}, {"width": [1.0, 2.0]}).loss.values.tolist()
+    [1.0, 4.0]
     """
     asked = _asked(cell, axes, fixed or {}, seeds, seed)
     axes, batched = asked["axes"], asked["batched"]

@@ -59,8 +59,8 @@ def basins(solved: Minimum, features: Any = None, *, starts: int | None = None) 
     `A x + c` do, to `SAME_WEIGHTS`, but for a permutation of equivalent features. As `A` is
     `W^T W`, rotations and reflections of the hidden layer make no difference. Features that
     have the same density and importance in `features`, which has one law for all or one for each
-    member, are equivalent, if they are independent or in sets; without it, and in other laws, none are. Without `starts`, all are one group and the
-    results have no axis for it.
+    member, are equivalent, if they are independent or in sets; without it, and in other laws, none are. Without `starts`,
+    all are one group and the results have no axis for it.
 
     Permutations are not tried out. What is compared is, for each class of equivalent features
     and each pair of classes, the sorted entries of `c`, of the diagonal of `A` and of the entries
@@ -72,6 +72,9 @@ def basins(solved: Minimum, features: Any = None, *, starts: int | None = None) 
 
     With `N` starts that converged, `missed` is `1 - 0.05^(1/N)`: a better minimum that a start
     reaches with that chance or more would have been seen with 95% confidence.
+
+    Raises TypeError for what `minimize` did not return, or of models that are no networks, and ValueError for `starts` that
+    do not divide the members, and a law of another number of features.
 
     >>> from superpose.features import Independent
     >>> from superpose.losses import Population

@@ -5,7 +5,7 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from numbers import Real
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -25,6 +25,8 @@ INIT, DRAWS = "initial weights", "draws of training"
 
 def member_keys(key: AnyKey, members: ArrayLike) -> Key[Array, " member"]:
     """The members' own keys: `fold_in(key, i)` for each of `members`, a number of them or their places.
+
+    Raises ValueError for several keys, or no members, and TypeError for what is neither.
 
     >>> key = jax.random.key(0)
     >>> bool(member_keys(key, 5)[3] == member_keys(key, [3])[0])
@@ -54,7 +56,8 @@ def ensemble(init: Callable[[Key[Array, ""]], Tree], *, members: ArrayLike, key:
     """`init(key)` for each member, stacked: every leaf gains a leading `member` axis.
 
     `init` gets the key `draws.stream(own_key, "initial weights")`. Training draws from other streams, so it can be
-    given the same `key`.
+    given the same `key`. Raises TypeError for an `init` that is no function, and as `member_keys` does for `members`;
+    ValueError for no members.
 
     >>> from superpose.models import ReluOutput
     >>> models = ensemble(lambda key: ReluOutput.init(5, 2, key=key), members=7, key=jax.random.key(0))
@@ -69,10 +72,15 @@ def ensemble(init: Callable[[Key[Array, ""]], Tree], *, members: ArrayLike, key:
     return jax.vmap(lambda own: init(stream(own, INIT)))(member_keys(key, members))
 
 
-def member(models: Tree, index) -> Tree:
+def member(models: Tree, index: Any) -> Tree:
     """The member at `index`, or the members at several indices, of an ensemble or of its losses.
 
-    Raises IndexError for an index that does not exist, which JAX's arrays would take for the last.
+    Raises IndexError for an index that does not exist, which JAX's arrays would take for the last, TypeError for what is
+    no index, and ValueError where arrays have different numbers of members.
+
+    >>> models = {"W": np.arange(6.0).reshape(3, 2)}
+    >>> member(models, 1)["W"].tolist(), member(models, [0, 2])["W"].shape
+    ([2.0, 3.0], (2, 2))
     """
     if not isinstance(index, slice | jax.core.Tracer):
         index = np.asarray(index)
@@ -90,7 +98,7 @@ def stack(models: Sequence[Tree]) -> Tree:
     Every leaf gains a leading `member` axis. `Empirical` laws may have different numbers of rows: they are
     padded with rows that are never drawn.
 
-    Raises ValueError where sizes or choices differ.
+    Raises ValueError where sizes or choices differ, and where there are none, and TypeError for one in place of several.
 
     >>> laws = stack([Empirical(np.eye(2)), Empirical(np.ones((3, 2)))])
     >>> laws.density.tolist(), laws.n_rows.tolist()

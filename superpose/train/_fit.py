@@ -54,6 +54,7 @@ class Fit(NamedTuple):
     history: Float[Array, "member step"]
     """The loss, averaged over windows of steps that end at `steps`."""
     steps: Int[np.ndarray, " step"]
+    """The last step of each window."""
     snapshots: Any
     """The models after each of the steps asked for, leading axes `(snapshot, member)`."""
 
@@ -62,7 +63,13 @@ class Fit(NamedTuple):
 
 
 def cosine_adam(rate: float, steps: int) -> optax.GradientTransformation:
-    """Adam with a learning rate that falls from `rate` to 0 along a cosine, in `steps` steps."""
+    """Adam with a learning rate that falls from `rate` to 0 along a cosine, in `steps` steps.
+
+    >>> optimizer = cosine_adam(0.1, steps=10)
+    >>> step, _ = optimizer.update(jnp.array(2.0), optimizer.init(jnp.array(0.0)))
+    >>> round(float(step), 4)  # the first step is the whole rate, downhill
+    -0.1
+    """
     return optax.adam(optax.cosine_decay_schedule(rate, steps))
 
 
@@ -95,8 +102,9 @@ def fit(
     `observed(model, key) -> (loss, seen)` and `after(model, seen) -> model` is asked for the former at each step,
     and the latter makes, of the model that the step gave, the one that the next step starts from.
 
-    Raises ValueError for a number of steps or a window below 1, and for snapshots outside
-    `0..steps`.
+    Raises ValueError for a number of steps or a window below 1, for snapshots outside
+    `0..steps`, and for arrays, keys or losses that are not one for each member; TypeError for a loss or an
+    optimizer that is none.
 
     >>> from superpose.features import Independent
     >>> from superpose.losses import Sampled

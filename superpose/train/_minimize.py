@@ -39,16 +39,19 @@ class Minimum(NamedTuple):
     models: Any
     """The parameters at the minima that were reached, with a leading `member` axis."""
     loss: Float[np.ndarray, " member"]
+    """The loss at each minimum."""
     gradient: Float[np.ndarray, " member"]
     """The largest remaining slope, as a share of the loss at the start."""
     outcome: Int[np.ndarray, " member"]
     """How each search ended: its place in `OUTCOMES`."""
     evaluations: Int[np.ndarray, " member"]
+    """How often each search computed the loss and its gradient."""
     eigenvalues: Float[np.ndarray, "member eigenvalue"] | None
     """The smallest eigenvalues of the Hessian, in rising order, where they were asked for."""
 
     @property
     def converged(self) -> Bool[np.ndarray, " member"]:
+        """Which searches ended with slopes within the tolerance."""
         return self.outcome == 0
 
     def __repr__(self) -> str:
@@ -88,7 +91,8 @@ def minimize(
     the number of devices does not change a bit of any result. A member has converged where no slope exceeds
     `tolerance` times the loss of its start. `OUTCOMES` lists why others stopped.
 
-    Raises TypeError for a loss that draws with a key: use `fit`, or the same draw each time.
+    Raises TypeError for a loss that draws with a key: use `fit`, or the same draw each time. Raises ValueError for fewer
+    than one evaluation, a negative tolerance or number of eigenvalues, and losses that are not one for each member.
 
     `eigenvalues=k` also computes the `k` smallest eigenvalues of the Hessian. A negative one means a
     saddle. Rotations of `m` hidden dimensions cost nothing, so `m (m - 1) / 2` are 0, up to the

@@ -28,8 +28,11 @@ def dimensions(n: int) -> int:
 
 
 def drawn(key, n, samples, out=False):
-    """Samples with k active features. Half of those in the distribution have feature 0 with others of the first half, the
-    rest any but feature 0; those out of it have feature 0 with others of the second half."""
+    """Samples with k active features.
+
+    Half of those in the distribution have feature 0 with others of the first half, the rest any but feature 0; those out
+    of it have feature 0 with others of the second half.
+    """
     i, second = np.arange(n)[None], n - n // 2
     chance = draws.uniform(draws.stream(key, "which"), (samples, n))
     with_first = out | (draws.uniform(draws.stream(key, "halves"), (samples, 1)) < 0.5)

@@ -1,4 +1,4 @@
-"""A network that computes |x| of more features than it has neurons for: computing in superposition.
+"""A network that computes absolute values of more features than it has neurons for: computing in superposition.
 
 The absolute value of a feature takes two neurons, one for each sign. With dense features the model
 spends them on the most important ones and ignores the rest. With sparse features neurons come to work

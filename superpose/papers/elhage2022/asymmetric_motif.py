@@ -32,7 +32,7 @@ PAIR = {
     "asymmetric": ([[2, -1 / 2], [-1, 0], [0, 1]], [[1 / 2, 1, 0], [2, 0, 1]]),
     "inhibited": ([[2, -1 / 2], [-1, 0], [0, 1], [1, 0]], [[1 / 2, 1, 0, 0], [2, 0, 1, -4]]),
 }
-"""Input and output weights of circuits for |A| and |B|, of which the first neuron serves A > 0 and B < 0."""
+"""Input and output weights of circuits for `|A|` and `|B|`, of which the first neuron serves A > 0 and B < 0."""
 APART = float(IMPORTANCE[HIDDEN // 2 :].sum() * theory.dropped_cost(DENSITY))
 """The loss of two neurons for each of the five most important features, and nothing for the last."""
 
@@ -182,7 +182,7 @@ def _hand(fig, data) -> None:
 
 
 def _response(ax: Axes, x: np.ndarray, outputs: np.ndarray, alone: str) -> None:
-    """The outputs for |A| and |B| where only one of them is active."""
+    """The outputs for `|A|` and `|B|` where only one of them is active."""
     ax.plot(x, np.abs(x), color=plot.GRAY, lw=5, label=f"|{alone}|, the target")
     for at, (name, line) in enumerate({"A": "-", "B": (0, (4, 1.5))}.items()):
         ax.plot(x, outputs[:, at], color=plot.SETS[at], lw=1.7, ls=line, label=f"output for |{name}|")
