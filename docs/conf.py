@@ -49,7 +49,7 @@ nb_merge_streams = True
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
-autodoc_default_options = {"members": True, "exclude-members": "__init__, __new__"}
+autodoc_default_options = {"members": True, "exclude-members": "__init__, __new__, set, savefig"}
 default_role = "said"
 
 
@@ -82,7 +82,7 @@ def reference(app) -> None:
     """A page for each module, and one of the commands with their help."""
     folder = DOCS / "reference"
     folder.mkdir(exist_ok=True)
-    for name in superpose._modules:
+    for name in (*superpose._modules, "dictionaries.scores", "dictionaries.worlds", "frames.chance"):
         module = f"superpose.{name}"
         _write(folder / f"{name}.md", f"# {module}\n\n```{{eval-rst}}\n.. automodule:: {module}\n```\n")
     shown = [

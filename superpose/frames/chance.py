@@ -2,6 +2,8 @@
 
 For one vector, the squares of its cosines with the others are independent, each from Beta(1/2, (m - 1)/2); so the first moments are exact.
 Cosines of different pairs are independent two by two, but not all together: so variances are exact, and maxima over all pairs nearly so.
+
+Where lengths differ, `norms` are those of all vectors. Sizes below 1, lengths that are not finite and chances outside of 0 to 1 raise ValueError; what is no number raises TypeError.
 """
 
 from typing import Any, NamedTuple
@@ -122,7 +124,9 @@ def _largest(pairs, m, q) -> float:
 
 
 def cosine_density(cosine: ArrayLike, m: Any) -> Float[np.ndarray, "..."]:
-    """The density of the cosine of two random vectors in `m` dimensions, 2 or more: proportional to `(1 - cos^2)^((m - 3) / 2)`.
+    """The density at `cosine` of the cosine of two random vectors in `m` dimensions: proportional to `(1 - cos^2)^((m - 3) / 2)`.
+
+    Raises ValueError for fewer than 2 dimensions, where it has none.
 
     >>> cosine_density([-0.5, 0.9], 3).round(6).tolist()
     [0.5, 0.5]
@@ -177,6 +181,7 @@ class Sample(NamedTuple):
     """What `sample` returns, for those of the random vectors that were compared with all others."""
 
     dimensionality: Float[np.ndarray, " probe"]
+    """As of `measures.dimensionality`."""
     interference: Float[np.ndarray, " probe"]
     """Relative to the longest vector's square."""
     potential: Float[np.ndarray, " probe"]
