@@ -31,7 +31,7 @@ docs: .venv/installed-docs $(REPORT)/index.html
 	$(BIN)/sphinx-build --jobs auto --quiet --fail-on-warning --keep-going --fresh-env docs docs/_build/html
 	$(BIN)/linkchecker --no-status --no-robots docs/_build/html/index.html
 
-report-quick/index.html: .venv/installed
+report-quick/index.html: | .venv/installed
 	$(BIN)/superpose reproduce --quick || test $$? = 1
 
 # Side by side with PyTorch, occhio and SAELens; an hour and a quarter on an idle machine. Writes benchmarks/README.md.
