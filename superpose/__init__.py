@@ -11,6 +11,7 @@ __version__ = version("superpose")
 
 _modules = (
     "attacks",
+    "cards",
     "claims",
     "corpus",
     "costs",
@@ -40,16 +41,19 @@ _modules = (
     "store",
     "sweep",
     "theory",
+    "torch",
     "train",
     "values",
     "words",
 )
-__all__ = [*_modules, "run"]
+_functions = {"run": "interactive", "load_model": "cards", "save_model": "cards"}
+"""Functions that one has without the name of their module."""
+__all__ = [*_modules, *_functions]
 
 
 def __getattr__(name: str):
-    if name == "run":
-        return import_module("superpose.interactive").run
+    if name in _functions:
+        return getattr(import_module(f"superpose.{_functions[name]}"), name)
     if name in _modules:
         return import_module(f"superpose.{name}")
     raise AttributeError(f"module 'superpose' has no attribute {name!r}")

@@ -35,7 +35,9 @@ def replaced(path: str | Path, ours: Callable[[Path], bool]) -> Iterator[Path]:
             yield new
             new.replace(place)
         except OSError as error:
-            error.filename = str(path)
+            # What is said of another file stays as it is said.
+            if error.errno is not None and error.filename in (None, str(new), new):
+                error.filename = str(path)
             raise
         finally:
             with suppress(OSError):

@@ -17,7 +17,7 @@ from jaxtyping import Float, Shaped
 from superpose import measures
 from superpose.draws import AnyKey, stream
 from superpose.inputs import ArrayLike, array
-from superpose.models import Network, activation_name
+from superpose.models import Mixture, Network, activation_name
 from superpose.train import cosine_adam, ensemble, fit, minimize
 from superpose.values import Binary, Uniform, double
 
@@ -233,8 +233,19 @@ def dataset(
     if models.hidden_bias is not None:
         variables["hidden_bias"] = on_grid(models.hidden_bias, "hidden")
     variables |= {name: on_grid(values) for name, values in more.items()}
-    said = {name: activation_name(getattr(models, name)) for name in ("activation", "hidden_activation")}
-    return xr.Dataset(variables, {name: np.asarray(values) for name, values in axes.items()}, said)
+    coords = {name: np.asarray(values) for name, values in axes.items()}
+    return xr.Dataset(variables, coords, activations_of(models))
+
+
+def activations_of(models: Network) -> dict[str, str]:
+    """What a dataset says of its models: the names of their activations; a mixture's hidden layer is one of experts.
+
+    >>> from superpose.models import ReluOutput
+    >>> activations_of(ReluOutput([[1, -1]], [0, 0]))
+    {'activation': 'relu', 'hidden_activation': 'identity'}
+    """
+    layer = "mixture of experts" if isinstance(models, Mixture) else activation_name(models.hidden_activation)
+    return {"activation": activation_name(models.activation), "hidden_activation": layer}
 
 
 def points(*axes: ArrayLike) -> tuple[Shaped[np.ndarray, " point"], ...]:

@@ -99,6 +99,17 @@ def activation_name(activation: Activation) -> str:
     return activation if isinstance(activation, str) else getattr(activation, "__name__", repr(activation))
 
 
+def name_in_activations(activation: Activation) -> str | None:
+    """The name of an activation in `activations`; None for a function that is not there.
+
+    >>> name_in_activations(jax.nn.relu), name_in_activations(jnp.sin)
+    ('relu', None)
+    """
+    if isinstance(activation, str):
+        return activation
+    return next((name for name, each in activations.items() if each is activation), None)
+
+
 def _activation(usual: str) -> Any:
     """A field for an activation, which is the usual one unless another is given."""
     return eqx.field(static=True, converter=_known, default=usual)
@@ -371,3 +382,28 @@ class Mixture(Network):
         raise ValueError(
             "exact losses need a linear hidden layer, and a mixture of experts has none; use losses.Sampled"
         )
+
+
+KINDS: dict[str, type[Network]] = {
+    each.__name__: each for each in (Linear, ReluOutput, ReluHidden, Untied, Mixture, Network)
+}
+"""The classes of this module by name: all that is needed to make a model of weights and settings again."""
+
+
+def standard_kind(model: Any) -> type[Network]:
+    """The class of this module that computes what `model` does, given its weights and activations.
+
+    Raises TypeError for what is no network, and for a class of one's own that computes otherwise.
+
+    >>> standard_kind(ReluOutput([[1, -1]], [0, 0])).__name__
+    'ReluOutput'
+    """
+    if not isinstance(model, Network):
+        raise TypeError(f"model must be a network, such as ReluOutput(W, b), got {type(model).__name__}")
+    kind = next(each for each in type(model).__mro__ if each in KINDS.values())
+    if any(
+        getattr(type(model), name) is not getattr(kind, name)
+        for name in ("encode", "decode", "__call__", "readout")
+    ):
+        raise TypeError(f"{type(model).__name__} computes in a way of its own, which only its own code has")
+    return kind

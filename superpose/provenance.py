@@ -9,7 +9,8 @@ import jax
 import superpose
 
 _NOT_COMPUTING = (
-    "cli", "explorer", "files", "interactive", "interrupts", "runs", "report", "store", "progress", "provenance",
+    "cards", "cli", "explorer", "files", "interactive", "interrupts", "runs", "report", "sources", "store", "progress",
+    "provenance", "torch",
 )  # fmt: skip
 _DRAWING = ("plot", "words", "fonts", "claims")
 

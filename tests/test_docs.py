@@ -1,5 +1,6 @@
 """What docs say is so: the diffs of `docs/adding.md` apply, and what they add runs; `docs/dictionaries.md` runs."""
 
+import importlib.util
 import json
 import re
 import shlex
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -146,3 +148,23 @@ def test_sweeps_go_as_the_guide_says(tmp_path, monkeypatch, capsys):
     exec(next(code for code in codes if "corners=4" in code), names)
     own = sweep.gathered(names["cell"], {"width": [1.0, 2.0], "height": [3.0], "corners": [3, 4]})
     assert own.loss.sel(width=2.0, corners=4, height=3.0).values.tolist() == [6, 7, 8]
+
+
+def test_models_go_to_pytorch_and_into_files_as_the_guide_says(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    guide = (DOC.parent / "pytorch.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", guide, re.DOTALL | re.MULTILINE)
+    there = importlib.util.find_spec("torch") is not None
+    names: dict = {}
+    for block in blocks:
+        if there or "torch" not in block:
+            exec(block, names)
+    assert capsys.readouterr().out == "ReluOutput(2 features, 1 hidden) an antipodal pair\n"
+    assert {f"`{key}`" for key in names["card"]} - {"`notes`"} <= set(re.findall(r"`\w+`", guide))
+    if there:
+        x, models = np.from_dlpack(names["x"]), names["models"]
+        expected = jax.vmap(jax.vmap(lambda model, x: model(x)), (None, 0))(models, x)
+        np.testing.assert_allclose(np.from_dlpack(names["out"].detach()), expected, atol=1e-6)
+        np.testing.assert_array_equal(names["same"].W, models.W)
+        assert tuple(names["arena"]["W"].shape) == (10, 2, 5)
+        np.testing.assert_allclose(names["back"].directions, names["sae"].directions, atol=1e-6)

@@ -52,6 +52,7 @@ NO_EXAMPLE = {
     ),
     "needs processes, a cluster or a package that is not always there": (
         "sweep.Pool", "sweep.on_dask", "explorer.widget",
+        "torch.module", "torch.state_dict", "torch.arrays", "torch.dictionary_state", "torch.save_dictionary",
     ),
     "prints on standard error": ("progress.say",),
     "is raised, not called": ("store.DamagedError", "sweep.StoppedError"),
@@ -84,7 +85,7 @@ NO_SOURCE = {
     "helps with what names its source": (
         "features.chances", "features.equal_loadings", "features.random_loadings", "features.regular_forest",
         "features.check_law", "features.check_sampled", "features.weighs", "models.activation_name",
-        "models.check_features",
+        "models.check_features", "models.name_in_activations", "models.standard_kind",
     ),
 }  # fmt: skip
 

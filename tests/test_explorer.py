@@ -18,9 +18,9 @@ import xarray as xr
 from told import law_of, numbers
 
 import superpose
-from superpose import explorer, features, grid, models, store, sweep, train
+from superpose import explorer, features, grid, models, sources, store, sweep, train
 from superpose.cli import main
-from superpose.explorer import _data, _sources
+from superpose.explorer import _data
 from superpose.losses import Population
 
 FOLDER, OLD = Path(explorer.__file__).parent, Path(__file__).parent / "result-0.1"
@@ -385,7 +385,7 @@ def test_a_sweep_is_its_models_whatever_their_shapes(tmp_path):
     sweep.zipped(tmp_path / "s", tmp_path / "s.zip")
     model = sweep.select(tmp_path / "s", density=0.2, hidden=1)
     for place in ("s", "s.zip"):
-        data, about = _sources.found(tmp_path / place)
+        data, about = sources.found(tmp_path / place)
         assert about["title"] == "s"
         one, two = _data.described(data)["groups"]
         assert (one["W"]["shape"][-2:], two["W"]["shape"][-2:]) == ([1, 4], [2, 4])
@@ -396,7 +396,7 @@ def test_a_sweep_is_its_models_whatever_their_shapes(tmp_path):
     for file in [*(tmp_path / "s" / "data.zarr").glob("*/c/1/1/**/*")]:
         if file.is_file():
             file.unlink()
-    there = _data.described(_sources.found(tmp_path / "s")[0])["groups"]
+    there = _data.described(sources.found(tmp_path / "s")[0])["groups"]
     W = np.concatenate([numbers(group["W"]).ravel() for group in there])
     assert np.isfinite(W).all()
     assert W.size == 3 * 4 + 1 * 4  # hidden 1 twice, 2 once

@@ -10,8 +10,8 @@ FOLDER = Path(superpose.__file__).parent
 ORDER = [
     {"progress", "memory", "interrupts", "jit", "corpus", "provenance"}, {"draws", "inputs", "files"}, {"values"}, {"forests"}, {"features"}, {"models"}, {"exact"}, {"losses", "attacks"}, {"train"},
     {"polytopes"}, {"theory"}, {"solutions"},
-    {"measures", "curves"}, {"dictionaries", "notebook"}, {"grid", "settings"}, {"costs"}, {"store"}, {"sweep"}, {"claims"},
-    {"fonts"}, {"plot"}, {"words", "frames"}, {"papers"}, {"report"}, {"runs"}, {"interactive"}, {"explorer"}, {"cli"},
+    {"measures", "curves"}, {"dictionaries", "notebook"}, {"grid", "settings"}, {"costs"}, {"store"}, {"sweep"}, {"torch"}, {"claims"},
+    {"fonts"}, {"plot"}, {"words", "frames"}, {"papers"}, {"report"}, {"runs"}, {"interactive"}, {"sources"}, {"explorer", "cards"}, {"cli"},
 ]  # fmt: skip
 PLACE = {module: place for place, modules in enumerate(ORDER) for module in modules}
 
@@ -72,4 +72,4 @@ def test_the_command_answers_without_jax(tmp_path):
 def test_every_public_module_is_there():
     for name in superpose._modules:
         assert getattr(superpose, name).__name__ == f"superpose.{name}"
-    assert {*superpose._modules, "run"} == {*superpose.__all__} <= {*dir(superpose)}
+    assert {*superpose._modules, *superpose._functions} == {*superpose.__all__} <= {*dir(superpose)}

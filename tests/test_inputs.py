@@ -525,14 +525,17 @@ ELSEWHERE = {
     "dictionaries.random_directions", "dictionaries.orthogonal_directions", "dictionaries.coherent_directions",
     "draws.bits", "draws.uniform", "draws.normal", "draws.choice",  # take what `key_of` gives: test_draws
     "models.activation_name", "solutions.Family", "solutions.assignments", "grid.fitted", "grid.solved", "grid.described", "grid.evaluated", "grid.points", "grid.stacked", "grid.unstacked", "settings.at_least",
+    "models.name_in_activations", "models.standard_kind", "grid.activations_of",  # by what saves models: test_export
+    "torch.module", "torch.model", "torch.state_dict", "torch.arrays", "torch.dictionary", "torch.dictionary_state", "torch.save_dictionary",  # test_layouts, test_torch
+    "cards.save_model", "cards.load_model", "cards.export",  # test_export
     "settings.shares", "settings.option", "costs.check_room", "costs.Cost", "costs.training", "costs.minimizing", "costs.evaluating", "notebook.MeanSquare", "notebook.optimize",
 }  # fmt: skip
 RESULTS = {
     "measures.Polytope", "polytopes.Match", "theory.LinearTerms", "solutions.Regular", "solutions.Candidates", "train.Fit",
     "train.Minimum", "train.Basins", "explorer.Frame", "dictionaries.scores.Matching", "dictionaries.scores.Support", "dictionaries.scores.Causal",
-    "dictionaries.worlds.World", "frames.Measured", "frames.chance.Sample",
+    "dictionaries.worlds.World", "frames.Measured", "frames.chance.Sample", "cards.Saved",
 }  # fmt: skip
-MODULES = ("draws", "inputs", "corpus", "features", "models", "losses", "attacks", "measures", "curves", "theory", "solutions", "train", "dictionaries", "dictionaries.scores", "dictionaries.worlds", "frames", "frames.chance", "polytopes", "grid", "settings", "costs", "notebook", "explorer")  # fmt: skip
+MODULES = ("draws", "inputs", "corpus", "features", "models", "losses", "attacks", "measures", "curves", "theory", "solutions", "train", "dictionaries", "dictionaries.scores", "dictionaries.worlds", "frames", "frames.chance", "polytopes", "grid", "settings", "costs", "notebook", "torch", "cards", "explorer")  # fmt: skip
 
 
 def test_the_table_has_every_public_name():

@@ -1,4 +1,4 @@
-"""The command line: `superpose list`, `run NAME`, `explore`, `view RESULT`, `reproduce`, `verify`, `score`, `world`, `measure` and `sweep`.
+"""The command line: `superpose list`, `run NAME`, `explore`, `view` and `export RESULT`, `reproduce`, `verify`, `score`, `world`, `measure` and `sweep`.
 
 Only what an answer needs is imported, so that `superpose --help` answers at once.
 """
@@ -21,6 +21,7 @@ usage:
   superpose run NAME --help    its settings
   superpose explore            toy models that train in your browser: one page, which needs no network
   superpose view RESULT        the same page with the models of a result in it; --help says of which
+  superpose export RESULT      its trained models as a .safetensors file with a card, for superpose.load_model or anyone
   superpose reproduce          run all; a page a paper with every figure and claim, and an index, go to report/
   superpose reproduce PAPER    run those of one paper
   superpose reproduce --help   how to run some of them, or small versions
@@ -38,6 +39,7 @@ examples:
   superpose run phase-diagram --quick
   superpose explore --out superposition.html
   superpose view results/intro
+  superpose export results/intro --at density=0.1 --out intro.safetensors
   superpose reproduce --quick
   superpose reproduce --only intro phase-diagram
   superpose verify results
@@ -57,6 +59,7 @@ COMMANDS = {
     "run": _experiments.run,
     "explore": _pages.explore,
     "view": _pages.view,
+    "export": _pages.export,
     "reproduce": _experiments.reproduce,
     "verify": _experiments.verify,
     "score": _dictionaries.score,

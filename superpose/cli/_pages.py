@@ -1,11 +1,11 @@
-"""`superpose explore` and `view`."""
+"""`superpose explore`, `view` and `export`."""
 
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from superpose.cli._arguments import InputError, parsed, told
+from superpose.cli._arguments import InputError, parsed, refusing, told
 
 
 def explore(settings: Sequence[str]) -> int:
@@ -41,15 +41,55 @@ def view(settings: Sequence[str]) -> int:
     asked = parsed(View(), "view", about, settings)
     if not asked.result:
         raise InputError("name a result: superpose view RESULT, such as results/intro")
-    at = {}
-    for each in asked.at:
-        name, given, value = each.partition("=")
-        if not (name and given and value) or name in at:
+    out = asked.out or f"explorer-{_named(asked.result)}.html"
+    return _shown(out, asked.no_open, Path(asked.result), _point(asked.at))
+
+
+def export(settings: Sequence[str]) -> int:
+    from typing import Annotated
+
+    import tyro
+
+    @dataclass
+    class Export:
+        result: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RESULT")] = ""
+        """A result's or a sweep's folder, such as results/intro, or a .zarr or .nc dataset with W (..., hidden, feature), b and loss on named axes."""
+        at: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME=VALUE")] = ()
+        """Only the models nearest to this value on an axis, such as density=0.1; may be given for several axes."""
+        all: bool = False
+        """Every member, and not only the one of least loss at each point."""
+        out: str = ""
+        """The .safetensors file that is written, with its card as .json beside it; the result's name, unless given."""
+
+    about = "Trained models as a .safetensors file with a card: superpose.load_model(FILE) gives them back."
+    asked = parsed(Export(), "export", about, settings)
+    if not asked.result:
+        raise InputError("name a result: superpose export RESULT, such as results/intro")
+
+    from superpose import cards
+
+    out = asked.out or f"{_named(asked.result)}.safetensors"
+    with refusing("the models"):
+        path = cards.export(Path(asked.result), out, at=_point(asked.at), every=asked.all)
+        model, card = cards.load_model(path)
+    print(f"models: {path} ({model!r}{', ' * bool(card['axes'])}{', '.join(card['axes'])})")
+    print(f"card: {path.with_suffix('.json')}")
+    return 0
+
+
+def _named(result: str) -> str:
+    return Path(result).resolve().name.removesuffix(".zarr").removesuffix(".nc").removesuffix(".zip")
+
+
+def _point(given: Sequence[str]) -> dict[str, str]:
+    """The values on axes that `--at` names."""
+    at: dict[str, str] = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not (name and equals and value) or name in at:
             raise InputError(f"--at takes NAME=VALUE, such as density=0.1, once for an axis; got {each!r}")
         at[name] = value
-    name = Path(asked.result).resolve().name.removesuffix(".zarr").removesuffix(".nc").removesuffix(".zip")
-    out = asked.out or f"explorer-{name}.html"
-    return _shown(out, asked.no_open, Path(asked.result), at)
+    return at
 
 
 def _shown(out: str, no_open: bool, result: Path | None = None, at: Mapping[str, str] | None = None) -> int:

@@ -187,8 +187,9 @@ def write(path: str | Path, arrays: Mapping[str, np.ndarray], told: Mapping[str,
             with new.open("wb") as file:
                 np.savez(file, **arrays, **{name: np.array(text) for name, text in told.items()})  # type: ignore[arg-type]
         else:
-            from safetensors.numpy import save_file
+            from safetensors.numpy import save
 
-            save_file(
-                {name: np.ascontiguousarray(values) for name, values in arrays.items()}, new, dict(told)
+            # Its save_file makes a file that nobody else may read.
+            new.write_bytes(
+                save({name: np.asarray(values, order="C") for name, values in arrays.items()}, dict(told))
             )

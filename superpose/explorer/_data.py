@@ -1,21 +1,17 @@
 """What the page is told of a result: models on named axes, the world they were trained in, figure and claims."""
 
 import base64
-import math
 from collections.abc import Mapping
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from superpose.explorer._sources import OWN, found
-from superpose.papers import meant
+from superpose import sources
+from superpose.sources import LONG, OWN, found
 
 MOST = 4_000_000
 """How many numbers of models a page holds."""
-_WHOLE = ("hidden", "feature")
-_LONG = 80  # characters of a name; there may be thousands of names
 
 
 def described(data: Any, *, at: Mapping[str, Any] | None = None, features: Any = None) -> dict[str, Any]:
@@ -63,14 +59,14 @@ def described(data: Any, *, at: Mapping[str, Any] | None = None, features: Any =
     said |= about
     if said["experiment"] and "W" not in models:
         said["shown"] = "This result keeps no weights: its figure and its claims are all there is to show."
-        return _plain(said)
-    groups = _split("", _chosen(_checked(models), at or {}))
+        return sources.plain(said)
+    groups = sources.groups("", sources.chosen(sources.checked(models), at or {}))
     if _size(groups) > MOST:
         groups, said["shown"] = _best(groups)
     if _size(groups) > MOST:
         raise ValueError(_too_many(groups))
     said["groups"] = [_group(name, group) for name, group in groups.items()]
-    return _plain(said)
+    return sources.plain(said)
 
 
 def packed(values: Any) -> dict[str, Any]:
@@ -85,88 +81,7 @@ def packed(values: Any) -> dict[str, Any]:
     return {"dtype": kind, "shape": list(values.shape), "data": base64.b64encode(data).decode()}
 
 
-def _checked(data: xr.Dataset) -> xr.Dataset:
-    """The dataset, if its `W` can be models."""
-    if "W" not in data:
-        raise ValueError(
-            f"data must have W (..., hidden, feature), got {', '.join(map(str, data)) or 'nothing'}"
-        )
-    if not {*_WHOLE} <= {*data.W.dims}:
-        raise ValueError(
-            f"W must have the axes (..., hidden, feature), got ({', '.join(map(str, data.W.dims))})"
-        )
-    if data.W.dtype.kind not in "fiub":
-        raise ValueError(f"W must be numbers, got {data.W.dtype}")
-    if not data.W.size:
-        raise ValueError(f"W must have a model in it, got the shape {data.W.shape}")
-    return data
-
-
-def _lead(data: xr.Dataset) -> list[Any]:
-    """The axes along which models are side by side."""
-    return [dim for dim in data.W.dims if dim not in _WHOLE]
-
-
 # Choosing, and taking apart.
-
-
-def _chosen(data: xr.Dataset, at: Mapping[str, Any]) -> xr.Dataset:
-    """The models nearest to these values on the axes of these names."""
-    for name, value in at.items():
-        if name not in _lead(data):
-            there = meant(name, [*map(str, _lead(data))]) if _lead(data) else "there is one model"
-            raise ValueError(f"there is no axis {name!r}; {there}")
-        data = data.isel({name: _nearest(name, data[name].values, value)})
-    return _trimmed(data) if at else data
-
-
-def _nearest(name: str, labels: np.ndarray, value: Any) -> int:
-    """Where on an axis a value is, or the one nearest to it."""
-    if labels.dtype.kind not in "fiub":
-        texts = [str(label) for label in labels.tolist()]
-        if str(value) not in texts:
-            raise ValueError(f"{name} is not {str(value)!r} anywhere; {meant(str(value), texts, repr)}")
-        return texts.index(str(value))
-    try:
-        far = np.abs(labels.astype(float) - float(value))
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be a number, got {value!r}") from None
-    if np.isnan(far).all():
-        raise ValueError(f"{name} must be a number, got {value!r}")
-    return int(np.nanargmin(far))
-
-
-def _split(name: str, data: xr.Dataset) -> dict[str, xr.Dataset]:
-    """Models of one size each, by name: what `grid.stacked` put together, along however many axes."""
-    axis = next((axis for axis in _lead(data) if len(_sizes(data, axis)) > 1), None)
-    if axis is None:
-        return {name: data}
-    parts: dict[str, xr.Dataset] = {}
-    for at, label in enumerate(_labels(data, axis)):
-        own = label if isinstance(label, str) else f"{axis} {label:g}"
-        part = _trimmed(data.isel({axis: at}))
-        if part.W.notnull().any():
-            parts |= _split(f"{name}, {own}" if name else own, part)
-    return parts
-
-
-def _sizes(data: xr.Dataset, axis: Any) -> set[tuple[int, ...]]:
-    """The sizes (hidden, feature) of the models along an axis, without the padding and where there are any."""
-    there = data.W.notnull()
-    counts = [
-        there.any([dim for dim in there.dims if dim not in (axis, own)]).sum(own).values for own in _WHOLE
-    ]
-    return {(int(m), int(n)) for m, n in zip(*counts, strict=True) if m}
-
-
-def _trimmed(data: xr.Dataset) -> xr.Dataset:
-    """The dataset without padding: what is missing in all of its models."""
-    there = data.W.notnull()
-    if not there.any():
-        return data
-    return data.isel(
-        {axis: there.any([dim for dim in there.dims if dim != axis]).values for axis in there.dims}
-    )
 
 
 def _size(groups: Mapping[str, xr.Dataset]) -> int:
@@ -177,22 +92,21 @@ def _best(groups: Mapping[str, xr.Dataset]) -> tuple[dict[str, xr.Dataset], str]
     """The best member at each point, where there are members with losses; and what was done, in a sentence."""
     best, said = {}, ""
     for name, data in groups.items():
-        if "member" in _lead(data) and "loss" in data and {"member"} <= {*data.loss.dims} <= {*_lead(data)}:
+        best[name] = sources.best(data)
+        if "member" not in best[name].dims and "member" in data.dims:
             said = f"All members are too much for a page: shown is the best of {data.sizes['member']} at each point."
-            data = data.isel(member=data.loss.fillna(np.inf).argmin("member"))
-        best[name] = data
     return best, said
 
 
 def _too_many(groups: Mapping[str, xr.Dataset]) -> str:
     most = max(groups.values(), key=lambda data: data.W.size)
     said = f"the models have {_size(groups):,} numbers, and a page holds {MOST:,}"
-    axes = {axis: n for axis in _lead(most) if (n := most.sizes[axis]) > 1}
+    axes = {axis: n for axis in sources.lead(most) if (n := most.sizes[axis]) > 1}
     if not axes:
         return said
     first = next(iter(axes))
     several = ", ".join(f"{axis} ({n} values)" for axis, n in axes.items())
-    return f"{said}; choose some of {several}, such as --at {first}={_labels(most, first)[0]}"
+    return f"{said}; choose some of {several}, such as --at {first}={sources.labels(most, first)[0]}"
 
 
 # What the page is told.
@@ -200,7 +114,7 @@ def _too_many(groups: Mapping[str, xr.Dataset]) -> str:
 
 def _group(name: str, data: xr.Dataset) -> dict[str, Any]:
     """Models of one size."""
-    lead = _lead(data)
+    lead = sources.lead(data)
     sizes = {axis: data.sizes[axis] for axis in data.W.dims}
     arrays = {}
     for variable, own in {**OWN, "loss": ()}.items():
@@ -214,49 +128,30 @@ def _group(name: str, data: xr.Dataset) -> dict[str, Any]:
     linear = {"identity": "linear"}
     group = {
         "name": name,
-        "axes": [{"name": str(axis), "values": _labels(data, axis)} for axis in lead],
+        "axes": [{"name": str(axis), "values": sources.labels(data, axis)} for axis in lead],
         "hidden": sizes["hidden"],
         "feature": sizes["feature"],
         "features": _names(data),
-        "output": linear.get(kind := _said(data, "activation", "relu"), kind),
-        "layer": linear.get(kind := _said(data, "hidden_activation", "identity"), kind),
+        "output": linear.get(kind := sources.said(data, "activation", "relu"), kind),
+        "layer": linear.get(kind := sources.said(data, "hidden_activation", "identity"), kind),
     }
     world, why = _world(data, group | arrays)
     return group | arrays | {"world": world, "why": why}
-
-
-def _labels(data: xr.Dataset, axis: Any) -> list[Any]:
-    """The values along an axis, as numbers, or as text where they are not all finite numbers."""
-    values = data[axis].values.tolist()
-    if data[axis].dtype.kind in "fiu" and all(map(math.isfinite, values)):
-        return values
-    if data[axis].dtype.kind in "mM":
-        values = (
-            np.datetime_as_string(data[axis].values) if data[axis].dtype.kind == "M" else data[axis].values
-        )
-    return [str(value)[:_LONG] for value in values]
 
 
 def _names(data: xr.Dataset) -> list[str]:
     """The features' names, if a text is along that axis."""
     for each in data.variables.values():
         if each.dims == ("feature",) and each.dtype.kind in "UOT":
-            return [str(name)[:_LONG] for name in each.values.tolist()]
+            return [str(name)[:LONG] for name in each.values.tolist()]
     return []
-
-
-def _said(data: xr.Dataset, name: str, usual: Any) -> Any:
-    """What the data say by a variable or an attribute."""
-    if name in data and not data[name].dims:
-        return data[name].item()
-    return data.attrs.get(name, usual)
 
 
 def _world(data: xr.Dataset, group: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
     """The world of the models, or why the page cannot go on training them."""
-    kind, values = _said(data, "features", "independent"), _said(data, "values", "uniform")
-    n, target = data.sizes["feature"], _said(data, "target", "x")
-    sizes = [1] * n if kind == "independent" else _sets(_said(data, "sizes", []), n)
+    kind, values = sources.said(data, "features", "independent"), sources.said(data, "values", "uniform")
+    n, target = data.sizes["feature"], sources.said(data, "target", "x")
+    sizes = [1] * n if kind == "independent" else _sets(sources.said(data, "sizes", []), n)
     density = _quantity(data, "set_density", "set", len(sizes)) or _quantity(
         data, "density", "feature", len(sizes)
     )
@@ -297,22 +192,7 @@ def _quantity(data: xr.Dataset, name: str, own: str, n: int) -> dict[str, Any] |
     """A number, or one for each of `n` of its own, at each point, along the axes on which it differs."""
     if name not in data or data[name].dtype.kind not in "fiu":
         return None
-    dims = [dim for dim in (*_lead(data), own) if dim in data[name].dims]
+    dims = [dim for dim in (*sources.lead(data), own) if dim in data[name].dims]
     if {*dims} != {*data[name].dims} or data[name].sizes.get(own, n) != n:
         return None
     return {"axes": [str(dim) for dim in dims], "array": packed(data[name].transpose(*dims))}
-
-
-def _plain(value: Any) -> Any:
-    """As JSON has it; a number that is none becomes null."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(each) for name, each in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
-        return [_plain(each) for each in value]
-    if value is None or isinstance(value, bool | str):
-        return value
-    if isinstance(value, Integral):
-        return int(value)
-    if isinstance(value, Real):
-        return float(value) if math.isfinite(value) else None
-    return str(value)

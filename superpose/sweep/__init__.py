@@ -30,9 +30,18 @@ False
 
 from superpose.sweep._axes import parsed
 from superpose.sweep._cells import fitted, solved
-from superpose.sweep._disk import plan_of
 from superpose.sweep._drive import StoppedError
-from superpose.sweep._look import Status, failures, is_sweep, opened, select, status, verified, zipped
+from superpose.sweep._look import (
+    Status,
+    failures,
+    is_sweep,
+    opened,
+    plan_of,
+    select,
+    status,
+    verified,
+    zipped,
+)
 from superpose.sweep._pool import Here, Pool, on_dask
 from superpose.sweep._run import Sweep, gathered, resume, run
 from superpose.sweep._source import loaded, module_of

@@ -32,6 +32,15 @@ def opened(store: str | Path) -> xr.Dataset:
     return _opened(Path(store))[1]
 
 
+def plan_of(store: str | Path) -> Plan:
+    """What a sweep is, but for its numbers, in a folder or in a file that `zipped` made.
+
+    Raises FileNotFoundError where there is none, and DamagedError where what describes it is damaged.
+    """
+    path = Path(store)
+    return _zipped_plan(path)[0] if _is_zipped(path) else _disk.plan_of(path)
+
+
 def is_sweep(store: str | Path) -> bool:
     """Whether there is a sweep in this folder, or in this file that `zipped` made."""
     path = Path(store)
@@ -210,7 +219,7 @@ def zipped(store: str | Path, file: str | Path) -> None:
 
 
 def _is_zipped(place: Path) -> bool:
-    if not zipfile.is_zipfile(place):
+    if not place.is_file() or not zipfile.is_zipfile(place):
         return False
     with zipfile.ZipFile(place) as archive:
         return _disk.PLAN in archive.namelist()
