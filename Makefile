@@ -1,4 +1,4 @@
-# Two commands for a newcomer: `make demo` and `make test`. PYTHON is any Python 3.11 or newer.
+# Three commands for a newcomer: `make demo`, `make test` and `make docs`. PYTHON is any Python 3.11 or newer.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
