@@ -29,7 +29,7 @@ docs: .venv/installed-docs $(REPORT)/index.html
 	cp $(REPORT)/*.html $(EXTRA)/papers
 	$(BIN)/superpose explore --no-open --out $(EXTRA)/explore/index.html
 	$(BIN)/sphinx-build --jobs auto --quiet --fail-on-warning --keep-going --fresh-env docs docs/_build/html
-	$(BIN)/linkchecker --no-status --no-robots docs/_build/html/index.html
+	$(BIN)/python docs/links.py
 
 report-quick/index.html: | .venv/installed
 	$(BIN)/superpose reproduce --quick || test $$? = 1

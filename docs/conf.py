@@ -93,6 +93,17 @@ def reference(app) -> None:
     _write(folder / "commands.md", "\n\n".join(["# The command", f"```text\n{_help()}```", *shown]) + "\n")
 
 
+def korean(app) -> None:
+    """`README.ko.md` as a page of the site."""
+    text = (DOCS.parent / "README.ko.md").read_text(encoding="utf-8")
+    text = (
+        text.replace("# superpose", "# 한국어", 1)
+        .replace("(docs/", "(")
+        .replace("(README.md#citing)", "(index.md)")
+    )
+    _write(DOCS / "korean.md", text.replace("(README.md)", "(index.md)"))
+
+
 def notebooks(app) -> None:
     """Each tutorial as a plain notebook, which begins by installing what it needs."""
     folder = DOCS / "_build" / "extra" / "notebooks"
@@ -142,6 +153,7 @@ def setup(app):
     roles.register_local_role("said", said)
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_displaymath, None))
     app.connect("builder-inited", reference)
+    app.connect("builder-inited", korean)
     app.connect("builder-inited", notebooks)
     app.connect("source-read", linked)
     app.connect("doctree-read", cleared)
