@@ -25,8 +25,6 @@ author = "the authors of superpose"
 version = release = superpose.__version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
-nitpicky = False
-root_doc = "index"
 
 html_theme = "furo"
 html_title = "superpose"
