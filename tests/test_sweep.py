@@ -217,6 +217,27 @@ def test_only_what_is_missing_is_made(tmp_path, monkeypatch):
     assert _bytes(tmp_path / "s") == before
 
 
+def test_where_all_cells_of_one_shape_raise_the_others_go_on(tmp_path, capsys):
+    def cell(width, *, depth, style="a"):
+        if depth == 3 or (depth == 2 and style == "b"):
+            raise RuntimeError("too deep")
+        return {"loss": ("layer", width[:, None] * np.arange(1, depth + 1))}
+
+    axes = {"width": [1.0, 2.0], "depth": [3, 1, 2], "style": ["a", "b"]}
+    found = _here(tmp_path / "a", cell, axes)
+    assert "depth=3, style=a: cell raised for all 2 cells that were tried, first: RuntimeError" in capsys.readouterr().err
+    expected = np.full((2, 3, 2, 2), np.nan)
+    expected[:, 1, :, 0] = [[1, 1], [2, 2]]
+    expected[:, 2, 0] = [[1, 2], [2, 4]]
+    np.testing.assert_array_equal(found.data.loss, expected)
+    assert bool(found.data.done.all()) and not found.stopped
+    raised = [name for name, why in found.failed.items() if "too deep" in why]
+    assert len(raised) == 6 and all("depth=3" in each or "depth=2, style=b" in each for each in raised)
+    with pytest.raises(ValueError, match="cell raised for all 2 cells that were tried"):
+        _here(tmp_path / "b", cell, axes | {"depth": [3]})
+    assert not (tmp_path / "b").exists()
+
+
 def test_a_cell_that_raises_or_is_nan_is_recorded_and_the_rest_goes_on(tmp_path):
     axes = {"x": range(12), "y": [1.0, 2.0]}
     line = FILE.read_text().partition("    raise ValueError")[0].count("\n") + 1

@@ -5,7 +5,7 @@ import math
 import os
 import platform
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import nullcontext
 from functools import partial
 from itertools import product
@@ -234,16 +234,22 @@ def _begun(folder, sent, asked, chunk, executor, progress) -> Plan:
 
     some = np.unique(np.linspace(0, n_cells - 1, tried).astype(int))
     tries = [probing(group, some) for group in groups]
-    probed = []
+    probed: dict[tuple, _task.Probed] = {}
+    refused: dict[tuple, Exception] = {}
     with progress_bar("trying some cells", len(groups), progress) as advanced:
         for group, each in zip(groups, tries, strict=True):
-            probed.append(
-                _tried(
-                    each, [partial(probing, group, np.array([at])) for at in (0, n_cells - 1, n_cells // 2)]
-                )
-            )
-            advanced(len(probed))
-    variables = _together([each.variables for each in probed])
+            fewer = [partial(probing, group, np.array([at])) for at in (0, n_cells - 1, n_cells // 2)]
+            try:
+                probed[group] = _tried(each, fewer)
+            except (TypeError, ValueError, _drive.StoppedError) as error:
+                refused[group] = error
+            advanced(len(probed) + len(refused))
+    if not probed:
+        raise next(iter(refused.values()))
+    for group, error in refused.items():  # its cells are computed with the others, and listed if they fail then, too
+        where = ", ".join(f"{name}={value}" for name, value in zip(names, group, strict=True))
+        say(f"superpose: {where}: {error}; the others go on")
+    variables = _together([each.variables for each in probed.values()])
     if both := {*variables} & {*axes}:
         raise ValueError(
             f"cell returns {', '.join(sorted(both))}, which is an axis, too; call one of them otherwise"
@@ -252,9 +258,9 @@ def _begun(folder, sent, asked, chunk, executor, progress) -> Plan:
     shape = tuple(map(len, axes.values()))
     if chunk is None:
         size = max(math.prod(v.shape) * np.dtype(v.dtype).itemsize for v in variables.values())
-        chunk = min(_enough(each, math.prod(shape)) for each in probed)
+        chunk = min(_enough(each, math.prod(shape)) for each in probed.values())
         chunk = max(1, int(min(chunk, MOST_BYTES / max(1, size))))
-    attrs = _shared([each.attrs for each in probed], names, groups)
+    attrs = _shared({group: each.attrs for group, each in probed.items()}, names)
     plan = Plan(chunk=_plan.chunked(shape, many, chunk), variables=variables, attrs=attrs, **asked)
     return _disk.begun(folder, plan)
 
@@ -273,6 +279,8 @@ def _tried(future: Future, fewer: list[Callable[[], Future]]) -> _task.Probed:
         return future.result()
     except (TypeError, ValueError):
         raise
+    except BrokenExecutor as error:
+        raise _drive.StoppedError(f"the executor broke ({_task.line(error)})") from error
     except Exception as error:
         if fewer:
             return _tried(fewer[0](), fewer[1:])
@@ -281,12 +289,13 @@ def _tried(future: Future, fewer: list[Callable[[], Future]]) -> _task.Probed:
         raise _drive.StoppedError(f"no cell could be computed; {why}") from error
 
 
-def _shared(each: list[dict[str, Any]], names: list[str], groups: list[tuple]) -> dict[str, Any]:
+def _shared(each: Mapping[tuple, dict[str, Any]], names: list[str]) -> dict[str, Any]:
     """What the groups say of themselves: once where they say the same, else for each of them."""
-    same = {k: v for k, v in each[0].items() if all(attrs.get(k) == v for attrs in each)}
+    first = next(iter(each.values()))
+    same = {k: v for k, v in first.items() if all(attrs.get(k) == v for attrs in each.values())}
     own = {
         json.dumps(dict(zip(names, group, strict=True))): {k: v for k, v in attrs.items() if k not in same}
-        for group, attrs in zip(groups, each, strict=True)
+        for group, attrs in each.items()
     }
     return same | ({"each": own} if any(own.values()) else {})
 
