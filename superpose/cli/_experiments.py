@@ -35,6 +35,11 @@ def listed(settings: Sequence[str]) -> int:
 
     from superpose.progress import duration
 
+    console = Console(emoji=False)
+
+    def section(words):
+        return [words] if console.width >= 120 else []
+
     known = experiments().values()
     for name, paper in papers().items():
         rows = Table(
@@ -42,12 +47,12 @@ def listed(settings: Sequence[str]) -> int:
             title=f"{paper.title}, {paper.authors} {paper.year} ({name})",
             title_justify="left",
         )
-        for column in ("name", "section", "what it shows", "takes (2 cores)"):
-            rows.add_column(column, no_wrap=column == "name")
+        for column in ("name", *section("section"), "what it shows", "takes (2 cores)"):
+            rows.add_column(column, no_wrap=column in ("name", "takes (2 cores)"))
         for each in known:
             if each.paper.name == name:
-                rows.add_row(each.name, each.section, each.summary, duration(each.seconds))
-        Console(emoji=False).print(rows)
+                rows.add_row(each.name, *section(each.section), each.summary, duration(each.seconds))
+        console.print(rows)
     return 0
 
 

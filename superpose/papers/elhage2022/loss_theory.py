@@ -17,7 +17,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from superpose import costs, grid, plot, settings, theory
+from superpose import costs, grid, plot, settings, sweep, theory
 from superpose.claims import Claim, about, as_claims, at_least, at_most, between, from_section
 from superpose.features import Independent
 from superpose.losses import Active, Population
@@ -59,6 +59,18 @@ class Config:
         return self.decay ** np.arange(N)
 
 
+def model(key):
+    return ReluOutput.init(N, M, key=key)
+
+
+def loss(density, decay=0.9):
+    return Population(Independent(density, decay ** jnp.arange(N)))
+
+
+AXES = {"density": "geomspace(1,0.001,13)"}
+cell = sweep.solved(model, loss)
+
+
 def run(config: Config) -> xr.Dataset:
     importance = jnp.asarray(config.importance, jnp.float64)
     init = ensemble(lambda key: Linear.init(N, M, key=key), members=config.members, key=config.seed)
@@ -68,14 +80,8 @@ def run(config: Config) -> xr.Dataset:
     linear_W = linear.models[linear.loss.argmin()]
 
     density = np.logspace(0, -3, config.densities)
-    solved = grid.solved(
-        lambda key: ReluOutput.init(N, M, key=key),
-        lambda density: Population(Independent(density, importance)),
-        {"density": density},
-        members=config.members,
-        key=config.seed,
-    )
-    relu = grid.best(solved).drop_vars("member")
+    decay = {"decay": config.decay}
+    relu = sweep.gathered(cell, {"density": density}, fixed=decay, seeds=config.members, seed=config.seed)
     terms, lone = _expanded(relu, density, importance)
     # One model at all densities: where its loss still comes from as features get sparser.
     fixed, _ = _expanded(relu.isel(density=[_fixed(density)] * config.densities), density, importance)
