@@ -19,7 +19,7 @@ check: .venv/installed-dev node_modules/installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	node_modules/.bin/tsc
-	$(BIN)/python -m pytest --doctest-modules --doctest-glob=README.md --ignore=superpose/torch/_module.py superpose README.md
+	$(BIN)/python -m pytest --numprocesses auto --doctest-modules --doctest-glob=README.md --ignore=superpose/torch/_module.py superpose README.md
 
 # The site, for any static host: docs/_build/html/index.html. With the pages of REPORT, or of all experiments in their small versions.
 REPORT ?= report-quick

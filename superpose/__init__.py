@@ -46,7 +46,7 @@ _modules = (
     "values",
     "words",
 )
-_functions = {"run": "interactive", "load_model": "cards", "save_model": "cards"}
+_functions = {"run": "interactive", "load_model": "cards", "save_model": "cards", "keep_compiled": "jit"}
 """Functions that one has without the name of their module."""
 __all__ = [*_modules, *_functions]
 

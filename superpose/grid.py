@@ -260,7 +260,8 @@ def points(*axes: ArrayLike) -> tuple[Shaped[np.ndarray, " point"], ...]:
 def each(make: Callable, *values: ArrayLike) -> Any:
     """One loss for each point: `make(value, ...)` with every leaf stacked along a leading axis.
 
-    The `values` reach `make` in float64. Raises ValueError where they are not arrays of one length.
+    The `values` reach `make` in float64, all points at once, so that it cannot branch on them. Raises ValueError where
+    they are not arrays of one length, and TypeError where `make` needs their numbers one by one.
 
     >>> from superpose.features import Independent
     >>> each(lambda density: Independent(density, n_features=2), [0.1, 0.5]).density.tolist()
@@ -271,7 +272,13 @@ def each(make: Callable, *values: ArrayLike) -> Any:
         raise ValueError(
             f"values must be arrays of one length, got the shapes {[value.shape for value in numbers]}"
         )
-    return jax.vmap(make)(*numbers)
+    try:
+        return jax.vmap(make)(*numbers)
+    except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
+        raise TypeError(
+            "the numbers of all points come at once, as an array that JAX traces: without float(), int(), `if` or NumPy, "
+            "but with jnp.where and jax.numpy; what decides about shapes is no such number"
+        ) from error
 
 
 def best(data: xr.Dataset) -> xr.Dataset:

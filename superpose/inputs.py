@@ -48,6 +48,8 @@ def array(value: ArrayLike, name: str, *axes: str) -> Float[Array | np.ndarray, 
 
 def _numpy(value, name) -> np.ndarray:
     try:
+        if hasattr(value, "detach"):  # a tensor of PyTorch's that has a gradient, or is elsewhere
+            value = value.detach().cpu()
         made = np.asarray(value)
         if made.dtype != object:
             return made

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from superpose import plot, runs, store
 from superpose.claims import Claims
+from superpose.jit import keep_compiled
 from superpose.papers import Experiment, check_seed, experiments, meant
 
 
@@ -75,6 +76,7 @@ def run(name: str, *, quick: bool = False, out: str | Path | None = None, **sett
         raise ValueError(f"there is no experiment {name!r}; {meant(name, known, repr)}")
     experiment = known[name]
     config = _config(experiment, (experiment.quick if quick else {}) | settings)
+    keep_compiled()
     if out is None:
         data, _ = runs.computed(experiment, config)
     else:

@@ -25,7 +25,7 @@ from matplotlib.figure import FigureBase
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from superpose import fonts, measures, polytopes
-from superpose.inputs import ArrayLike
+from superpose.inputs import ArrayLike, array
 
 INK, FAINT, GRAY = "#222222", "#b8b8b8", "#dcdcd8"
 """Text and lines; lines that help to read; a feature that is not represented."""
@@ -153,10 +153,12 @@ def _image(data, kind, **attributes) -> str:
     return f'<img src="data:{kind};base64,{text}" style="max-width: 100%; height: auto"{more}>'
 
 
-def directions(
-    ax: Axes, W: Float[np.ndarray, "2 feature"], importance: ArrayLike, *, reach: float = 1.35
-) -> None:
-    """The features' directions in 2 hidden dimensions, colored by `importance` relative to the most important."""
+def directions(ax: Axes, W: ArrayLike, importance: ArrayLike, *, reach: float = 1.35) -> None:
+    """The features' directions `W[:, i]` in 2 hidden dimensions, colored by `importance` relative to the most important.
+
+    Raises ValueError for weights of more or fewer dimensions.
+    """
+    W = _in_plane(W)
     ax.axhline(0, color=FAINT, lw=0.7, ls=(0, (3, 3)), zorder=0)
     ax.axvline(0, color=FAINT, lw=0.7, ls=(0, (3, 3)), zorder=0)
     color = importance_colors(Normalize(np.min(importance) - 1e-9, np.max(importance))(importance))
@@ -168,14 +170,27 @@ def directions(
     ax.spines[:].set_color(FAINT)
 
 
-def upright(W: Float[np.ndarray, "2 feature"]) -> Float[np.ndarray, "2 feature"]:
+def _in_plane(W) -> Float[np.ndarray, "2 feature"]:
+    """`W`, if it is that of one model with 2 hidden dimensions."""
+    W = np.asarray(array(W, "W", "hidden", "feature"))
+    if len(W) != 2:
+        turned = "; feature i is the column W[:, i], so transpose it" if W.shape[1] == 2 else ""
+        raise ValueError(
+            f"W must have 2 hidden dimensions to be drawn as they are, got {len(W)}{turned or '; feature_graph draws more'}"
+        )
+    return W
+
+
+def upright(W: ArrayLike) -> Float[np.ndarray, "2 feature"]:
     """The same model turned so that feature 0 points up, and flipped so that the next lies to its right.
 
-    Rotating or reflecting the hidden layer does not change what the model does.
+    Rotating or reflecting the hidden layer does not change what the model does. `W` has an axis of 2 hidden dimensions and one of
+    features; raises ValueError for others.
 
     >>> (upright(np.array([[1.0, 0.0], [0.0, 1.0]])) + 0).tolist()
     [[0.0, 1.0], [1.0, 0.0]]
     """
+    W = _in_plane(W)
     x, y = W[:, 0]
     length = np.hypot(x, y) or 1.0
     W = np.array([[y, -x], [x, y]]) / length @ W
@@ -183,14 +198,16 @@ def upright(W: Float[np.ndarray, "2 feature"]) -> Float[np.ndarray, "2 feature"]
     return W * np.array([[np.sign(beside)], [1.0]])
 
 
-def aligned(W: Float[np.ndarray, "2 feature"], sets: ArrayLike) -> Float[np.ndarray, "2 feature"]:
+def aligned(W: ArrayLike, sets: ArrayLike) -> Float[np.ndarray, "2 feature"]:
     """The same model turned so that the sum of set 0 points up, or its feature 0 where they cancel.
 
-    It is flipped so that the next set lies to the right. `sets` has each feature's set.
+    It is flipped so that the next set lies to the right. `sets` has each feature's set, and `W` an axis of 2 hidden
+    dimensions and one of features; raises ValueError for others.
 
     >>> (aligned(np.array([[2.0, 0.0], [0.0, 1.0]]), sets=[0, 1]) + 0).tolist()
     [[0.0, 1.0], [2.0, 0.0]]
     """
+    W = _in_plane(W)
     sums = [W[:, np.asarray(sets) == s].sum(axis=1) for s in np.unique(sets)]
     if np.linalg.norm(sums[0]) < 0.1:
         return upright(W)
@@ -199,19 +216,20 @@ def aligned(W: Float[np.ndarray, "2 feature"], sets: ArrayLike) -> Float[np.ndar
 
 def points(
     ax: Axes,
-    W: Float[np.ndarray, "2 feature"],
+    W: ArrayLike,
     sets: ArrayLike,
     *,
     circles: tuple[float, ...] = (1.0,),
     reach: float = 1.35,
 ) -> None:
-    """The features as points in 2 hidden dimensions, colored by set, with the unit circle.
+    """The features as points `W[:, i]` in 2 hidden dimensions, colored by set, with the unit circle.
 
-    `sets` has each feature's set. Points at the same place are drawn as rings, one within the other.
+    `sets` has each feature's set. Points at the same place are drawn as rings, one within the other. Raises ValueError
+    for weights of more or fewer dimensions.
 
     Elhage et al. (2022), "Toy Models of Superposition", "Correlated and Anticorrelated Features".
     """
-    turn = np.linspace(0, 2 * np.pi, 121)
+    W, turn = _in_plane(W), np.linspace(0, 2 * np.pi, 121)
     for radius in circles:
         ax.plot(radius * np.cos(turn), radius * np.sin(turn), color=FAINT, lw=0.7, zorder=0)
     for i, w in enumerate(W.T):
@@ -232,7 +250,8 @@ def feature_graph(
     """The features as points, linked where their cosine is beyond `link` by a line as wide as `|W_i . W_j|`.
 
     `parts` are the model's polytopes, from `measures.polytopes`: each is drawn by itself, its features at its corners
-    and in its color from `POLYTOPE_COLORS`; one without a name is spread out so that linked features are close.
+    and in its color from `POLYTOPE_COLORS`; one without a name is spread out so that linked features are close. Up to 30 features
+    have their numbers.
 
     Elhage et al. (2022), "Toy Models of Superposition", "The Geometry of Superposition".
     """
@@ -248,6 +267,7 @@ def feature_graph(
         part = _layout(each.name, np.abs(np.asarray(measures.cosines(W[:, at]))), link)
         position[at] = part * (size / 2 - 0.35) + (x + size / 2, y - size / 2)
         x, high, where = x + size, max(high, size), where + at
+    numbered = W.shape[1] <= 30
     gram = np.abs(W.T @ W)
     length = np.sqrt(np.diag(gram))
     pairs = [(i, j) for i in where for j in where if i < j and gram[i, j] > link * length[i] * length[j]]
@@ -258,7 +278,10 @@ def feature_graph(
     ax.add_collection(lines)
     for each in parts:
         color = POLYTOPE_COLORS.get(each.name, POLYTOPE_COLORS["unnamed"])
-        ax.plot(*position[list(each.features)].T, "o", ms=3.4, color=color, mec="white", mew=0.4)
+        at = list(each.features)
+        ax.plot(*position[at].T, "o", ms=11 if numbered else 3.4, color=color, mec="white", mew=0.4)
+        for i in at if numbered else ():
+            ax.annotate(f"{i}", position[i], ha="center", va="center_baseline", fontsize=7, color="black")
     ax.set_aspect("equal", adjustable="datalim")
     ax.set_box_aspect(1)
     ax.set(xticks=[], yticks=[])
@@ -288,15 +311,18 @@ def _layout(name, cosines, link) -> Float[np.ndarray, "feature 2"]:
     return position
 
 
-def gram(ax: Axes, W: Float[np.ndarray, "hidden feature"], b: Float[np.ndarray, " feature"]) -> None:
-    """`W^T W` as a picture, with the bias as a strip to its right."""
+def gram(
+    ax: Axes, W: Float[np.ndarray, "hidden feature"], b: Float[np.ndarray, " feature"] | None = None
+) -> None:
+    """`W^T W` as a picture, with the bias, where it is given, as a strip to its right."""
     n = W.shape[1]
     ax.imshow(W.T @ W, cmap=weight_colors, vmin=-1, vmax=1, extent=(0, n, n, 0), interpolation="nearest")
-    gap, wide = 0.06 * n, 0.05 * n
-    ax.imshow(
-        b[:, None], cmap=weight_colors, vmin=-1, vmax=1, extent=(n + gap, n + gap + wide, n, 0),
-        interpolation="nearest", aspect="auto",
-    )  # fmt: skip
+    gap, wide = (0.06 * n, 0.05 * n) if b is not None else (0, 0)
+    if b is not None:
+        ax.imshow(
+            b[:, None], cmap=weight_colors, vmin=-1, vmax=1, extent=(n + gap, n + gap + wide, n, 0),
+            interpolation="nearest", aspect="auto",
+        )  # fmt: skip
     ax.set(xlim=(0, n + gap + wide), ylim=(n, 0), aspect="equal", xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
 

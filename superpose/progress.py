@@ -16,9 +16,11 @@ from html import escape
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
+SURE = 0.1
+"""The share of the work that is done before one knows, at the same speed, how long the rest takes; or a minute."""
 console = Console(stderr=True)
 """Where a terminal's bars are drawn; with one console for all, bars inside a longer one do not disturb it."""
 
@@ -30,9 +32,11 @@ def say(text: str) -> None:
 
 @contextmanager
 def progress_bar(
-    what: str, total: float, shown: bool = True, after: float = 2.0
+    what: str, total: float | None, shown: bool = True, after: float = 2.0
 ) -> Iterator[Callable[[float], None]]:
     """A bar that appears `after` some seconds; call what it yields, from any thread, with how much of `total` is done.
+
+    Without a total it only says that it is at work. How long the rest takes is said as soon as that can be known.
 
     >>> with progress_bar("counting", total=3) as advanced:
     ...     for done in range(1, 4):
@@ -47,7 +51,7 @@ def progress_bar(
             yield bar.advance
     else:
         with _Terminal(
-            _described(), BarColumn(), TaskProgressColumn(), _Left(), console=console, transient=True
+            _described(), BarColumn(), _Share(), _Left(), console=console, transient=True
         ) as drawn:
             task = drawn.add_task(what, total=total, bar=bar)
 
@@ -86,7 +90,7 @@ def duration(seconds: float) -> str:
 class _Bar:
     """What is being done, how much of it is done, and since when."""
 
-    def __init__(self, what: str, total: float, after: float):
+    def __init__(self, what: str, total: float | None, after: float):
         self.what, self.total, self.after = what, total, after
         self.done, self.began = 0.0, time.monotonic()
         self.at = self.began
@@ -103,19 +107,23 @@ class _Bar:
         return min(max(self.done / self.total, 0.0), 1.0) if self.total else 0.0
 
     @property
+    def percent(self) -> str:
+        return "" if self.total is None else f"{self.share:.0%}"
+
+    @property
     def left(self) -> str:
+        if self.total is None or (self.share < SURE and self.at - self.began < 60):
+            return ""
         return time_left(self.done, self.total, self.at - self.began, time.monotonic() - self.at)
 
     @property
     def text(self) -> str:
-        return f"{self.what} {self.share:.0%}  {self.left}".rstrip()
+        return f"{self.what} {self.percent}  {self.left}".rstrip()
 
     @property
     def html(self) -> str:
-        return (
-            f'<div>{escape(self.what)} <progress value="{self.share:.3f}" max="1"></progress> '
-            f"{self.share:.0%} &nbsp;{self.left}</div>"
-        )
+        share = "" if self.total is None else f' value="{self.share:.3f}"'
+        return f"<div>{escape(self.what)} <progress{share} max=1></progress> {self.percent} &nbsp;{self.left}</div>"
 
 
 class _Terminal(Progress):
@@ -125,6 +133,11 @@ class _Terminal(Progress):
 
 def _described() -> TextColumn:
     return TextColumn("{task.description}", markup=False)
+
+
+class _Share(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["bar"].percent, style="progress.percentage")
 
 
 class _Left(ProgressColumn):

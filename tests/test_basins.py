@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from superpose import grid
 from superpose.features import Anticorrelated, Copula, Correlated, Hierarchy, Independent
 from superpose.losses import Population
 from superpose.models import Linear, ReluOutput, Untied
@@ -180,3 +181,13 @@ def test_a_law_for_each_member_counts_as_that_law_for_all(law):
     one, each = basins(solved, law(0.1)), basins(solved, laws)
     assert one.label.tolist() == each.label.tolist()
     assert one.distinct == (16 if isinstance(laws, Copula | Hierarchy) else 8)
+
+
+def test_starts_of_different_laws_are_no_starts_of_one_problem():
+    models = ensemble(lambda key: ReluOutput.init(3, 2, key=key), members=6, key=0)
+    laws = grid.each(lambda density: Independent(density, n_features=3), np.repeat([0.5, 0.1], 3))
+    solved = minimize(models, Population(laws), own_loss=True, progress=False)
+    for starts in (None, 6, 2):
+        with pytest.raises(ValueError, match=f"features differ within {starts or 6} members"):
+            basins(solved, laws, starts=starts)
+    assert basins(solved, laws, starts=3).distinct.shape == (2,)

@@ -40,6 +40,13 @@ SHARES = [0.5, 0.25, 0.125]
 WORLD = features.Independent(SHARES)
 MODEL = models.ReluOutput(W, [0, 0, 0])
 MODELS = train.stack([MODEL, MODEL])
+
+
+def _losses(kind):
+    """One for each of the two models."""
+    return grid.each(lambda p: kind(features.Independent(p, n_features=3)), [0.5, 0.1])
+
+
 SAE = dictionaries.Autoencoder(
     [[1, 0], [0, 1]],
     [0, 0],
@@ -463,6 +470,12 @@ REFUSED = [
     ("train.ensemble", lambda: train.ensemble(models.ReluOutput, members=3, key=0), TypeError, "init must be a function of a key"),
     ("train.fit", lambda: train.fit(MODELS, lambda model: "a", steps=1, key=0), TypeError, "loss must return one real number, got str"),
     ("grid.each", lambda: grid.each(lambda a: a, 0.1), ValueError, "values must be arrays of one length"),
+    ("grid.each", lambda: grid.each(lambda p: float(p), SHARES), TypeError, "the numbers of all points come at once"),
+    ("grid.each", lambda: grid.each(lambda p: p if p < 0.5 else 0.5, SHARES), TypeError, "the numbers of all points"),
+    ("grid.each", lambda: grid.each(np.asarray, SHARES), TypeError, "the numbers of all points come at once"),
+    ("train.ensemble", lambda: train.ensemble(MODEL, members=3, key=0), TypeError, "init must be a function of a key"),
+    ("train.minimize", lambda: train.minimize(MODELS, _losses(losses.Population)), ValueError, "loss has numbers for each of the 2 members, one loss each: say own_loss=True"),
+    ("train.fit", lambda: train.fit(MODELS, _losses(losses.Sampled), steps=1, key=0), ValueError, "loss has numbers for each of the 2 members, one loss each: say own_loss=True"),
     ("grid.best", lambda: grid.best(DATA.drop_vars("loss")), ValueError, "data must have a loss along member"),
     ("grid.over_models", lambda: grid.over_models(measures.norms, np.ones((2, 3))), TypeError, "W must be a DataArray"),
     ("inputs.whole", lambda: inputs.whole(True, "x"), TypeError, "x must be a whole number, got True"),

@@ -23,6 +23,25 @@ def test_directions_are_lines_to_each_features_weights(ax):
     assert ax.get_aspect() == 1
 
 
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda ax, W: plot.directions(ax, W, np.ones(W.shape[1])),
+        lambda ax, W: plot.points(ax, W, np.zeros(W.shape[1], int)),
+        lambda ax, W: plot.upright(W),
+        lambda ax, W: plot.aligned(W, np.zeros(W.shape[1], int)),
+    ],
+    ids=["directions", "points", "upright", "aligned"],
+)
+def test_only_two_dimensions_are_drawn_as_they_are(draw, ax):
+    with pytest.raises(
+        ValueError, match="W must have 2 hidden dimensions to be drawn as they are, got 3; feature_graph"
+    ):
+        draw(ax, np.ones((3, 8)))
+    with pytest.raises(ValueError, match="got 8; feature i is the column"):
+        draw(ax, np.ones((8, 2)))
+
+
 def test_sets_share_a_color_and_features_at_one_place_are_rings(ax):
     plot.points(ax, np.array([[1.0, 1.0, -1.0], [0.0, 0.0, 0.0]]), [0, 0, 1])
     markers = [line for line in ax.lines if line.get_marker() == "o"]
@@ -39,6 +58,26 @@ def test_a_graph_has_a_point_a_feature_and_a_line_a_link(ax):
     (links,) = ax.collections
     assert len(links.get_segments()) == 2
     np.testing.assert_allclose(links.get_linewidths(), 1.6)
+
+
+def test_a_small_graph_says_which_feature_is_where(ax):
+    pairs = np.array([[1.0, -1.0, 0.0, 0.0], [0.0, 0.0, 1.0, -1.0]])
+    plot.feature_graph(ax, pairs, measures.polytopes(pairs))
+    written = {text.get_text(): text.xy for text in ax.texts}
+    assert sorted(written) == ["0", "1", "2", "3"]
+    for i, j in ((0, 1), (2, 3)):  # pairs are drawn as pairs, apart from the others
+        across = np.linalg.norm(np.subtract(written[f"{i}"], written[f"{j}"]))
+        others = [
+            np.linalg.norm(np.subtract(written[f"{i}"], written[f"{k}"])) for k in {0, 1, 2, 3} - {i, j}
+        ]
+        assert 0 < across < min(others)
+
+
+def test_a_gram_matrix_without_biases_has_no_strip(ax):
+    plot.gram(ax, W)
+    (products,) = ax.images
+    assert ax.get_xlim() == (0, W.shape[1])
+    np.testing.assert_allclose(products.get_array(), W.T @ W)
 
 
 def test_a_gram_matrix_is_drawn_with_its_biases(ax):

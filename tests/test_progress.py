@@ -38,6 +38,23 @@ def test_bars_in_a_terminal_say_how_much_is_left(looked_at):
     assert drawn.getvalue().endswith("\x1b[2K")  # the last line is cleared
 
 
+def test_how_long_it_takes_is_said_when_it_can_be_known():
+    bar = progress._Bar("work", 100, 0)
+    for done, took, said in ((1, 5, ""), (9, 5, ""), (10, 5, "45 s left"), (1, 70, "1 h 55 min left")):
+        bar.done, bar.began = done, 0.0
+        bar.at = took
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(progress.time, "monotonic", lambda: took)  # noqa: B023
+            assert bar.left == said
+
+
+def test_a_bar_without_a_total_says_only_what_is_done():
+    bar = progress._Bar("compiling", None, 0)
+    assert bar.text == "compiling"
+    assert "%" not in bar.html
+    assert "value" not in bar.html
+
+
 @pytest.mark.parametrize(
     ("terminal", "how"), [(True, {}), (True, {"shown": False, "after": 0}), (False, {"after": 0})]
 )

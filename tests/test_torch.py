@@ -17,7 +17,8 @@ torch = pytest.importorskip("torch", exc_type=ImportError)
 
 from test_layouts import CLASSES, KEY, METHODS, activations, lengths_of, trained  # noqa: E402
 
-from superpose import models, train  # noqa: E402
+from superpose import measures, models, train  # noqa: E402
+from superpose.features import Independent  # noqa: E402
 from superpose.torch import arrays, dictionary, dictionary_state, model, module, save_dictionary, state_dict  # noqa: E402
 
 
@@ -429,3 +430,9 @@ def test_saelens_loads_what_is_trained_here(name, tmp_path):
     theirs.load_state_dict(dictionary_state(sae, "saelens"))
     found = dictionary(theirs)
     np.testing.assert_allclose(jax.vmap(found.encode)(h), numbers(codes) * lengths_of(sae), atol=1e-5)
+
+
+def test_tensors_that_have_a_gradient_are_numbers_too():
+    W = torch.nn.Parameter(torch.tensor([[1.0, -2.0]]))
+    assert measures.norms(W).tolist() == [1.0, 2.0]
+    assert Independent(0.1, torch.ones(3, requires_grad=True)).importance.tolist() == [1.0, 1.0, 1.0]

@@ -235,20 +235,25 @@ def _begun(folder, sent, asked, chunk, executor, progress) -> Plan:
     some = np.unique(np.linspace(0, n_cells - 1, tried).astype(int))
     tries = [probing(group, some) for group in groups]
     probed: dict[tuple, _task.Probed] = {}
-    refused: dict[tuple, Exception] = {}
+    refused: dict[tuple, Exception] = {}  # why none of a group's cells could be tried
     with progress_bar("trying some cells", len(groups), progress) as advanced:
         for group, each in zip(groups, tries, strict=True):
-            fewer = [partial(probing, group, np.array([at])) for at in (0, n_cells - 1, n_cells // 2)]
+            fewer: list[Callable] = [
+                partial(probing, group, np.array([at])) for at in (0, n_cells - 1, n_cells // 2)
+            ]
             try:
                 probed[group] = _tried(each, fewer)
-            except (TypeError, ValueError, _drive.StoppedError) as error:
-                refused[group] = error
+            except (TypeError, ValueError, _drive.StoppedError) as why:
+                refused[group] = why
             advanced(len(probed) + len(refused))
     if not probed:
         raise next(iter(refused.values()))
-    for group, error in refused.items():  # its cells are computed with the others, and listed if they fail then, too
+    for (
+        group,
+        said,
+    ) in refused.items():  # its cells are computed with the others, and listed if they fail then
         where = ", ".join(f"{name}={value}" for name, value in zip(names, group, strict=True))
-        say(f"superpose: {where}: {error}; the others go on")
+        say(f"superpose: {where}: {said}; the others go on")
     variables = _together([each.variables for each in probed.values()])
     if both := {*variables} & {*axes}:
         raise ValueError(

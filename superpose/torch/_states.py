@@ -32,7 +32,10 @@ def network(
     arrays = _without_prefix(arrays)
     named = {own: next((name for name in names if name in arrays), None) for own, names in NAMES.items()}
     if named["W"] is None:
-        raise ValueError(f"there is no W or W1 among {', '.join(arrays) or 'nothing'}")
+        raise ValueError(
+            f"there is no W or W1 among {', '.join(arrays) or 'nothing'}; name them as one of the layouts does: "
+            'model({"W": ..., "b_final": ...})'
+        )
     found = {own: np.asarray(arrays[name]) for own, name in named.items() if name is not None}
     name, shape = named["W"], found["W"].shape
     if len(shape) < 2:

@@ -3,6 +3,7 @@
 from functools import reduce
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Float, Int
@@ -44,7 +45,7 @@ class Basins(NamedTuple):
             minima = "–".join(map(str, np.unique([np.min(self.distinct), np.max(self.distinct)])))
             summary = f"{many} groups of {starts} starts, minima in each: {minima}"
         else:
-            gap = f", the next {self.gap:.2%} above" if np.isfinite(self.gap) else ""
+            gap = f", the next {100 * self.gap:.2g}% above" if np.isfinite(self.gap) else ""
             summary = f"{starts} starts, minima: {self.distinct}, the best {self.best:.4g}{gap}"
         reached, missed = np.mean(self.reached), np.max(self.missed)
         return (
@@ -74,7 +75,7 @@ def basins(solved: Minimum, features: Any = None, *, starts: int | None = None) 
     reaches with that chance or more would have been seen with 95% confidence.
 
     Raises TypeError for what `minimize` did not return, or of models that are no networks, and ValueError for `starts` that
-    do not divide the members, and a law of another number of features.
+    do not divide the members, a law of another number of features, and laws that differ within a group.
 
     >>> from superpose.features import Independent
     >>> from superpose.losses import Population
@@ -98,6 +99,7 @@ def basins(solved: Minimum, features: Any = None, *, starts: int | None = None) 
     n_starts = members if starts is None else starts
     if n_starts < 1 or members % n_starts:
         raise ValueError(f"starts must divide the number of members, {members}, got {starts}")
+    _check_alike(features, n_starts)
     loss = np.where(solved.converged, solved.loss, np.inf).reshape(-1, n_starts)
     label = _labels(loss, _invariants(solved.models, features).reshape(*loss.shape, -1))
     best, count = loss.min(axis=1), np.isfinite(loss).sum(axis=1)
@@ -114,6 +116,19 @@ def basins(solved: Minimum, features: Any = None, *, starts: int | None = None) 
             converged=count / n_starts,
         )
     return result if starts is not None else Basins(*(values[0] for values in result))
+
+
+def _check_alike(features, starts) -> None:
+    """Raise ValueError where the starts of a group have different laws."""
+    if getattr(getattr(features, "importance", None), "ndim", 1) < 2:  # one law for all
+        return
+    for leaf in filter(eqx.is_array, jax.tree.leaves(features)):
+        groups = np.reshape(leaf, (-1, starts, *np.shape(leaf)[1:]))
+        if not np.array_equal(groups, np.broadcast_to(groups[:, :1], groups.shape), equal_nan=True):
+            raise ValueError(
+                f"features differ within {starts} members, which are no starts of one problem; say starts=N, "
+                "where each N members in a row have the same"
+            )
 
 
 def _invariants(models, features) -> Float[np.ndarray, "member number"]:

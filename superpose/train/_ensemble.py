@@ -2,7 +2,8 @@
 
 import inspect
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from numbers import Real
 from typing import Any, TypeVar
@@ -64,7 +65,8 @@ def ensemble(init: Callable[[Key[Array, ""]], Tree], *, members: ArrayLike, key:
     >>> models.W.shape
     (7, 2, 5)
     """
-    if not callable(init) or isinstance(init, type):
+    model = any(map(eqx.is_array, jax.tree.leaves(init)))
+    if not callable(init) or isinstance(init, type) or model:
         raise TypeError(
             "init must be a function of a key, such as lambda key: ReluOutput.init(5, 2, key=key), "
             f"got {init.__name__ if isinstance(init, type) else type(init).__name__}"
@@ -162,6 +164,20 @@ def check_own(losses, members) -> None:
     """Raise ValueError unless there is a loss for each member."""
     if (losses_of := count(eqx.filter(losses, eqx.is_array), "with own_loss, loss")) != members:
         raise ValueError(f"own_loss needs one loss for each of the {members} members, got {losses_of}")
+
+
+@contextmanager
+def shared(loss, members) -> Iterator[None]:
+    """For what calls a loss that all members share: a better error where there is one for each of them."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        leaves = [*filter(eqx.is_array, jax.tree.leaves(loss))]
+        if not leaves or any(leaf.shape[:1] != (members,) for leaf in leaves):
+            raise
+        raise ValueError(
+            f"loss has numbers for each of the {members} members, one loss each: say own_loss=True"
+        ) from error
 
 
 def parameters(models: Tree, dtype=None) -> Tree:

@@ -27,6 +27,7 @@ from superpose.train._ensemble import (
     member_keys,
     number,
     parameters,
+    shared,
 )
 
 
@@ -167,7 +168,8 @@ def fit(
 
     ends = sorted({*range(window, steps, window), steps})
     stops = sorted({*ends, *snapshots} - {0})
-    blocks = [begin(block) for block in range(-(-members // size))]
+    with progress_bar("compiling", None, progress), shared(None if own_loss else loss, members):
+        blocks = [begin(block) for block in range(-(-members // size))]
     kept = {0: jax.tree.map(np.asarray, models)} if 0 in snapshots else {}
     history, total, start, since = [], 0.0, 0, 0
     # Each block is a program for one core; threads, which wait in XLA, keep all cores busy.

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import cycle, islice
 from numbers import Real
-from threading import Event, Lock
+from threading import Event, Lock, get_ident
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -19,8 +19,20 @@ from jaxtyping import Array, Bool, Float, Int
 
 from superpose.inputs import whole
 from superpose.progress import progress_bar
-from superpose.train._ensemble import Tree, called, check_own, count, in_words, member, number, parameters
+from superpose.train._ensemble import (
+    Tree,
+    called,
+    check_own,
+    count,
+    in_words,
+    member,
+    number,
+    parameters,
+    shared,
+)
 
+TYPICAL = 100
+"""Evaluations of the loss that a search takes, more or less: for bars only."""
 OUTCOMES = (
     "converged",
     "rounding: no step lowers the loss",
@@ -133,19 +145,19 @@ def minimize(
         starts = np.concatenate([leaf.reshape(members, -1) for leaf in leaves], axis=1)
         limits = np.float64(tolerance), np.int64(evaluations)
 
-        shared = None if own_loss else loss
+        common = None if own_loss else loss
 
         def own(at):
             return member(loss, at) if own_loss else None
 
         side = max(1, min(members, _side(starts.shape[1])))
         onward = partial(_rounds, unravel=unravel, limits=limits, side=side)
-        ends = _search_all(starts, shared, own, onward, side, progress)
+        ends = _search_all(starts, common, own, onward, side, progress)
 
         minima, curvatures = ends["x"], []
         for start in range(0, members if eigenvalues else 0, side):
             at = np.minimum(np.arange(start, start + side), members - 1)
-            spectrum = _curvatures(jnp.asarray(minima[at]), own(at), shared, unravel)
+            spectrum = _curvatures(jnp.asarray(minima[at]), own(at), common, unravel)
             curvatures.append(np.asarray(spectrum)[:, :eigenvalues])
         gradient = np.abs(ends["g"]).max(axis=1) / ends["scale"]
         return Minimum(
@@ -182,7 +194,7 @@ def _exactly() -> Iterator[None]:
         yield
 
 
-def _search_all(starts, shared, own, onward, side, progress) -> dict[str, np.ndarray]:
+def _search_all(starts, common, own, onward, side, progress) -> dict[str, np.ndarray]:
     """Where the searches from all starts end, by the fields of `_Search`.
 
     Workers, as many as cores or devices, take members from a queue into slots of their own, in rows
@@ -196,12 +208,15 @@ def _search_all(starts, shared, own, onward, side, progress) -> dict[str, np.nda
     kept = ("x", "f", "g", "scale", "evaluations", "outcome")
     ends = {name: np.zeros((members, *(a := getattr(empty, name)).shape), a.dtype) for name in kept}
     lock, stopped, queue, finished = Lock(), Event(), iter(range(members)), 0
+    at_work: dict[
+        int, float
+    ] = {}  # by thread, how much of the searches that it has is done, as far as one knows
 
     def further(state, who, order, begins, device):
         # Past the last member, a slot is empty.
         at = np.minimum(who, members - 1)
         new = order, begins, starts[at], own(at)
-        return onward(*eqx.filter_shard((state, new, shared), device))
+        return onward(*eqx.filter_shard((state, new, common), device))
 
     def work(state, device):
         nonlocal finished
@@ -222,14 +237,17 @@ def _search_all(starts, shared, own, onward, side, progress) -> dict[str, np.nda
                 for name, end in ends.items():
                     end[who[done]] = np.asarray(getattr(state, name))[done]
                 who[done] = members
+                tried = np.asarray(state.evaluations)[who < members]
                 with lock:
                     finished += len(done)
-                    advanced(finished)
+                    at_work[get_ident()] = (tried / (tried + TYPICAL)).sum()
+                    advanced(finished + sum(at_work.values()))
 
     # Compiled before the workers need it; each then runs a program for one core.
     empty = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (slots, *leaf.shape)), empty)
     nobody, no = np.full(slots, members), np.zeros(slots, bool)
-    states = [further(empty, nobody, np.arange(slots), no, device) for device in devices[:workers]]
+    with progress_bar("compiling", None, progress), shared(common, members):
+        states = [further(empty, nobody, np.arange(slots), no, device) for device in devices[:workers]]
     with ThreadPoolExecutor(workers) as pool, progress_bar("minimizing", members, progress) as advanced:
         try:
             list(pool.map(work, islice(cycle(states), workers), cycle(devices)))
