@@ -49,9 +49,10 @@ def save_model(model: Any, path: str | Path, **card: Any) -> Path:
 
     What is given by name goes into the card: `loss`, `features` (a law, or words), `experiment`, `config`, `notes`, whatever JSON can
     have. `axes={"density": densities}` names the leading axes of several models, with a value for each, in order; unless given it is
-    `member`. Both files are written whole or not at all, and only files that this wrote before are replaced.
+    `member`. The file has all of it, its card too, and is written whole or not at all; the card beside it is a copy to be read. Only files
+    that this wrote before are replaced.
 
-    Raises TypeError for a class of one's own that computes otherwise than those of `superpose.models`; ValueError for an activation without a
+    Raises TypeError for a class of one's own that computes otherwise than those of `superpose.models`, and for weights of bfloat16; ValueError for an activation without a
     name there, for a name that the card says itself, and for a path that does not end in .safetensors; FileExistsError where another file is;
     OSError where none can be written.
 
@@ -69,6 +70,9 @@ def save_model(model: Any, path: str | Path, **card: Any) -> Path:
     said = {name: _named(getattr(model, name), name) for name in sources.KINDS}
     said |= {name: getattr(model, name) for name in ("experts", "active") if kind is Mixture}
     arrays = {name: np.asarray(each) for name in sources.OWN if (each := getattr(model, name)) is not None}
+    odd = next((name for name, each in arrays.items() if each.dtype.kind not in "fiub"), None)
+    if odd is not None:
+        raise TypeError(f"{odd} is of {arrays[odd].dtype}, which a file does not keep: make it float32 first")
     variables = {name: ((*axes, *sources.OWN[name]), each) for name, each in arrays.items()}
     if (loss := card.pop("loss", None)) is not None:
         loss = np.asarray(array(loss, "loss"))
@@ -101,31 +105,49 @@ def load_model(path: str | Path) -> Saved:
         )
     try:
         card = json.loads(found.config["card"])
-        form = card["format"]
-        if form > FORMAT:
-            raise ValueError(
-                f"it is of format {form}, which a newer superpose wrote; this one knows up to {FORMAT}"
-            )
-        for name, each in card["arrays"].items():
-            if list(found.arrays[name].shape) != each["shape"]:
-                raise ValueError(
-                    f"{name} is {found.arrays[name].shape}, and should be {tuple(each['shape'])}"
-                )
-        for name in sources.KINDS:
-            if card[name] not in activations:
-                raise ValueError(
-                    f"it needs the {name} {card[name]!r}, which is not among superpose.models.activations; "
-                    f"put it there first: activations[{card[name]!r}] = ..."
-                )
-        weights: dict[str, Any] = {name: found.arrays[name] for name in sources.OWN if name in found.arrays}
-        settings = {name: card[name] for name in sources.KINDS}
-        settings |= {name: whole(card[name], name) for name in ("experts", "active") if name in card}
-        model = KINDS[card["class"]](**weights, **settings)
+        model = _model(card, found.arrays)
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path}: its card is damaged ({type(error).__name__}: {error})") from None
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     return Saved(model, card)
+
+
+def _model(card: Any, arrays: Mapping[str, np.ndarray]) -> Network:
+    """The model that a card describes, of these arrays. Raises ValueError where they do not fit together."""
+    form = card["format"]
+    if not isinstance(form, int) or form < 1:
+        raise ValueError(f"its card is damaged: format {form}")
+    if form > FORMAT:
+        raise ValueError(
+            f"it is of format {form}, which a newer superpose wrote; this one knows up to {FORMAT}"
+        )
+    if {*arrays} != {*card["arrays"]}:
+        raise ValueError(
+            f"its tensors are {', '.join(sorted(arrays))}, and its card says {', '.join(sorted(card['arrays']))}"
+        )
+    for name, each in card["arrays"].items():
+        values = arrays[name]
+        if [*values.shape] != each["shape"] or str(values.dtype) != each["dtype"]:
+            raise ValueError(
+                f"{name} is {values.dtype} {values.shape}, and should be {each['dtype']} {tuple(each['shape'])}"
+            )
+    for name in sources.KINDS:
+        if card[name] not in activations:
+            raise ValueError(
+                f"it needs the {name} {card[name]!r}, which is not among superpose.models.activations; "
+                f"put it there first: activations[{card[name]!r}] = ..."
+            )
+    if card["class"] not in KINDS:
+        raise ValueError(f"there is no class {card['class']!r} of models; there are {', '.join(KINDS)}")
+    weights: dict[str, Any] = {name: arrays[name] for name in sources.OWN if name in arrays}
+    if not {"W", "b"} <= {*weights}:
+        raise ValueError(
+            f"a model has W (..., hidden, feature) and b (..., feature), and here are {', '.join(weights)}"
+        )
+    settings = {name: card[name] for name in sources.KINDS}
+    settings |= {name: whole(card[name], name) for name in ("experts", "active") if name in card}
+    return KINDS[card["class"]](**weights, **settings)
 
 
 def export(
@@ -158,6 +180,8 @@ def export(
     _check_one_kind(models)
     chosen = models if every else sources.best(models)
     absent = chosen.W.isnull().any(sources.WHOLE)
+    if absent.all():
+        raise ValueError("all of these models are NaN: not done, or failed")
     if absent.any():
         say(f"superpose: {int(absent.sum())} of {absent.size} models are NaN: not done, or failed")
     said = {name: str(sources.said(chosen, name, usual)) for name, usual in _USUAL.items()}
@@ -175,7 +199,9 @@ def _check_one_kind(models: xr.Dataset) -> None:
             f"such as --at {shlex.quote(f'{axis}={some[0]}')} (of {several})"
         )
     if "b" not in models:
-        raise ValueError("data must have b (..., feature) beside W; zeros will do for models without biases")
+        raise ValueError(
+            "data must have b (..., feature) beside W (some results keep directions only); zeros do for models without biases"
+        )
 
 
 def _card(chosen: xr.Dataset, about: Mapping[str, Any], models: xr.Dataset) -> dict[str, Any]:
@@ -282,7 +308,10 @@ def _told(value: Any) -> Any:
         return sources.plain(
             said | {name: np.asarray(getattr(value, name)) for name in ("density", "importance")}
         )
-    return sources.plain(value)
+    try:
+        return sources.plain(value)
+    except RecursionError:
+        raise ValueError("what is given for the card contains itself") from None
 
 
 def _write(
@@ -322,10 +351,12 @@ def _write(
     if both:
         raise ValueError(f"the card says {', '.join(sorted(both))} itself; call yours otherwise")
     card = sources.plain(card | dict(more))
+    arrays = {name: values for name, (_, values) in found.items()}
+    _model(card, arrays)  # before anything is written: that it can be read again
     told = {"superpose": superpose.__version__, "card": json.dumps(card)}
     with files.replaced(path.with_suffix(".json"), _is_card) as beside:
         store.write_json(card, beside)
-        _files.write(path, {name: values for name, (_, values) in found.items()}, told)
+        _files.write(path, arrays, told)
     return path
 
 

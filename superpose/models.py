@@ -324,7 +324,8 @@ class Mixture(Network):
     `x' = ReLU(W^T h + b)`. So a sample is routed by the experts' own first layer: no router is trained,
     and no gradient says which expert to take. The price is that `W x` is needed for every expert: what
     is saved is width in the layer passed on, not the first product. One expert is `ReluOutput`;
-    experts of one unit each keep the `active` largest units, as a k-sparse autoencoder does.
+    experts of one unit each keep the `active` largest units, as a k-sparse autoencoder does. Raises ValueError for
+    units that `experts` does not divide, and unless 1 to all of them are `active`.
 
     Elhage et al. (2022), "Toy Models of Superposition", "The Strategic Picture of Superposition".
 
@@ -335,6 +336,14 @@ class Mixture(Network):
 
     experts: int = eqx.field(static=True, default=1)
     active: int = eqx.field(static=True, default=1)
+
+    def __check_init__(self):
+        units = self.W.shape[-2] if self.W.ndim > 1 else 0
+        if not 1 <= self.active <= self.experts or units % self.experts:
+            raise ValueError(
+                f"experts must have as many of the {units} hidden units each, and 1 to all of them be active, "
+                f"got experts={self.experts}, active={self.active}"
+            )
 
     @classmethod
     def init(  # type: ignore[override]

@@ -53,7 +53,7 @@ def _read(path: Path) -> tuple[xr.Dataset, dict[str, Any]]:
     from superpose import sweep  # which takes JAX to import
 
     if sweep.is_sweep(path):
-        data = _swept(sweep.opened(path).load(), sweep.plan_of(path))
+        data = _swept(_whole(sweep.opened(path), path), sweep.plan_of(path))
         return data, {"title": path.name.removesuffix(".zip")}
     if (path / "data.zarr").is_dir() or "data.zarr/zarr.json" in (store.listed(path) or {}):
         return store.load(path), _of_folder(path)
@@ -71,6 +71,27 @@ def _read(path: Path) -> tuple[xr.Dataset, dict[str, Any]]:
         return _foreign(path), {"title": path.name}
     what = "holds no result" if path.is_dir() else "is not there"
     raise FileNotFoundError(f"{path} {what}; give a result's or a sweep's folder, a .zarr or a .nc")
+
+
+def _whole(data: xr.Dataset, path: Path) -> xr.Dataset:
+    """The cells of a sweep, read. Raises DamagedError where a chunk is damaged, or its weights are missing."""
+    way = f"`superpose sweep verify {path}` names the files, and `superpose sweep resume {path}` makes them again"
+    try:
+        data = data.load()
+    except MemoryError:
+        raise
+    except Exception as error:  # Zarr and its codecs may raise anything
+        raise store.DamagedError(f"{path} is damaged ({error}); {way}") from error
+    if {"W", "loss"} <= {*data}:
+        axes = {*data.done.dims}
+        there = (
+            data[name].notnull().any([dim for dim in data[name].dims if dim not in axes])
+            for name in ("W", "loss")
+        )
+        lost = int((next(there) < next(there)).sum())
+        if lost:
+            raise store.DamagedError(f"{path} is damaged (no weights of {lost} cells that are done); {way}")
+    return data
 
 
 def _swept(data: xr.Dataset, plan: Any) -> xr.Dataset:

@@ -183,11 +183,15 @@ def test_files_that_are_no_such_models_are_refused_in_a_line(tmp_path):
         (lambda: raw("[" * 100_000), "its card is damaged"),
         (lambda: raw("3"), "its card is damaged"),
         (lambda: told(format=2), "of format 2, which a newer superpose wrote"),
-        (lambda: told(**{"class": "Wrong"}), r"its card is damaged \(KeyError: 'Wrong'\)"),
+        (lambda: told(**{"class": "Wrong"}), r"there is no class 'Wrong' of models; there are Linear"),
+        (lambda: told(format=0), "its card is damaged: format 0"),
+        (lambda: told(format="1"), "its card is damaged: format 1"),
         (lambda: told(activation="mine"), "it needs the activation 'mine'"),
         (lambda: told(activation=["relu"]), "its card is damaged"),
-        (lambda: told(arrays={"W": {"shape": [2, 2]}}), r"W is \(1, 2\), and should be \(2, 2\)"),
-        (lambda: told(arrays={"V": {"shape": [2, 2]}}), "its card is damaged"),
+        (lambda: told(arrays=card["arrays"] | {"W": card["arrays"]["W"] | {"shape": [2, 2]}}), r"W is float64 \(1, 2\), and should be float64 \(2, 2\)"),
+        (lambda: told(arrays=card["arrays"] | {"W": card["arrays"]["W"] | {"dtype": "float32"}}), "and should be float32"),
+        (lambda: told(arrays={"V": {"shape": [2, 2]}}), "its tensors are W, b, and its card says V"),
+        (lambda: told(**{"class": "Mixture", "experts": 2, "active": 1}), "experts must have as many of the 1 hidden units each"),
         (lambda: told(**{"class": "Mixture", "experts": "many"}), "x.safetensors"),
         (lambda: (tmp_path / "x.safetensors").write_bytes(whole[:-4]), "cannot read"),
         (lambda: (tmp_path / "x.safetensors").write_bytes(struct.pack("<Q", 2**60) + whole[8:]), "cannot read"),
@@ -367,13 +371,56 @@ def test_sweeps_are_exported_with_what_made_them(tmp_path, monkeypatch, capsys):
         assert card["versions"]["superpose"] == superpose.__version__
         assert card["trained"]["code"]
     # A point that is not done is left out.
-    for file in [*(tmp_path / "s" / "data.zarr").glob("*/c/1/0/**/*")]:
-        if file.is_file():
-            file.unlink()
+    chunks = [*(tmp_path / "s" / "data.zarr").glob("*/c/1/0")]
+    for file in [file for chunk in chunks for file in (chunk, *chunk.rglob("*")) if file.is_file()]:
+        file.unlink()
     assert main(["export", "s", *at]) == 0
     found, card = load_model("s.safetensors")
     assert card["axes"] == {"density": [0.5]}
     assert np.isfinite(found.W).all()
+
+
+def test_a_sweep_that_is_damaged_is_not_exported_in_part(tmp_path):
+    cell = sweep.solved(
+        lambda key: models.ReluOutput.init(3, 1, key=key),
+        lambda density: Population(features.Independent(density, n_features=3)),
+        evaluations=5,
+    )
+    settings = {"seeds": 2, "chunk": 1, "executor": sweep.Here(), "progress": False}
+    sweep.run(cell, {"density": [0.5, 0.2]}, tmp_path / "s", **settings)
+    (chunk,) = (
+        file for file in (tmp_path / "s" / "data.zarr" / "W" / "c" / "1").rglob("*") if file.is_file()
+    )
+    whole = chunk.read_bytes()
+    for damage, said in (
+        (lambda: chunk.write_bytes(whole[:-4] + b"none"), "s is damaged .*sweep verify .*s. names the files"),
+        (chunk.unlink, "no weights of 1 cells that are done"),
+    ):
+        damage()
+        with pytest.raises(store.DamagedError, match=said):
+            export(tmp_path / "s", tmp_path / "m.safetensors")
+    assert not (tmp_path / "m.safetensors").exists()
+
+
+def test_a_file_is_not_replaced_by_one_that_could_not_be_read(tmp_path):
+    file = save_model(models.ReluOutput([[1, -1]], [0, 0]), tmp_path / "m.safetensors")
+    before = file.read_bytes()
+    good = {"W": (("hidden", "feature"), np.ones((1, 2))), "b": ("feature", np.zeros(2))}
+    for wrong in (
+        xr.Dataset(good, attrs={"activation": "os.system"}),
+        xr.Dataset(good | {"b": ("hidden", np.zeros(1))}),
+    ):
+        with pytest.raises(ValueError, match=r"activation 'os.system'|a model has W"):
+            export(wrong, file)
+    with pytest.raises(ValueError, match="all of these models are NaN"):
+        export(xr.Dataset(good | {"W": (("hidden", "feature"), np.full((1, 2), np.nan))}), file)
+    with pytest.raises(TypeError, match="W is of bfloat16"):
+        save_model(models.ReluOutput(jnp.ones((1, 2), jnp.bfloat16), jnp.zeros(2, jnp.bfloat16)), file)
+    itself = {}
+    itself["me"] = itself
+    with pytest.raises(ValueError, match="contains itself"):
+        save_model(models.ReluOutput([[1, -1]], [0, 0]), file, notes=itself)
+    assert file.read_bytes() == before
 
 
 def test_a_result_of_the_first_version_is_exported(tmp_path):

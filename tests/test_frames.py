@@ -309,6 +309,46 @@ def test_a_sample_has_what_theory_says(n, m):
     np.testing.assert_array_equal(found.nearest, again.nearest)
 
 
+@pytest.mark.parametrize("n", [2000, 9000])
+def test_a_few_long_vectors_keep_their_share_in_a_sample(n):
+    # One of 100 times the others' length, in 12 dimensions, against as many random vectors drawn as a whole.
+    m, norms = 12, np.ones(n)
+    norms[0] = 100.0
+    found = chance.sample(norms, m, probes=200)
+    share, dimensions = [], []
+    for _ in range(8):
+        made = norms[:, None] * _drawn(n, m, 1)[0].T
+        value = np.linalg.svd(made, compute_uv=False) ** 2
+        share.append(value[0] / value.sum())
+        dimensions.append(norms[1:] ** 4 / ((made[1:] @ made.T) ** 2).sum(axis=1))
+    few = min(n, m)
+    assert found.spectrum[0] / found.spectrum.sum() * len(found.spectrum) / few == pytest.approx(
+        np.mean(share), rel=0.02
+    )
+    expected, spread = np.mean(dimensions), np.std(dimensions)
+    assert abs(found.dimensionality.mean() - expected) < 5 * spread / 200**0.5
+    # Theory, which is for the mean of 1 / D_i, knows that it is another one here, and that it is not where lengths are one.
+    assert chance.dimensionality(norms, m)[1:].mean() < 0.9 * expected
+    assert chance.excess(norms, m)[1:].mean() > 0.1
+    assert chance.excess(np.ones(n), m).mean() < 2 / n
+
+
+@pytest.mark.parametrize(("n", "m"), SIZES)
+def test_the_mean_of_a_dimensionality_exceeds_theory_by_this(n, m):
+    norms = RNG.uniform(0.5, 2, size=n)
+    found = np.array(
+        [
+            norms**4 / (norms**2 * (gram**2 @ norms**2))
+            for gram in (made.T @ made for made in _drawn(n, m, 4000))
+        ]
+    )
+    theory, excess = chance.dimensionality(norms, m), chance.excess(norms, m)
+    error = found.std(axis=0) / 4000**0.5
+    # The next order is smaller by a factor of the order of the excess.
+    assert (np.abs(found.mean(axis=0) - theory * (1 + excess)) < 5 * error + 3 * theory * excess**1.5).all()
+    assert (found.mean(axis=0) > theory - 5 * error).all()
+
+
 def test_the_spectrum_of_a_sample_is_marchenko_and_pasturs():
     # Vectors of one length, four times as many as dimensions: variances lie between (1 -+ 1/2)^2 of their mean.
     spectrum = chance.sample(np.ones(2048), 512).spectrum

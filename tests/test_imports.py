@@ -11,7 +11,7 @@ ORDER = [
     {"progress", "memory", "interrupts", "jit", "corpus", "provenance"}, {"draws", "inputs", "files"}, {"values"}, {"forests"}, {"features"}, {"models"}, {"exact"}, {"losses", "attacks"}, {"train"},
     {"polytopes"}, {"theory"}, {"solutions"},
     {"measures", "curves"}, {"dictionaries", "notebook"}, {"grid", "settings"}, {"costs"}, {"store"}, {"sweep"}, {"torch"}, {"claims"},
-    {"fonts"}, {"plot"}, {"words", "frames"}, {"papers"}, {"report"}, {"runs"}, {"interactive"}, {"sources"}, {"explorer", "cards"}, {"cli"},
+    {"fonts"}, {"plot"}, {"words", "frames"}, {"papers"}, {"report"}, {"runs"}, {"interactive"}, {"sources"}, {"explorer", "cards"}, {"cli"}, {"__main__"},
 ]  # fmt: skip
 PLACE = {module: place for place, modules in enumerate(ORDER) for module in modules}
 

@@ -466,6 +466,8 @@ REFUSED = [
     ("measures.monosemantic", lambda: measures.monosemantic(W, "x"), TypeError, "threshold must be"),
     ("measures.linearity", lambda: measures.linearity(MODEL.encode, np.zeros((0, 3))), ValueError, "x must have at least one sample"),
     ("measures.polytopes", lambda: jax.jit(measures.polytopes)(jnp.eye(2)), TypeError, "W must be known numbers here"),
+    ("models.Mixture", lambda: models.Mixture(W, [0, 0, 0], experts=3, active=1), ValueError, "experts must have as many of the 2 hidden units each"),
+    ("models.Mixture", lambda: models.Mixture(W, [0, 0, 0], experts=2, active=0), ValueError, "experts must have as many"),
     ("train.stack", lambda: train.stack(MODEL), TypeError, "stack takes several models"),
     ("train.ensemble", lambda: train.ensemble(models.ReluOutput, members=3, key=0), TypeError, "init must be a function of a key"),
     ("train.fit", lambda: train.fit(MODELS, lambda model: "a", steps=1, key=0), TypeError, "loss must return one real number, got str"),
@@ -529,7 +531,7 @@ ELSEWHERE = {
     "dictionaries.worlds.named", "dictionaries.worlds.names", "dictionaries.worlds.content",  # test_score_command
     "corpus.topics",  # takes nothing
     "frames.measured", "frames.chance.frame_potential", "frames.chance.frame_potential_std", "frames.chance.least_potential", "frames.chance.least_coherence", "frames.chance.beyond",
-    "frames.chance.nearest", "frames.chance.coherence", "frames.chance.cosine_density", "frames.chance.interference", "frames.chance.dimensionality", "frames.chance.participation",
+    "frames.chance.nearest", "frames.chance.coherence", "frames.chance.cosine_density", "frames.chance.interference", "frames.chance.dimensionality", "frames.chance.excess", "frames.chance.participation",
     "frames.chance.sample", "frames.chance.histogram",  # test_frames
     "grid.law",  # any law: test_explorer
     "grid.task",  # any loss: test_sweep

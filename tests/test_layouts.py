@@ -26,6 +26,7 @@ from superpose.dictionaries import (
 from superpose.dictionaries._loaded import Loaded
 from superpose.dictionaries._written import laid_out
 from superpose.torch import _states, dictionary, model, save_dictionary
+from superpose.torch._saes import config_in
 
 SAVED = Path(__file__).parent / "saelens"
 CLASSES = (models.Linear, models.ReluOutput, models.ReluHidden, models.Untied)
@@ -284,3 +285,16 @@ def test_without_pytorch_one_line_says_how_to_have_it(monkeypatch, tmp_path):
             call()
         assert "\n" not in str(error.value)
     assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.parametrize(
+    "said", ["{", "{}", '{"trainer": {"dict_class": "Unheard"}}', '{"trainer": {"dict_class": [1]}}']
+)
+def test_a_config_that_cannot_be_read_is_not_as_if_there_were_none(said, tmp_path):
+    (tmp_path / "config.json").write_text(said)
+    with pytest.raises(
+        ValueError, match=r"config\.json names none of AutoEncoder, .* as trainer\.dict_class"
+    ):
+        config_in(tmp_path)
+    (tmp_path / "config.json").unlink()
+    assert config_in(tmp_path) == {}

@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 from superpose import frames, polytopes
 from superpose.cli import main
-from superpose.frames import _figure, _files, _told
+from superpose.frames import _command, _figure, _files, _told
 
 RNG = np.random.default_rng(0)
 ROWS = RNG.normal(size=(40, 6)).astype(np.float32)
@@ -81,8 +81,10 @@ def test_files_are_mapped_and_not_read(tmp_path, file):
         ("embedding", (40, 6), "guess", "40 vectors in 6 dimensions, the rows of embedding (float32); more than the columns: else --layout columns"),
         ("W", (6, 40), "guess", "40 vectors in 6 dimensions, the columns of W (float32); more than the rows: else --layout rows"),
         ("W", (6, 6), "guess", "6 vectors in 6 dimensions, the rows of W (float32); as a rule: else --layout columns"),
-        ("sae.W_dec", (6, 40), "guess", "6 vectors in 40 dimensions, the rows of sae.W_dec (float32)"),
-        ("decoder.weight", (40, 6), "guess", "6 vectors in 40 dimensions, the columns of decoder.weight (float32)"),
+        ("sae.W_dec", (6, 40), "guess", "6 vectors in 40 dimensions, the rows of sae.W_dec (float32); by the name: else --layout columns"),
+        ("decoder.weight", (40, 6), "guess", "6 vectors in 40 dimensions, the columns of decoder.weight (float32); by the name: else --layout rows"),
+        ("cls.decoder.weight", (40, 6), "guess", "40 vectors in 6 dimensions, the rows of cls.decoder.weight (float32); more than the columns: else --layout columns"),
+        ("W", (1, 6), "columns", "6 vectors in 1 dimension, the columns of W (float32)"),
         ("my_decoder.weight", (40, 6), "columns", "6 vectors in 40 dimensions, the columns of my_decoder.weight (float32)"),
     ],
 )  # fmt: skip
@@ -90,7 +92,7 @@ def test_layouts_are_guessed_or_told_and_said(name, shape, layout, expected, tmp
     save_file({name: np.zeros(shape, np.float32)}, tmp_path / "made.safetensors")
     found = _files.matrix(tmp_path / "made.safetensors", layout=layout)
     assert found.said == expected
-    assert f"{found.W.shape[1]} vectors in {found.W.shape[0]}" in found.said
+    assert f"{found.W.shape[1]} vectors in {found.W.shape[0]} dim" in found.said
 
 
 def test_a_table_has_here_beside_random(file, capsys):
@@ -185,7 +187,7 @@ def test_several_matrices_are_listed_and_one_is_chosen(tmp_path, capsys):
     assert said.startswith(
         f"{path} has 15 matrices; choose by --tensor NAME: layer.14 (16, 3), layer.13 (15, 3),"
     )
-    assert said.endswith("and 3 smaller ones")
+    assert said.endswith("and 3 more")
     assert _json(capsys, path, "--tensor", "layer.4")["vectors"] == 6
     assert _refused(capsys, path, "--tensor", "layer.15").startswith(
         f"{path} has no tensor 'layer.15'; its matrices are layer.14 (16, 3)"
@@ -259,6 +261,54 @@ def test_a_folder_that_cannot_be_written_is_said_before_the_work(file, tmp_path,
     (tmp_path / "file").write_text("")
     said = _refused(capsys, file, "--out", tmp_path / "file" / "below")
     assert said.startswith(f"{tmp_path / 'file'} is not a folder")
+
+
+def test_vectors_without_a_direction_do_not_count_among_random_ones(tmp_path, capsys):
+    W = np.concatenate([RNG.normal(size=(100, 16)), np.zeros((100, 16))])
+    W[:100] /= np.linalg.norm(W[:100], axis=1, keepdims=True)
+    found = _json(capsys, _saved(tmp_path / "W.npy", W))["numbers"]["dimensionality_mean"]
+    assert found["random"] == pytest.approx(16 / (100 + 16 - 1), rel=0.02)
+    assert found["sample"] == pytest.approx(found["random"], rel=0.1)
+    assert found["here"] == pytest.approx(found["random"], rel=0.1)
+
+
+def test_theory_is_left_out_where_it_is_that_of_another_mean(tmp_path, capsys):
+    W = RNG.normal(size=(2000, 12))
+    W /= np.linalg.norm(W, axis=1, keepdims=True)
+    W[0] *= 100
+    found = _json(capsys, _saved(tmp_path / "W.npy", W))["numbers"]
+    for name in ("dimensionality_mean", "dimensionality_sum"):
+        assert found[name]["random"] is None
+        assert found[name]["sample"] == pytest.approx(found[name]["here"], rel=0.2)
+    assert found["first_share"]["sample"] == pytest.approx(found["first_share"]["here"], rel=0.05)
+
+
+def test_random_ones_do_not_lie_below_what_is_possible(tmp_path, capsys):
+    found = _json(capsys, _saved(tmp_path / "W.npy", RNG.normal(size=(30, 2))))["numbers"]
+    assert found["tightness"]["between"][0] == 1
+    assert found["frame_potential"]["between"][0] == 450
+
+
+def test_a_file_that_changes_while_it_is_read_is_said(tmp_path, monkeypatch, capsys):
+    path = _saved(tmp_path / "W.npy", ROWS)
+    real = _command.measured
+
+    def meanwhile(W, **settings):
+        found = real(np.array(W), **settings)
+        np.save(path, np.zeros_like(ROWS[:3]))
+        return found
+
+    monkeypatch.setattr(_command, "measured", meanwhile)
+    assert (
+        _refused(capsys, path, "--out", tmp_path / "out")
+        == f"{path} was changed while it was read; try again"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_long_names_fit_into_the_title():
+    assert _command._short("model.safetensors") == "model.safetensors"
+    assert len(_command._short("m" * 100)) == 41
 
 
 def test_names_of_tensors_may_hold_anything(tmp_path, capsys):

@@ -19,6 +19,8 @@ from superpose.frames._measured import Measured, measured
 from superpose.frames._told import SCHEMA, told
 from superpose.interrupts import leaving_at_once
 
+PROBES = 1024
+"""How many random vectors are compared with all."""
 JSON, VECTORS = "measured.json", "vectors.npz"
 
 
@@ -40,13 +42,16 @@ def report(
         raise ValueError(f"--link must be between 0 and 1, got {link}")
     read = matrix(path, tensor, layout)
     with _place(out) as new:
-        began = time.monotonic()
+        began, before = time.monotonic(), Path(path).stat()
         try:
             found = measured(read.W, center=center, link=link)
         except (TypeError, ValueError) as error:
             said = str(error).removeprefix("W ")
             raise ValueError(f"{path}: {read.tensor or 'the array'} {said}") from None
-        drawn = chance.sample(found.norms[found.dimensionality > 0], found.hidden, seed=seed)
+        after = Path(path).stat()
+        if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+            raise ValueError(f"{path} was changed while it was read; try again")
+        drawn = chance.sample(found.norms[found.dimensionality > 0], found.hidden, probes=PROBES, seed=seed)
         result = {
             "superpose": version("superpose"),
             "schema": SCHEMA,
@@ -100,11 +105,16 @@ def _write(new: Path, result, found: Measured, drawn: chance.Sample, read: Matri
         )  # fmt: skip
     n, m = result["vectors"], result["dimensions"]
     centered = ", less their mean" if found.centered else ""
-    name = " ".join(filter(None, [Path(path).name, read.tensor]))
+    name = " ".join(_short(each) for each in (Path(path).name, read.tensor) if each)
     with plot.style():
         fig = figure(found, drawn, f"{name}: {n:,} vectors in {m:,} dimensions{centered}")
         fig.savefig(new / "figure.png")
         fig.savefig(new / "figure.svg", metadata={"Date": None})
+
+
+def _short(name: str, most: int = 40) -> str:
+    """A name that fits into a title: its end, where it is long."""
+    return name if len(name) <= most else f"…{name[-most:]}"
 
 
 def as_json(result: dict[str, Any]) -> str:

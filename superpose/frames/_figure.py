@@ -102,14 +102,13 @@ def _nearest(ax, found, drawn) -> None:
 
 def _dimensionality(ax, found, drawn) -> None:
     ax.set(title="Dimensionality of each", xlabel="$D_i$, the share of a dimension", ylabel="vectors")
-    there = found.dimensionality > 0
-    here, random = found.dimensionality[there], chance.dimensionality(found.norms, found.hidden)[there]
+    here, random = found.dimensionality[found.dimensionality > 0], drawn.dimensionality
     if not len(here):
         return _nothing(ax, "no direction")
     each = np.concatenate([here, random])
-    edges = np.geomspace(0.9 * each.min(), 1.1 * each.max(), 71)
+    edges = np.geomspace(0.9 * each.min(), min(1.1 * each.max(), 1.0) * (1 + 1e-9), 41)
     _bars(ax, np.histogram(here, edges)[0], edges)
-    ax.stairs(np.histogram(random, edges)[0], edges, **_DASHED)
+    ax.stairs(np.histogram(random, edges)[0] * (len(here) / len(random)), edges, **_DASHED)
     ax.set(xlim=(edges[0], edges[-1]))
     _log(ax.xaxis)
     ax.set_ylim(bottom=0)
@@ -160,7 +159,7 @@ def _log(axis) -> None:
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})
     low, high = axis.get_view_interval()
     if high < 200 * low:
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 4 * low else "all"))
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > 4 * low else MaxNLocator(4))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
         axis.set_minor_locator(NullLocator())
 

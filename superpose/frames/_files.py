@@ -60,7 +60,7 @@ def matrix(path: str | Path, tensor: str = "", layout: str = GUESS) -> Matrix:
     except Exception as error:
         raise ValueError(f"cannot read {path}: {_why(error)}") from None
     hidden, n = shape if own == COLUMNS else shape[::-1]
-    said = f"{n:,} vectors in {hidden:,} dimensions, the {own} of {name or 'the array'} ({there[name].type}){why}"
+    said = f"{_many(n, 'vector')} in {_many(hidden, 'dimension')}, the {own} of {_shown(name)} ({there[name].type}){why}"
     return Matrix(values if own == COLUMNS else values.T, name, there[name].type, own, said)
 
 
@@ -86,6 +86,15 @@ def tensors(path: str | Path) -> dict[str, Tensor]:
         raise ValueError(f"cannot read {path}: {_why(error)}") from None
 
 
+def _many(n: int, what: str) -> str:
+    return f"{n:,} {what}{'s' * (n != 1)}"
+
+
+def _shown(name: str) -> str:
+    """The name of a tensor, without what would do something to a terminal."""
+    return "".join(each if each.isprintable() else "?" for each in name) or "the array"
+
+
 def _why(error: Exception) -> str:
     return str(error).partition("\n")[0] or type(error).__name__
 
@@ -97,7 +106,7 @@ def _chosen(path, there, tensor) -> str:
         raise ValueError(f"{path} has no tensor {tensor!r}; {theirs}")
     if tensor and tensor not in flat:
         raise ValueError(
-            f"{tensor} in {path} has the shape {there[tensor].shape}, which is no matrix; {theirs}"
+            f"{_shown(tensor)} in {path} has the shape {there[tensor].shape}, which is no matrix; {theirs}"
         )
     if tensor or len(flat) == 1:
         return tensor or next(iter(flat))
@@ -109,19 +118,26 @@ def _chosen(path, there, tensor) -> str:
 def _named(tensors) -> str:
     """The largest of these, with their shapes."""
     largest = sorted(tensors, key=lambda name: -math.prod(tensors[name].shape))
-    told = ", ".join(f"{name or 'the array'} {tensors[name].shape}" for name in largest[:_MOST_NAMED])
+    told = ", ".join(f"{_shown(name)} {tensors[name].shape}" for name in largest[:_MOST_NAMED])
     more = len(largest) - _MOST_NAMED
-    return (told or "nothing") + (f", and {more} smaller ones" if more > 0 else "")
+    return (told or "nothing") + (f", and {more} more" if more > 0 else "")
 
 
 def _layout(name, shape, layout) -> tuple[str, str]:
     """Whether columns or rows are vectors, and how that is known: as told, by the name, or as more vectors than dimensions."""
     if layout != GUESS:
         return layout, ""
-    rows = next((rows for known, rows in DIRECTIONS.items() if f".{name}".endswith(f".{known}")), None)
+    # decoder.weight as the whole name only: a language model's head may end so, and has the vectors of its words in rows.
+    rows = DIRECTIONS.get(name, DIRECTIONS.get(name.rpartition(".")[2]))
     own = ROWS if (shape[0] >= shape[1] if rows is None else rows) else COLUMNS
-    why = f"more than the {_other(own)}" if rows is None and shape[0] != shape[1] else "as a rule"
-    return own, "" if rows is not None else f"; {why}: else --layout {_other(own)}"
+    why = (
+        "by the name"
+        if rows is not None
+        else f"more than the {_other(own)}"
+        if shape[0] != shape[1]
+        else "as a rule"
+    )
+    return own, f"; {why}: else --layout {_other(own)}"
 
 
 def _other(layout) -> str:

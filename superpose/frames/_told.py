@@ -65,10 +65,15 @@ def numbers(found: Measured, drawn: chance.Sample) -> dict[str, dict[str, Any]]:
     n, m, norms = found.directed, found.hidden, found.norms
     pairs, least = n * (n - 1), chance.least_potential(n, m) if n else math.nan
     potential, spread = chance.frame_potential(n, m), 1.645 * chance.frame_potential_std(n, m)
+    between = [max(potential - spread, least), potential + spread]
     sampled = n * drawn.potential.mean() if len(drawn.potential) else math.nan
     spectrum = drawn.spectrum
     largest = chance.coherence(n, m)
-    random = chance.dimensionality(norms, m)
+    there = found.dimensionality > 0
+    # Theory knows the mean of D_i to the leading order: well where lengths are alike, and not where some are much longer.
+    excess = chance.excess(norms, m)[there]
+    random = chance.dimensionality(norms, m)[there] * (1 + excess)
+    known = _mean(excess) < 0.05
     few = min(n, m)
 
     def each(here, random=math.nan, sample=math.nan, between=None) -> dict[str, Any]:
@@ -80,19 +85,19 @@ def numbers(found: Measured, drawn: chance.Sample) -> dict[str, dict[str, Any]]:
     return {
         "dimensions_per_feature": each(found.dimensions_per_feature, m / n if n else math.nan),
         "dimensionality_mean": each(
-            _mean(found.dimensionality[found.dimensionality > 0]),
-            _mean(random[random > 0]),
+            _mean(found.dimensionality[there]),
+            _mean(random) if known else math.nan,
             _mean(drawn.dimensionality),
         ),
-        "dimensionality_sum": each(found.dimensionality.sum(), random.sum(), n * _mean(drawn.dimensionality)),
-        "frame_potential": each(
-            found.frame_potential, potential, sampled, [potential - spread, potential + spread]
+        "dimensionality_sum": each(
+            found.dimensionality.sum(), random.sum() if known else math.nan, n * _mean(drawn.dimensionality)
         ),
+        "frame_potential": each(found.frame_potential, potential, sampled, between),
         "tightness": each(
             found.frame_potential / least,
             potential / least,
             sampled / least,
-            [(potential - spread) / least, (potential + spread) / least],
+            [each / least for each in between],
         ),
         "coherence": each(
             found.coherence, largest, between=[chance.coherence(n, m, q) for q in (0.05, 0.95)]

@@ -153,8 +153,8 @@ def interference(norms: ArrayLike, m: Any) -> Float[np.ndarray, " feature"]:
 def dimensionality(norms: ArrayLike, m: Any) -> Float[np.ndarray, " feature"]:
     """`measures.dimensionality` of vectors of these lengths in random directions: `|W_i|^2 / (|W_i|^2 + sum_{j != i} |W_j|^2 / m)`.
 
-    That is `m / (n + m - 1)` where all have one length. It is `1 / E[1 / D_i]`, exactly; the mean of `D_i` itself is larger, at one
-    length by a share of less than `2 / n`. 0 for a vector of zeros.
+    That is `m / (n + m - 1)` where all have one length. It is `1 / E[1 / D_i]`, exactly; the mean of `D_i` itself is larger: by a share of less
+    than `2 / n` at one length, and by far where a few others are much longer (see `excess`). 0 for a vector of zeros.
 
     >>> dimensionality([2.0, 2.0, 2.0], 2).tolist()
     [0.5, 0.5, 0.5]
@@ -162,6 +162,20 @@ def dimensionality(norms: ArrayLike, m: Any) -> Float[np.ndarray, " feature"]:
     norms = _relative(norms)
     square, others = norms**2, interference(norms, m)
     return np.divide(square, square + others, out=np.zeros_like(square), where=square > 0)
+
+
+def excess(norms: ArrayLike, m: Any) -> Float[np.ndarray, " feature"]:
+    """About the share by which the mean of `D_i` is larger than `dimensionality`: `Var(1 / D_i) / E[1 / D_i]^2`, to the leading order.
+
+    The variance is that of a sum of squared cosines, `sum_{j != i} |W_j|^4 2 (m - 1) / (m^2 (m + 2))`, over `|W_i|^4`. 0 for a vector of zeros.
+
+    >>> excess([1.0, 1.0], 2).tolist(), excess([1.0, 1.0], 1).tolist()
+    ([0.05555555555555555, 0.05555555555555555], [0.0, 0.0])
+    """
+    (m,) = _sizes(m)
+    fourth, share = _relative(norms) ** 4, dimensionality(norms, m)
+    variance = _variance(m) * (fourth.sum() - fourth)
+    return np.divide(variance * share**2, fourth, out=np.zeros_like(fourth), where=fourth > 0)
 
 
 def participation(norms: ArrayLike, m: Any) -> float:
@@ -199,7 +213,7 @@ def sample(
 ) -> Sample:
     """Vectors of these lengths in random directions, drawn and measured: `probes` of them against all.
 
-    A bar shows how far it is. All are drawn, block by block, and none is kept but the probes, whose lengths are spread evenly over those given, in order of size.
+    A bar shows how far it is. All are drawn, block by block, and none is kept but the probes, of which each has the middle length of as many vectors, in order of size.
 
     >>> found = sample(np.ones(400), 10, probes=100)
     >>> len(found.nearest), bool(abs(found.potential.mean() - frame_potential(400, 10) / 400) < 2)
@@ -209,7 +223,8 @@ def sample(
     n = len(norms)
     probes = min(whole(probes, "probes"), n)
     rng = np.random.default_rng(seed)
-    first = np.argsort(norms, kind="stable")[np.linspace(0, n - 1, probes).round().astype(int)]
+    middle = (np.arange(probes) + 0.5) * (n / max(probes, 1))
+    first = np.argsort(norms, kind="stable")[middle.astype(int)]
     rest = np.setdiff1d(np.arange(n), first)
     directions = _directions(rng, len(first), m)
     sums, largest = np.zeros((len(first), 2)), np.zeros(len(first))
@@ -256,7 +271,9 @@ def _spectrum(rng, norms, m, short=256, most=2**22):
     n = len(norms)
     scale = min(1.0, short / max(min(n, m), 1), (most / max(n * m, 1)) ** 0.5)
     n_small, m_small = max(round(n * scale), 1), max(round(m * scale), 1)
-    lengths = np.quantile(norms, (np.arange(n_small) + 0.5) / n_small) if n else np.zeros(1)
+    # Each has the mean square of as many vectors, in order of size: so that a few long ones keep their share.
+    squares = np.array_split(np.sort(norms) ** 2, n_small)
+    lengths = np.sqrt([part.mean() if n else 0.0 for part in squares])
     drawn = _directions(rng, n_small, m_small) * lengths[:, None]
     drawn = drawn if n_small > m_small else drawn.T
     found = np.linalg.eigvalsh((drawn.T @ drawn).astype(float))[::-1]

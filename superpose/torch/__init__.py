@@ -60,7 +60,7 @@ def _name(activation: Any) -> Any:
 
 def model(
     source: Any,
-    kind: type[Network] | None = None,
+    kind: Any = None,
     *,
     layout: str = "guess",
     activation: Any = None,
@@ -75,12 +75,12 @@ def model(
         arena      (hidden, feature): ARENA's `W` (inst, d_hidden, feats), and ours
 
     With the layout "guess", the axis of `W` that is as long as `b_final` is that of features, or the longer one where there is no `b_final`, and
-    one line on standard error says what was found. `kind` is the class, and activations are those of the class unless given;
+    one line on standard error says what was found. `kind` is the class, such as `models.ReluHidden`, and activations are those of the class unless given;
     without a `kind`, `W` alone is a `ReluOutput`, `W` with `W_out` an `Untied`, and ARENA's `W1` with `W2` an `Untied` whose hidden layer is a
     ReLU. A file is `.pt` or `.pth`, of which only tensors are read (see `arrays`), `.safetensors` or `.npz`.
 
     Raises ValueError, in one line, for a square `W` without a layout, for arrays that do not fit together, and for a file that
-    cannot be read; TypeError for another source; ImportError without PyTorch, where the source needs it.
+    cannot be read; TypeError for another source or kind; ImportError without PyTorch, where the source needs it.
 
     Elhage et al. (2022), `toy_models.ipynb`; Callum McDougall et al., ARENA 3.0, chapter 1.3.
 
@@ -90,6 +90,8 @@ def model(
     """
     if _is_module(source) and hasattr(source, "as_superpose"):
         return source.as_superpose(activation, hidden_activation)
+    if kind is not None and not (isinstance(kind, type) and issubclass(kind, Network)):
+        raise TypeError(f"kind must be a class of superpose.models, such as ReluHidden, got {kind!r:.40}")
     found, config, of = _read(source)
     if "card" in config:
         raise ValueError(

@@ -4,6 +4,7 @@ PyTorch's own bridge to NumPy, `tensor.numpy()`, is that of the NumPy it was bui
 """
 
 import math
+import re
 import zipfile
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -175,10 +176,13 @@ def arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        why = str(error).partition("\n")[0]
+        unsupported = re.search(
+            r"Unsupported \w+[^\n\x1b]*", str(error)
+        )  # the rest advises to trust the file
+        why = unsupported[0] if unsupported else type(error).__name__
         raise ValueError(
             f"{path} holds more than tensors, or is damaged, and is not read; "
-            f"torch.save(model.state_dict(), ...) writes tensors ({type(error).__name__}: {why:.100})"
+            f"torch.save(model.state_dict(), ...) writes tensors ({why:.100})"
         ) from None
     if isinstance(loaded, torch.Tensor):
         loaded = {"the array": loaded}

@@ -54,12 +54,22 @@ def config_of(module: Any) -> dict[str, Any]:
 
 
 def config_in(folder: Path) -> dict[str, Any]:
-    """What `config.json` in a folder of dictionary_learning says, where there is one."""
+    """What `config.json` in a folder of dictionary_learning says, where there is one.
+
+    Raises ValueError where it cannot be read, or is of a class that is not known: its codes may be others than one would guess.
+    """
+    if not (folder / CONFIG).exists():
+        return {}
     said = read_json(folder / CONFIG)
     trainer = said.get("trainer") if isinstance(said, dict) else None
-    if not isinstance(trainer, dict):
-        return {}
-    return _of_class(str(trainer.get("dict_class")), False) | {"k": trainer.get("k")}
+    trainer = trainer if isinstance(trainer, dict) else {}
+    name = str(trainer.get("dict_class"))
+    if name not in ARCHITECTURES:
+        raise ValueError(
+            f"{folder / CONFIG} names none of {', '.join(ARCHITECTURES)} as trainer.dict_class; "
+            f"without it, {WEIGHTS} is understood by its arrays alone"
+        )
+    return _of_class(name, False) | {"k": trainer.get("k")}
 
 
 def _of_class(name: str, taken: bool) -> dict[str, Any]:
