@@ -21,7 +21,6 @@ import superpose  # noqa: E402
 from superpose.cli import COMMANDS, main  # noqa: E402
 
 project = "superpose"
-author = "the authors of superpose"
 version = release = superpose.__version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
@@ -33,7 +32,7 @@ html_css_files = ["site.css"]
 html_extra_path = ["_build/extra"]
 html_math_renderer = "mathml"
 html_copy_source = False
-html_show_sphinx = False
+html_show_sphinx = html_show_copyright = False
 
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3

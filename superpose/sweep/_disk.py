@@ -121,7 +121,7 @@ def plan_of(folder: Path) -> Plan:
             + (
                 "its folder is the one above"
                 if inside
-                else f"`superpose sweep FILE.py --out {folder}` makes one"
+                else f"`superpose sweep FILE.py --out {folder}` makes one, as soon as its first cells have been tried"
             )
         )
     said = ""
