@@ -1,7 +1,7 @@
 # Three commands for a newcomer: `make demo`, `make test` and `make docs`. PYTHON is any Python 3.11 or newer.
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt --config-settings editable_mode=compat
 
 .PHONY: demo test check docs bench clean
 

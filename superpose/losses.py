@@ -5,6 +5,7 @@ Each is the mean over samples of `sum_i importance_i (t_i - x'_i)^2`, for a targ
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial, wraps
 from typing import Any
 
@@ -490,12 +491,16 @@ def _can(method, world, activation, count=None):
 
 @lru_cache(maxsize=64)
 def _is_entry_by_entry(activation) -> bool:
-    with jax.ensure_compile_time_eval():  # also within `jit`
+    def tried():
         z = jnp.asarray(np.array([-1.3, 0.4, 2.1], np.float32))
         whole = jnp.asarray(activation(z))
         return whole.shape == z.shape and np.allclose(
             whole, [activation(z[i : i + 1])[0] for i in range(3)], equal_nan=True
         )
+
+    # What JAX traces is a thread's own: another one has numbers, also within `jit` and `vmap`, for any function.
+    with ThreadPoolExecutor(1) as elsewhere:
+        return elsewhere.submit(tried).result()
 
 
 def _known_target(target):

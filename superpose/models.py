@@ -62,7 +62,7 @@ def _known(activation: Activation) -> Activation:
                 "activation must be a function of JAX's arrays, such as jnp.sin where np.sin will not do; "
                 f"{activation_name(activation)} raises {type(error).__name__}: {why}"
             ) from None
-    return activation
+    return name_in_activations(activation) or activation
 
 
 def _std(scale, n_features, n_hidden):

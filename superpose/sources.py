@@ -129,6 +129,10 @@ def _each(data: xr.Dataset, plan: Any) -> xr.Dataset:
 
 def _foreign(path: Path) -> xr.Dataset:
     """A dataset that another program wrote."""
+    if path.suffix == ".safetensors":
+        raise ValueError(
+            f"{path} has models without their data; superpose.load_model reads it, and what it gives can be shown"
+        )
     try:
         opened = xr.open_zarr(path, chunks=None) if path.is_dir() else xr.open_dataset(path)
         with opened as dataset:

@@ -318,3 +318,18 @@ def test_names_of_tensors_may_hold_anything(tmp_path, capsys):
     found = frames.measured(ROWS.T)
     fig = _figure.figure(found, frames.chance.sample(found.norms, 6), "$x_1^{$ 단어")
     fig.savefig(tmp_path / "figure.png", dpi=40)
+
+
+def test_the_decoder_is_chosen_among_the_arrays_of_an_autoencoder(tmp_path, capsys):
+    save_file({"W_enc": ROWS.T.copy(), "W_dec": ROWS, "b_dec": ROWS[0]}, tmp_path / "sae.safetensors")
+    assert _json(capsys, tmp_path / "sae.safetensors")["tensor"] == "W_dec"
+
+
+def test_dstar_is_compared_where_lengths_are_near_1_only(tmp_path, capsys):
+    W = ROWS / np.linalg.norm(ROWS, axis=1, keepdims=True)
+    for scale, expected in ((1, 6 / 40), (3, None)):
+        number = _json(capsys, _saved(tmp_path / f"{scale}.npy", scale * W))["numbers"][
+            "dimensions_per_feature"
+        ]
+        assert number["random"] == expected
+        assert number["here"] == pytest.approx(6 / 40 / scale**2)

@@ -468,8 +468,8 @@ def test_what_a_call_costs_is_told_from_what_a_cell_does(monkeypatch):
     each = _source.packed(lambda x: time.sleep(0.03 * len(x)) or {"loss": x})
     setting = _run._cells.Setting(("x",), None, 0)
     numbers = {"x": np.arange(10.0)}
-    assert _task.probe(once, numbers, {}, setting).once == pytest.approx(0.3, rel=0.2)
-    assert _task.probe(each, numbers, {}, setting).each == pytest.approx(0.03, rel=0.2)
+    assert _task.probe(once, numbers, {}, setting, 1000).once == pytest.approx(0.3, rel=0.2)
+    assert _task.probe(each, numbers, {}, setting, 1000).each == pytest.approx(0.03, rel=0.2)
 
 
 def test_a_store_of_a_newer_format_is_refused(tmp_path):
@@ -600,3 +600,31 @@ def test_a_module_of_equinox_in_a_session_is_refused():
 
     with pytest.raises(TypeError, match="Mine is a class of Equinox that was made in a session"):
         _source.packed(lambda x: {"loss": Mine(1.0).x * x})
+
+
+def test_an_error_that_cannot_be_sent_is_told_all_the_same(tmp_path):
+    class OddError(TypeError):
+        def __init__(self, one, two):
+            super().__init__(f"{one} and {two}")
+
+    def cell(x, *, kind="good"):
+        if kind == "bad":
+            raise OddError("this", "that")
+        return {"loss": x}
+
+    with sweep.Pool(1) as pool:
+        found = sweep.run(
+            cell, {"x": [1.0, 2.0], "kind": ["good", "bad"]}, tmp_path / "s", executor=pool, progress=False
+        )
+    assert found.data.loss.sel(kind="good").values.tolist() == [1, 2]
+    assert all("OddError: this and that" in why for why in found.failed.values())
+    assert len(found.failed) == 2
+    assert "OddError: this and that" in found._repr_html_()
+
+
+@pytest.mark.parametrize(("start", "stop", "n"), [(1, 0.01, 12), (0.001, 1, 7)])
+def test_spaced_values_are_the_bits_of_numpys(start, stop, n):
+    for name in ("geomspace", "linspace"):
+        assert sweep.parsed(f"a={name}({start},{stop},{n})")[1] == tuple(
+            getattr(np, name)(start, stop, n).tolist()
+        )

@@ -313,3 +313,24 @@ def test_minimize_takes_own_losses(pairs):
     model = member(both.models, 1)
     np.testing.assert_allclose(both.loss[1], Population(Independent(0.3, n_features=2))(model), rtol=1e-12)
     assert both.loss[1] > 2 * both.loss[0]
+
+
+def test_any_activation_can_be_minimized_before_it_was_ever_called():
+    @jax.custom_jvp
+    def rectified(z):
+        return jnp.maximum(z, 0)
+
+    rectified.defjvp(lambda z, slope: (rectified(z[0]), jnp.where(z[0] > 0, slope[0], 0)))
+    loss, found = Population(Independent(0.1, n_features=2)), {}
+    for activation in ("relu", jax.nn.relu, rectified):
+        init = lambda key: ReluOutput.init(2, 1, key=key, activation=activation)  # noqa: B023, E731
+        found[activation] = minimize(ensemble(init, members=2, key=KEY), loss, progress=False).loss
+    np.testing.assert_array_equal(found["relu"], found[jax.nn.relu])  # which is known by its name
+    np.testing.assert_allclose(found["relu"], found[rectified], rtol=1e-6)
+
+
+def test_a_loss_is_not_taken_for_one_of_each_member_by_its_size():
+    init = lambda key: ReluOutput.init(4, 2, key=key, activation=jax.nn.softmax)  # noqa: E731
+    models = ensemble(init, members=4, key=KEY)  # as many as features
+    with pytest.raises(ValueError, match="an activation that changes each entry by itself"):
+        minimize(models, Population(Independent(0.1, n_features=4)), progress=False)

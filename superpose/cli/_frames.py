@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from superpose.cli._arguments import InputError, check_known_seed, parsed, refusing
 
@@ -54,5 +55,6 @@ def measure(settings: Sequence[str]) -> int:
     print(f"{asked.file}: {said}")
     print(_told.table(result), end="")
     if asked.out:
-        print(f"measured: {asked.out}")
+        folder = Path(asked.out).suffix != ".json"
+        print(f"picture: {Path(asked.out) / 'figure.png'}" if folder else f"measured: {asked.out}")
     return 0

@@ -108,6 +108,9 @@ def _chosen(path, there, tensor) -> str:
         raise ValueError(
             f"{_shown(tensor)} in {path} has the shape {there[tensor].shape}, which is no matrix; {theirs}"
         )
+    directions = [name for name in flat if _rows(name) is not None]
+    if not tensor and len(directions) == 1:  # of a sparse autoencoder
+        return directions[0]
     if tensor or len(flat) == 1:
         return tensor or next(iter(flat))
     if not flat:
@@ -127,8 +130,7 @@ def _layout(name, shape, layout) -> tuple[str, str]:
     """Whether columns or rows are vectors, and how that is known: as told, by the name, or as more vectors than dimensions."""
     if layout != GUESS:
         return layout, ""
-    # decoder.weight as the whole name only: a language model's head may end so, and has the vectors of its words in rows.
-    rows = DIRECTIONS.get(name, DIRECTIONS.get(name.rpartition(".")[2]))
+    rows = _rows(name)
     own = ROWS if (shape[0] >= shape[1] if rows is None else rows) else COLUMNS
     why = (
         "by the name"
@@ -138,6 +140,14 @@ def _layout(name, shape, layout) -> tuple[str, str]:
         else "as a rule"
     )
     return own, f"; {why}: else --layout {_other(own)}"
+
+
+def _rows(name: str) -> bool | None:
+    """Whether the vectors of an autoencoder's decoder are rows; None for a name of anything else.
+
+    decoder.weight as the whole name only: a language model's head may end so, and has the vectors of its words in rows.
+    """
+    return DIRECTIONS.get(name, DIRECTIONS.get(name.rpartition(".")[2]))
 
 
 def _other(layout) -> str:

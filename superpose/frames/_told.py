@@ -74,7 +74,7 @@ def numbers(found: Measured, drawn: chance.Sample) -> dict[str, dict[str, Any]]:
     excess = chance.excess(norms, m)[there]
     random = chance.dimensionality(norms, m)[there] * (1 + excess)
     known = _mean(excess) < 0.05
-    few = min(n, m)
+    few, star = min(n, m), found.dimensions_per_feature
 
     def each(here, random=math.nan, sample=math.nan, between=None) -> dict[str, Any]:
         return {"here": float(here), "random": float(random), "sample": float(sample), "between": between}
@@ -83,7 +83,11 @@ def numbers(found: Measured, drawn: chance.Sample) -> dict[str, dict[str, Any]]:
         return math.sqrt(max(potential - n, 0.0) / pairs) if pairs else math.nan
 
     return {
-        "dimensions_per_feature": each(found.dimensions_per_feature, m / n if n else math.nan),
+        "dimensions_per_feature": each(
+            # It is about lengths near 1, and says nothing where they are others.
+            star,
+            m / n if 0.9 * n * star < m < 1.1 * n * star else math.nan,
+        ),
         "dimensionality_mean": each(
             _mean(found.dimensionality[there]),
             _mean(random) if known else math.nan,
@@ -201,6 +205,9 @@ def _words(result) -> list[str]:
     at = result["quantiles"]["at"]
     low, middle, high = (result["quantiles"]["norm"]["here"][at.index(q)] for q in (0.05, 0.5, 0.95))
     said += [f"lengths: median {_digits(middle)}, nine of ten from {_digits(low)} to {_digits(high)}"]
+    if between := result["numbers"]["coherence"]["between"]:
+        low, high = map(_digits, between)
+        said += [f"the largest |cos| of random ones: nine of ten from {low} to {high}"] * bool(low)
     lost = result["vectors"] - result["directed"]
     if lost:
         said.append(f"without a direction: {lost:,}, shorter than a millionth of the longest")

@@ -96,8 +96,9 @@ def _spaced(name: str, arguments: str) -> Any:
     start, stop, count = map(float, numbers)
     if name == "geomspace" and not min(start, stop) > 0:
         raise ValueError("geomspace begins and ends above 0")
-    # Twelve digits, so that 0.1 is 0.1.
-    return [float(f"{each:.12g}") for each in SPACES[name](start, stop, int(count))]
+    return SPACES[name](
+        start, stop, int(count)
+    ).tolist()  # the same bits as NumPy's, so that both are one axis
 
 
 MOST, MOST_INT = 1_000_000, 10**15

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import nullcontext
 from functools import partial
+from html import escape
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,6 +50,11 @@ class Sweep(NamedTuple):
     """Cells that failed, as their values on the axes, and why."""
     stopped: bool
     """Whether it was stopped before the end, so that `resume` has something to do."""
+
+    def _repr_html_(self) -> str:
+        failed = "".join(f"<li>{escape(cell)}: {escape(why)}</li>" for cell, why in self.failed.items())
+        stopped = "<p>stopped before the end</p>" if self.stopped else ""
+        return f"{stopped}{f'<p>failed:</p><ul>{failed}</ul>' if failed else ''}{self.data._repr_html_()}"
 
 
 def run(
@@ -230,7 +236,7 @@ def _begun(folder, sent, asked, chunk, executor, progress) -> Plan:
         }
         arrays, others = _plan.expanded(values, batched, fixed | dict(zip(names, group, strict=True)))
         setting = _cells.Setting(tuple(axes), asked["seeds"], asked["seed"])
-        return executor.submit(_task.probe, sent, arrays, others, setting)
+        return executor.submit(_task.probe, sent, arrays, others, setting, 0 if chunk else n_cells)
 
     some = np.unique(np.linspace(0, n_cells - 1, tried).astype(int))
     tries = [probing(group, some) for group in groups]

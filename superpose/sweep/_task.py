@@ -1,13 +1,14 @@
 """What a worker does: the cells of one chunk, computed and written. It keeps nothing, and may be done twice."""
 
 import math
+import pickle
 import time
 import traceback
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, wraps
 from multiprocessing import parent_process
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -15,6 +16,8 @@ import xarray as xr
 from superpose.jit import keep_compiled
 from superpose.sweep import _cells, _disk, _source
 from superpose.sweep._plan import Place, Plan, Variable
+
+F = TypeVar("F", bound=Callable)
 
 
 @lru_cache(maxsize=8)
@@ -33,6 +36,27 @@ def _plan_at(folder: str, hash: str) -> Plan:
     return plan
 
 
+def _sent(task: F) -> F:
+    """A task whose errors reach the driver: one that cannot be pickled, such as JAX's, would break the pool instead."""
+
+    @wraps(task)
+    def sent(*arguments):
+        try:
+            return task(*arguments)
+        except Exception as error:
+            try:
+                pickle.loads(pickle.dumps(error))
+            except Exception:
+                kind = next(
+                    (kind for kind in (TypeError, ValueError) if isinstance(error, kind)), RuntimeError
+                )
+                raise kind(line(error)) from None
+            raise
+
+    return sent  # type: ignore[return-value]
+
+
+@_sent
 def work(folder: str, hash: str, cell: bytes, place: Place) -> None:
     """Compute the cells of a chunk and write them, unless they are there already."""
     plan, at = _plan_at(folder, hash), Path(folder)
@@ -102,14 +126,17 @@ class Probed(NamedTuple):
     """Seconds that each cell takes beyond that."""
 
 
-LONG = 1.0
-"""Seconds of a call beyond which it is asked how much of them are for each cell."""
+LONG, ENOUGH = 1.0, 5.0
+"""Seconds of a call, and of all cells, beyond which it is asked how much of a call are for each cell: that takes another program."""
 
 
+@_sent
 def probe(
-    cell: bytes, numbers: dict[str, np.ndarray], fixed: dict[str, Any], setting: _cells.Setting
+    cell: bytes, numbers: dict[str, np.ndarray], fixed: dict[str, Any], setting: _cells.Setting, rest: int
 ) -> Probed:
-    """What these cells give, and how long they take, the second time. Where some of them raise, those that do not.
+    """What these cells give and, if that matters for the `rest` of so many, how long they take, the second time.
+
+    Where some of them raise, those that do not.
 
     Raises ValueError where the function raises for all of them.
     """
@@ -133,9 +160,9 @@ def probe(
             raise first  # not the function's own, but about what it takes or returns
         which = "the cell that was tried" if n == 1 else f"all {n} cells that were tried, first"
         raise ValueError(f"cell raised for {which}: {line(first, function)}")
-    all_of_them = called(places)[1]
+    all_of_them = called(places)[1] if rest else 0.0
     once, each = 0.0, all_of_them / n
-    if all_of_them > LONG and n > 1:
+    if all_of_them > LONG and n > 1 and each * rest > ENOUGH:
         called(places[:1])
         alone = called(places[:1])[1]
         each = max(0.0, all_of_them - alone) / (n - 1)

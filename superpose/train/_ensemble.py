@@ -173,7 +173,11 @@ def shared(loss, members) -> Iterator[None]:
         yield
     except (TypeError, ValueError) as error:
         leaves = [*filter(eqx.is_array, jax.tree.leaves(loss))]
-        if not leaves or any(leaf.shape[:1] != (members,) for leaf in leaves):
+        importance = getattr(getattr(loss, "features", None), "importance", None)
+        one = (
+            importance is not None and np.ndim(importance) < 2
+        )  # which has as many features as there are members, maybe
+        if one or not leaves or any(leaf.shape[:1] != (members,) for leaf in leaves):
             raise
         raise ValueError(
             f"loss has numbers for each of the {members} members, one loss each: say own_loss=True"
