@@ -308,8 +308,13 @@ def test_the_table_and_the_file_say_the_same(tmp_path, capsys, monkeypatch):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "D.npy: 128 directions, the columns of the array; no encoder"
     assert lines[-1] == "scores: scores.json"
-    told = dict(line.split() for line in lines[1:-1])
+    rows = [line.split() for line in lines[1:-1] if line.split() != ["random"]]
+    told = {name: value for name, value, *_ in rows}
+    told |= {f"random_{name}": random for name, _, *randoms in rows for random in randoms}
     written = json.loads((tmp_path / "scores.json").read_text(encoding="utf-8"))
+    # 128 random directions in 64 dimensions, beside those of the world, which they must not be.
+    assert told["random_mcc"] == f"{written['random_mcc']:.4f}"
+    assert written["random_mcc"] == pytest.approx(0.3, abs=0.03)
     assert told["mcc"] == f"{written['mcc']:.4f}" == "1.0000"
     assert {name for name, value in written.items() if value is not None} - set(told) == {
         "superpose",

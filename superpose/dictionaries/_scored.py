@@ -11,6 +11,7 @@ import numpy as np
 
 from superpose import files, memory
 from superpose.dictionaries import _files, worlds
+from superpose.dictionaries._nulls import random_directions
 from superpose.dictionaries._score import score
 from superpose.draws import stream
 
@@ -68,6 +69,10 @@ def scored(
     scores = score(made, activations, key=seed, samples=samples, threshold=threshold, edges=edges)
     if codes is None:
         scores["samples"] = 0
+    null = random_directions(
+        found.directions.shape[1], hidden, key=stream(seed, "null")
+    )  # no world draws from this
+    null_scores = score(null, activations, key=seed, samples=samples, edges=edges)
     result = {
         "superpose": version("superpose"),
         "dictionary": path,
@@ -75,6 +80,7 @@ def scored(
         **told,
         "seed": seed,
         **scores,
+        **{f"{_RANDOM}{name}": value for name, value in null_scores.items() if name in _OF_DIRECTIONS},
     }
     if out:
         with files.replaced(out, _is_scores) as new:
@@ -130,13 +136,24 @@ def _is_scores(path: Path) -> bool:
 
 
 def table(found: dict[str, Any]) -> str:
-    """A line for each score that is known, of four digits."""
-    known = {name: value for name, value in found.items() if value is not None and name not in _SAID}
-    width = max(map(len, known))
-    shown = {name: f"{value:.4f}" if isinstance(value, float) else value for name, value in known.items()}
-    return "".join(f"  {name:<{width}}  {value}\n" for name, value in shown.items())
+    """A line for each score that is known, of four digits, and beside it that of as many random directions."""
+    shown = {
+        name: f"{value:.4f}" if isinstance(value, float) else str(value)
+        for name, value in found.items()
+        if value is not None and name not in _SAID
+    }
+    own = {name: value for name, value in shown.items() if not name.startswith(_RANDOM)}
+    width, wide = (max(map(len, each)) for each in (own, own.values()))
+    lines = [
+        f"  {name:<{width}}  {value:<{wide}}  {shown.get(f'{_RANDOM}{name}', '')}".rstrip()
+        for name, value in own.items()
+    ]
+    at = list(own).index("mcc")
+    return "\n".join([*lines[:at], f"  {'':<{width}}  {'':<{wide}}  random", *lines[at:]]) + "\n"
 
 
+_OF_DIRECTIONS = ("mcc", "precision", "recall", "f1", "recovery", "found", "uniqueness")
+_RANDOM = "random_"
 _SAID = ("superpose", "dictionary", "read")
 """What is not in the table, as it is said before it."""
 
