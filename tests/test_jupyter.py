@@ -187,7 +187,7 @@ def test_results_say_what_was_found():
     loss = np.array([0.2, 0.1, np.nan])
     fit = Fit(models, jnp.array([loss, loss]).T, np.array([10, 20]), None)
     assert repr(fit) == (
-        "Fit(3 × ReluOutput(5 features, 2 hidden), loss 0.1 at best, 0.15 in the middle, 20 steps)"
+        "Fit(3 × ReluOutput(5 features, 2 hidden), loss 0.1 at best, 0.15 in the middle, on samples, 20 steps)"
     )
     solved = Minimum(models, loss, loss, np.array([0, 0, 3]), np.array([9, 9, 9]), None)
     assert repr(solved).endswith("loss 0.1 at best, 0.15 in the middle, 67% converged)")

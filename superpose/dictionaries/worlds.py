@@ -37,6 +37,9 @@ class World:
     def __init__(self, name: str, version: int, about: str, activations: Any):
         self.name, self.version, self.about, self.activations = name, version, about, activations
 
+    def __repr__(self) -> str:
+        return f"World({self.name}, version {self.version}: {self.about})"
+
     @property
     def edges(self) -> list[tuple[int, int]]:
         """Pairs of a parent and a child, in worlds that have them."""
@@ -52,8 +55,10 @@ def named(name: str) -> World:
     """The world of this name. Raises ValueError for a name that is none of `names`.
 
     >>> world = named("independent")
-    >>> world.activations.directions.shape, world.version, len(world.hash)
-    ((64, 128), 1, 16)
+    >>> world
+    World(independent, version 1: 128 random directions in 64 dimensions, active at 0.03, uniform on [0, 1])
+    >>> len(world.hash)
+    16
     """
     if name not in _WORLDS:
         raise ValueError(f"there is no world {name!r}; there are {', '.join(_WORLDS)}")

@@ -60,7 +60,7 @@ class Fit(NamedTuple):
     """The models after each of the steps asked for, leading axes `(snapshot, member)`."""
 
     def __repr__(self) -> str:
-        return f"Fit({in_words(self.models, self.history[..., -1])}, {jnp.max(self.steps)} steps)"
+        return f"Fit({in_words(self.models, self.history[..., -1])}, on samples, {jnp.max(self.steps)} steps)"
 
 
 def cosine_adam(rate: float, steps: int) -> optax.GradientTransformation:
