@@ -628,3 +628,24 @@ def test_spaced_values_are_the_bits_of_numpys(start, stop, n):
         assert sweep.parsed(f"a={name}({start},{stop},{n})")[1] == tuple(
             getattr(np, name)(start, stop, n).tolist()
         )
+
+
+@pytest.mark.parametrize("chunk", [None, 5])
+def test_only_the_first_and_the_last_shape_are_timed(chunk, tmp_path):
+    def cell(x, *, k, log):
+        if k == 1:
+            raise ValueError("not this")
+        with open(log, "a") as file:
+            file.write(f"{k}: {len(x)}\n")
+        return {"loss": x * k}
+
+    asked = _run._asked(cell, {"x": range(100), "k": [1, 2, 3, 4]}, {"log": str(tmp_path / "log")}, None, 0)
+    found = _run._probed(_source.packed(cell), asked, ["k"], chunk, sweep.Here(), False)
+    assert [group for (group,) in found] == [2, 3, 4]
+    tried = ["2: 1", "3: 1"] + (["4: 1"] if chunk else ["4: 8", "4: 8"])
+    assert (tmp_path / "log").read_text().splitlines() == tried
+    # Where neither of them can be, another is.
+    asked = asked | {"axes": asked["axes"] | {"k": (1, 3, 1)}}
+    (tmp_path / "log").unlink()
+    found = _run._probed(_source.packed(cell), asked, ["k"], chunk, sweep.Here(), False)
+    assert (tmp_path / "log").read_text().splitlines() == ["3: 1"] + ([] if chunk else ["3: 8", "3: 8"])

@@ -221,45 +221,9 @@ def _went_on(folder, plan, sent, places, executor, progress) -> Sweep:
 
 def _begun(folder, sent, asked, chunk, executor, progress) -> Plan:
     """The plan of a new sweep, by what some cells give, on disk; or that of another process which was earlier."""
-    axes, batched, fixed = asked["axes"], asked["batched"], asked["fixed"]
+    axes, batched = asked["axes"], asked["batched"]
     names = [name for name in axes if name not in batched]
-    groups = list(product(*(axes[name] for name in names)))
-    numbers = {name: values for name, values in axes.items() if name in batched}
-    sizes = tuple(map(len, numbers.values()))
-    n_cells = math.prod(sizes)
-    tried = min(TRIED, chunk or TRIED, n_cells)
-
-    def probing(group: tuple, some: np.ndarray) -> Future:
-        places = np.unravel_index(some, sizes) if sizes else ()
-        values = {
-            name: np.asarray(each)[place] for (name, each), place in zip(numbers.items(), places, strict=True)
-        }
-        arrays, others = _plan.expanded(values, batched, fixed | dict(zip(names, group, strict=True)))
-        setting = _cells.Setting(tuple(axes), asked["seeds"], asked["seed"])
-        return executor.submit(_task.probe, sent, arrays, others, setting, 0 if chunk else n_cells)
-
-    some = np.unique(np.linspace(0, n_cells - 1, tried).astype(int))
-    tries = [probing(group, some) for group in groups]
-    probed: dict[tuple, _task.Probed] = {}
-    refused: dict[tuple, Exception] = {}  # why none of a group's cells could be tried
-    with progress_bar("trying some cells", len(groups), progress) as advanced:
-        for group, each in zip(groups, tries, strict=True):
-            fewer: list[Callable] = [
-                partial(probing, group, np.array([at])) for at in (0, n_cells - 1, n_cells // 2)
-            ]
-            try:
-                probed[group] = _tried(each, fewer)
-            except (TypeError, ValueError, _drive.StoppedError) as why:
-                refused[group] = why
-            advanced(len(probed) + len(refused))
-    if not probed:
-        raise next(iter(refused.values()))
-    for (
-        group,
-        said,
-    ) in refused.items():  # its cells are computed with the others, and listed if they fail then
-        where = ", ".join(f"{name}={value}" for name, value in zip(names, group, strict=True))
-        say(f"superpose: {where}: {said}; the others go on")
+    probed = _probed(sent, asked, names, chunk, executor, progress)
     variables = _together([each.variables for each in probed.values()])
     if both := {*variables} & {*axes}:
         raise ValueError(
@@ -274,6 +238,58 @@ def _begun(folder, sent, asked, chunk, executor, progress) -> Plan:
     attrs = _shared({group: each.attrs for group, each in probed.items()}, names)
     plan = Plan(chunk=_plan.chunked(shape, many, chunk), variables=variables, attrs=attrs, **asked)
     return _disk.begun(folder, plan)
+
+
+def _probed(sent, asked, names, chunk, executor, progress) -> dict[tuple, _task.Probed]:
+    """What cells of each group of shapes say of themselves, by the values of the axes in `names`.
+
+    Unless it is known how many cells a `chunk` has, some of the first and the last group, whose models are often the smallest and
+    the largest, also say how long they take. A group of which none can be tried is told; raises what it raised where all are so.
+    """
+    axes, batched = asked["axes"], asked["batched"]
+    groups = list(product(*(axes[name] for name in names)))
+    numbers = {name: values for name, values in axes.items() if name in batched}
+    sizes = tuple(map(len, numbers.values()))
+    n_cells = math.prod(sizes)
+    some = np.unique(np.linspace(0, n_cells - 1, min(TRIED, n_cells)).astype(int))
+    setting = _cells.Setting(tuple(axes), asked["seeds"], asked["seed"])
+
+    def probing(group: tuple, timed: bool, cells: np.ndarray) -> Future:
+        places = np.unravel_index(cells, sizes) if sizes else ()
+        values = {
+            name: np.asarray(each)[place] for (name, each), place in zip(numbers.items(), places, strict=True)
+        }
+        same = asked["fixed"] | dict(zip(names, group, strict=True))
+        arrays, others = _plan.expanded(values, batched, same)
+        return executor.submit(_task.probe, sent, arrays, others, setting, n_cells if timed else 0)
+
+    def tried(group: tuple, timed: bool, first: Future) -> _task.Probed:
+        one = (np.array([at]) for at in (0, n_cells - 1, n_cells // 2))
+        return _tried(first, [partial(probing, group, timed, cells) for cells in one])
+
+    timed = {group: chunk is None and group in (groups[0], groups[-1]) for group in groups}
+    begun = {group: probing(group, timed[group], some) for group in groups}
+    probed: dict[tuple, _task.Probed] = {}
+    refused: dict[tuple, Exception] = {}
+    with progress_bar("trying some cells", len(groups), progress) as advanced:
+        for group, first in begun.items():
+            try:
+                probed[group] = tried(group, timed[group], first)
+            except (TypeError, ValueError, _drive.StoppedError) as why:
+                refused[group] = why
+            advanced(len(probed) + len(refused))
+    if not probed:
+        raise next(iter(refused.values()))
+    for (
+        group,
+        said,
+    ) in refused.items():  # its cells are computed with the others, and listed if they fail then
+        where = ", ".join(f"{name}={value}" for name, value in zip(names, group, strict=True))
+        say(f"superpose: {where}: {said}; the others go on")
+    if chunk is None and not any(timed[group] for group in probed):
+        group = next(iter(probed))
+        probed[group] = tried(group, True, probing(group, True, some))
+    return probed
 
 
 def _enough(probed: _task.Probed, n_cells: int) -> float:

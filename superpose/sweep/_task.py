@@ -134,9 +134,9 @@ LONG, ENOUGH = 1.0, 5.0
 def probe(
     cell: bytes, numbers: dict[str, np.ndarray], fixed: dict[str, Any], setting: _cells.Setting, rest: int
 ) -> Probed:
-    """What these cells give and, if that matters for the `rest` of so many, how long they take, the second time.
+    """What these cells give and, for the sake of the `rest` of so many, how long they take, the second time.
 
-    Where some of them raise, those that do not.
+    Where some of them raise, those that do not. Without a `rest`, the first of them that does not raise.
 
     Raises ValueError where the function raises for all of them.
     """
@@ -148,7 +148,8 @@ def probe(
         return _cells.as_floats(data), time.monotonic() - began
 
     first = None
-    for places in (np.arange(n), *(np.full(n, at) for at in range(n))):
+    together = [np.arange(n)] if rest else []
+    for places in (*together, *(np.full(n if rest else 1, at) for at in range(n))):
         try:
             data, _ = called(places)
             break
