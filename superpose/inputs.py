@@ -5,6 +5,7 @@ Values traced by JAX are taken as they are, so that no check gets in the way of 
 
 import operator
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from numbers import Real
 from typing import Any
 
@@ -50,6 +51,9 @@ def _numpy(value, name) -> np.ndarray:
     try:
         if hasattr(value, "detach"):  # a tensor of PyTorch's that has a gradient, or is elsewhere
             value = value.detach().cpu()
+            with suppress(BufferError, RuntimeError, TypeError):
+                # PyTorch's own bridge is that of the NumPy it was built with.
+                value = np.from_dlpack(value)
         made = np.asarray(value)
         if made.dtype != object:
             return made
