@@ -280,10 +280,8 @@ def _probed(sent, asked, names, chunk, executor, progress) -> dict[tuple, _task.
             advanced(len(probed) + len(refused))
     if not probed:
         raise next(iter(refused.values()))
-    for (
-        group,
-        said,
-    ) in refused.items():  # its cells are computed with the others, and listed if they fail then
+    # Their cells are computed with the others, and listed if they fail then.
+    for group, said in refused.items():
         where = ", ".join(f"{name}={value}" for name, value in zip(names, group, strict=True))
         say(f"superpose: {where}: {said}; the others go on")
     if chunk is None and not any(timed[group] for group in probed):

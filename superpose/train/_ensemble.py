@@ -174,9 +174,8 @@ def shared(loss, members) -> Iterator[None]:
     except (TypeError, ValueError) as error:
         leaves = [*filter(eqx.is_array, jax.tree.leaves(loss))]
         importance = getattr(getattr(loss, "features", None), "importance", None)
-        one = (
-            importance is not None and np.ndim(importance) < 2
-        )  # which has as many features as there are members, maybe
+        # One law may have as many features as there are members.
+        one = importance is not None and np.ndim(importance) < 2
         if one or not leaves or any(leaf.shape[:1] != (members,) for leaf in leaves):
             raise
         raise ValueError(

@@ -208,9 +208,7 @@ def _search_all(starts, common, own, onward, side, progress) -> dict[str, np.nda
     kept = ("x", "f", "g", "scale", "evaluations", "outcome")
     ends = {name: np.zeros((members, *(a := getattr(empty, name)).shape), a.dtype) for name in kept}
     lock, stopped, queue, finished = Lock(), Event(), iter(range(members)), 0
-    at_work: dict[
-        int, float
-    ] = {}  # by thread, how much of the searches that it has is done, as far as one knows
+    at_work: dict[int, float] = {}  # by thread, how much is done of the searches that it has, more or less
 
     def further(state, who, order, begins, device):
         # Past the last member, a slot is empty.
