@@ -174,10 +174,9 @@ def _in_plane(W) -> Float[np.ndarray, "2 feature"]:
     """`W`, if it is that of one model with 2 hidden dimensions."""
     W = np.asarray(array(W, "W", "hidden", "feature"))
     if len(W) != 2:
-        turned = "; feature i is the column W[:, i], so transpose it" if W.shape[1] == 2 else ""
-        raise ValueError(
-            f"W must have 2 hidden dimensions to be drawn as they are, got {len(W)}{turned or '; feature_graph draws more'}"
-        )
+        turned = "feature i is the column W[:, i], so transpose it"
+        hint = "" if len(W) < 2 else f"; {turned if W.shape[1] == 2 else 'feature_graph draws more'}"
+        raise ValueError(f"W must have 2 hidden dimensions to be drawn as they are, got {len(W)}{hint}")
     return W
 
 

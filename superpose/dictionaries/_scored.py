@@ -69,9 +69,8 @@ def scored(
     scores = score(made, activations, key=seed, samples=samples, threshold=threshold, edges=edges)
     if codes is None:
         scores["samples"] = 0
-    null = random_directions(
-        found.directions.shape[1], hidden, key=stream(seed, "null")
-    )  # no world draws from this
+    # From a stream of its own: with the seed itself, they would be the directions of some worlds.
+    null = random_directions(found.directions.shape[1], hidden, key=stream(seed, "null"))
     null_scores = score(null, activations, key=seed, samples=samples, edges=edges)
     result = {
         "superpose": version("superpose"),
