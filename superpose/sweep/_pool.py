@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager, suppress
@@ -39,7 +40,7 @@ class Pool(Executor):
         self.workers = workers or len(gpus) or len(cores)
         self.timeout = timeout
         context = _Context()
-        places = context.Array("l", self.workers)  # the process that has each place
+        self._places = places = context.Array("l", self.workers)  # the process that has each place
         self._pool = pebble.ProcessPool(
             self.workers,
             context=context,
@@ -56,9 +57,17 @@ class Pool(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """As of any `concurrent.futures.Executor`."""
+        if not cancel_futures:
+            self._wait_for_those_that_begin()
         self._pool.stop() if cancel_futures else self._pool.close()
         if wait or cancel_futures:
             self._pool.join()
+
+    def _wait_for_those_that_begin(self, most: float = 10.0) -> None:
+        """A process that is beginning reads what is gone with the pool, and would say so on standard error."""
+        end = time.monotonic() + most
+        while time.monotonic() < end and any(_alive(pid) for pid in _STARTED.difference(self._places[:])):
+            time.sleep(0.02)
 
 
 class _Process(SpawnProcess):
@@ -72,7 +81,9 @@ class _Process(SpawnProcess):
                 key: value for key, value in usual(name).items() if not key.startswith("init_main")
             }
             try:
-                return SpawnProcess._Popen(process)
+                started = SpawnProcess._Popen(process)
+                _STARTED.add(started.pid)
+                return started
             finally:
                 spawn.get_preparation_data = usual
 
@@ -81,7 +92,7 @@ class _Context(SpawnContext):
     Process = _Process
 
 
-_STARTING = threading.Lock()
+_STARTING, _STARTED = threading.Lock(), set[int]()
 
 
 class Here(Executor):
