@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager, suppress
 from glob import glob
-from multiprocessing import spawn
+from multiprocessing import active_children, spawn
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
 
@@ -66,7 +66,10 @@ class Pool(Executor):
     def _wait_for_those_that_begin(self, most: float = 10.0) -> None:
         """A process that is beginning reads what is gone with the pool, and would say so on standard error."""
         end = time.monotonic() + most
-        while time.monotonic() < end and any(_alive(pid) for pid in _STARTED.difference(self._places[:])):
+        while time.monotonic() < end:
+            begun = self._places[:]
+            if not any(isinstance(each, _Process) and each.pid not in begun for each in active_children()):
+                return
             time.sleep(0.02)
 
 
@@ -81,9 +84,7 @@ class _Process(SpawnProcess):
                 key: value for key, value in usual(name).items() if not key.startswith("init_main")
             }
             try:
-                started = SpawnProcess._Popen(process)
-                _STARTED.add(started.pid)
-                return started
+                return SpawnProcess._Popen(process)
             finally:
                 spawn.get_preparation_data = usual
 
@@ -92,7 +93,7 @@ class _Context(SpawnContext):
     Process = _Process
 
 
-_STARTING, _STARTED = threading.Lock(), set[int]()
+_STARTING = threading.Lock()
 
 
 class Here(Executor):

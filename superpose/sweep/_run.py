@@ -29,8 +29,6 @@ from superpose.sweep._plan import Plan, Variable
 from superpose.sweep._pool import Pool
 from superpose.sweep._source import cell_of, packed, source_of
 
-SECONDS = 5.0
-"""How long a chunk should take: long beside what starting and writing it costs, short beside what a lost one does."""
 LEAST_CHUNKS, LEAST_SECONDS = 32, 0.5
 """A sweep has at least about as many chunks, so that many can work at once, unless they would be shorter than this."""
 DEARER = 4
@@ -293,7 +291,7 @@ def _probed(sent, asked, names, chunk, executor, progress) -> dict[tuple, _task.
 def _enough(probed: _task.Probed, n_cells: int) -> float:
     """How many cells a chunk has: long beside what a call costs anyhow, and no longer where many can work at once."""
     each = max(1e-9, probed.each)
-    most = max(SECONDS - probed.once, DEARER * probed.once) / each
+    most = max(_task.SECONDS - probed.once, DEARER * probed.once) / each
     least = max(LEAST_SECONDS, DEARER * probed.once) / each
     return min(most, max(n_cells / LEAST_CHUNKS, least))
 

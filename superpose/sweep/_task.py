@@ -126,8 +126,10 @@ class Probed(NamedTuple):
     """Seconds that each cell takes beyond that."""
 
 
-LONG, ENOUGH = 1.0, 5.0
-"""Seconds of a call, and of all cells, beyond which it is asked how much of a call are for each cell: that takes another program."""
+SECONDS = 5.0
+"""How long a chunk should take: long beside what starting and writing it costs, short beside what a lost one does."""
+LONG = 1.0
+"""Seconds of a call beyond which it is asked how much of them are for each cell, which takes another program, unless all fit into a chunk."""
 
 
 @_sent
@@ -163,7 +165,7 @@ def probe(
         raise ValueError(f"cell raised for {which}: {line(first, function)}")
     all_of_them = called(places)[1] if rest else 0.0
     once, each = 0.0, all_of_them / n
-    if all_of_them > LONG and n > 1 and each * rest > ENOUGH:
+    if all_of_them > LONG and n > 1 and each * rest > SECONDS:
         called(places[:1])
         alone = called(places[:1])[1]
         each = max(0.0, all_of_them - alone) / (n - 1)

@@ -176,9 +176,8 @@ def arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        unsupported = re.search(
-            r"Unsupported \w+[^\n\x1b]*", str(error)
-        )  # the rest advises to trust the file
+        # The rest of what PyTorch says advises to trust the file.
+        unsupported = re.search(r"Unsupported \w+[^\n\x1b]*", str(error))
         why = unsupported[0] if unsupported else type(error).__name__
         raise ValueError(
             f"{path} holds more than tensors, or is damaged, and is not read; "
